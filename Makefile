@@ -1,0 +1,123 @@
+# DevFS. `make help` lists what there is.
+
+MOUNT ?= ./mnt
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+SWIFT ?= swift
+SWIFT_FLAGS ?=
+TEST_FLAGS ?=
+# Seconds after which a test run that hangs is ended.
+TEST_TIMEOUT ?= 3000
+
+# mount(8) looks for helpers in /sbin, which is /usr/sbin wherever /usr is merged.
+HELPER_DIR ?= $(if $(shell test -L /sbin && echo merged),/usr/sbin,/sbin)
+BASH_COMPLETION_DIR ?= $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETION_DIR ?= $(PREFIX)/share/zsh/site-functions
+FISH_COMPLETION_DIR ?= $(PREFIX)/share/fish/vendor_completions.d
+
+# Package.swift looks for the libfuse in .deps/ when it is read, so a cached reading would be stale.
+swift_flags := --manifest-cache none $(SWIFT_FLAGS)
+# With Swift's own libraries inside, the program runs where there is no tool chain, and with the
+# empty environment that mount(8) and sudo give it.
+release_flags := $(swift_flags) -c release --product devfs --static-swift-stdlib
+release := .build/release/devfs
+scripts := .ci/run .ci/setup $(wildcard docs/*.sh mount-helpers/mount.devfs Benchmarks/*.sh)
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := build
+.PHONY: help setup build debug run test lint unmount install uninstall clean distclean
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	echo
+	echo 'MOUNT=DIR     where run mounts (now $(MOUNT))'
+	echo 'PREFIX=DIR    where install installs (now $(PREFIX)); DESTDIR=DIR is put before it'
+
+setup: ## install what building needs, and a libfuse with passthrough in .deps/
+	@.ci/setup build
+
+build: setup ## build the program for release (the default)
+	$(SWIFT) build $(release_flags)
+
+debug: setup ## build everything for debugging, tests included
+	$(SWIFT) build --build-tests $(swift_flags)
+
+run: build ## mount the memory device at MOUNT and show what it can do
+	@docs/demo.sh "$(abspath $(MOUNT))"
+
+# The new ones among the mounts and processes of this checkout are what the tests left behind.
+define leftovers
+leftovers() {
+    awk '$$3 == "fuse.devfs" && (index($$2, "$(CURDIR)/") == 1 ||
+        index($$2, "/tmp/devfs-test") == 1) { print "mount " $$2 }' /proc/mounts
+    local process program
+    for process in /proc/[0-9]*; do
+        program=$$(readlink "$$process/exe") || continue
+        [[ $$program != "$(CURDIR)/.build/"*/devfs?( (deleted)) ]] ||
+             echo "process $${process#/proc/} $$program"
+    done
+}
+endef
+
+test: ## run every test that this machine can run
+	@.ci/setup test
+	$(leftovers)
+	before=$$(leftovers)
+	# On a terminal Ctrl-C must reach the tests.
+	foreground=$$([[ ! -t 0 ]] || echo --foreground)
+	status=0
+	set -x
+	$(SWIFT) build --build-tests $(swift_flags)
+	timeout $$foreground --kill-after=30 $(TEST_TIMEOUT) \
+	    $(SWIFT) test --skip-build --disable-xctest $(swift_flags) $(TEST_FLAGS) || status=$$?
+	{ set +x; } 2>/dev/null
+	((status != 124)) || echo "the tests did not end within $(TEST_TIMEOUT) s" >&2
+	# A server that was told to end may need a moment for it.
+	for attempt in {1..50}; do
+	    left=$$(comm -13 <(sort <<<"$$before") <(leftovers | sort))
+	    [[ -n $$left ]] || exit $$status
+	    sleep 0.1
+	done
+	printf 'the tests left behind:\n%s\n' "$$left" >&2
+	exit 1
+
+lint: ## check the style of the Swift sources and of the scripts
+	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	if command -v shellcheck >/dev/null; then
+	    shellcheck $(scripts)
+	else
+	    echo 'shellcheck is not installed: the scripts are not checked' >&2
+	fi
+
+unmount: ## unmount what run mounted
+	@if awk '$$2 == "$(abspath $(MOUNT))" { found = 1 } END { exit !found }' /proc/mounts; then
+	    fusermount3 -u '$(abspath $(MOUNT))'
+	else
+	    echo '$(abspath $(MOUNT)) is not mounted'
+	fi
+
+install: ## install the built program, the mount(8) helper and the completions
+	@test -x $(release) || { echo 'nothing is built yet: run make first' >&2; exit 1; }
+	set -x
+	install -D -m 755 $(release) '$(DESTDIR)$(PREFIX)/bin/devfs'
+	install -D -m 755 mount-helpers/mount.devfs '$(DESTDIR)$(HELPER_DIR)/mount.devfs'
+	install -d '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSH_COMPLETION_DIR)' \
+	    '$(DESTDIR)$(FISH_COMPLETION_DIR)'
+	$(release) --generate-completion-script bash >'$(DESTDIR)$(BASH_COMPLETION_DIR)/devfs'
+	$(release) --generate-completion-script zsh >'$(DESTDIR)$(ZSH_COMPLETION_DIR)/_devfs'
+	$(release) --generate-completion-script fish >'$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish'
+
+uninstall: ## remove what install installed
+	rm -f '$(DESTDIR)$(PREFIX)/bin/devfs' '$(DESTDIR)$(HELPER_DIR)/mount.devfs' \
+	    '$(DESTDIR)$(BASH_COMPLETION_DIR)/devfs' '$(DESTDIR)$(ZSH_COMPLETION_DIR)/_devfs' \
+	    '$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish'
+
+clean: ## remove what was built
+	rm -rf .build .build-*
+
+distclean: clean ## remove the libfuse in .deps/ and the empty mount point as well
+	rm -rf .deps .deps.* Package.resolved
+	if [[ -d mnt ]]; then rmdir mnt || echo 'mnt is left: is it still mounted?' >&2; fi

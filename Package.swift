@@ -1,0 +1,53 @@
+// swift-tools-version: 6.2
+import Foundation
+import PackageDescription
+
+// `.ci/setup` builds a newer libfuse into .deps/ where the distribution's has no passthrough, and
+// lists in .deps/lib/libs what has to be linked. Without it the distribution's libfuse3 is used.
+let deps = "\(Context.packageDirectory)/.deps"
+let ownLibraries = (try? String(contentsOfFile: "\(deps)/lib/libs", encoding: .utf8))
+    .map { $0.split(separator: "\n").map(String.init) }
+
+let fuseHeaders: [CSetting] = ownLibraries == nil ? [] : [.unsafeFlags(["-I\(deps)/include"])]
+let fuseLibraries: [LinkerSetting] =
+    (ownLibraries == nil ? [] : [.unsafeFlags(["-L\(deps)/lib"])])
+    + (ownLibraries ?? ["fuse3"]).map { .linkedLibrary($0) }
+// The Swift importer reads CFuse's header, and with it libfuse's.
+let importHeaders = ownLibraries == nil ? [] : ["-Xcc", "-I\(deps)/include"]
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6), .strictMemorySafety(), .treatAllWarnings(as: .error),
+    .unsafeFlags(importHeaders),
+]
+
+let package = Package(
+    name: "devfs",
+    products: [.executable(name: "devfs", targets: ["DevFSCommand"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    ],
+    targets: [
+        .target(name: "CFuse", cSettings: fuseHeaders, linkerSettings: fuseLibraries),
+        .target(
+            name: "DevFS",
+            dependencies: [
+                "CFuse",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "DevFSCommand",
+            dependencies: [
+                "DevFS",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "DevFSTests", dependencies: ["DevFS"], swiftSettings: strict),
+        .testTarget(
+            name: "MountTests", dependencies: ["DevFSCommand"], swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE 1
+#include "CFuse.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define HAVE_PASSTHROUGH (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
+#define HAVE_IO_URING (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18))
+
+/* <linux/fuse.h> of 6.9; the distribution's may be older. */
+struct backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+_Static_assert(sizeof(struct backing_map) == 16, "struct fuse_backing_map is 16 bytes");
+#define BACKING_OPEN _IOW(229, 1, struct backing_map)
+#define BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+struct fuse_session *cfuse_session_new(const char *options, bool io_uring,
+					const struct fuse_lowlevel_ops *ops, void *userdata)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct fuse_session *se = NULL;
+
+	if (fuse_opt_add_arg(&args, "devfs") || fuse_opt_add_arg(&args, "-o") ||
+	    fuse_opt_add_arg(&args, options))
+		goto out;
+	if (io_uring && (fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, "io_uring")))
+		goto out;
+	se = fuse_session_new(&args, ops, sizeof(*ops), userdata);
+out:
+	fuse_opt_free_args(&args);
+	return se;
+}
+
+int cfuse_session_loop(struct fuse_session *se, unsigned int max_threads)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int result;
+
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_max_threads(config, max_threads);
+	fuse_loop_cfg_set_idle_threads(config, max_threads);
+	result = fuse_session_loop_mt(se, config);
+	fuse_loop_cfg_destroy(config);
+	return result;
+}
+
+bool cfuse_has_passthrough(void)
+{
+	return HAVE_PASSTHROUGH;
+}
+
+bool cfuse_has_io_uring(void)
+{
+	return HAVE_IO_URING;
+}
+
+const char *cfuse_header_version(void)
+{
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+	return TEXT(FUSE_MAJOR_VERSION) "." TEXT(FUSE_MINOR_VERSION);
+}
+
+bool cfuse_req_is_uring(fuse_req_t req)
+{
+#if HAVE_IO_URING
+	return fuse_req_is_uring(req);
+#else
+	(void)req;
+	return false;
+#endif
+}
+
+static bool want(struct fuse_conn_info *conn, uint64_t flag)
+{
+#if HAVE_PASSTHROUGH
+	return fuse_set_feature_flag(conn, flag);
+#else
+	if (!(conn->capable & flag))
+		return false;
+	conn->want |= flag;
+	return true;
+#endif
+}
+
+static void leave(struct fuse_conn_info *conn, uint64_t flag)
+{
+#if HAVE_PASSTHROUGH
+	fuse_unset_feature_flag(conn, flag);
+#else
+	conn->want &= ~flag;
+#endif
+}
+
+void cfuse_negotiate(struct fuse_conn_info *conn, bool want_passthrough,
+		     struct cfuse_features *got)
+{
+	memset(got, 0, sizeof(*got));
+	got->protocol_minor = conn->proto_minor;
+	/* A splice of memory is slower than a reply from memory. */
+	leave(conn, FUSE_CAP_SPLICE_READ);
+	leave(conn, FUSE_CAP_SPLICE_WRITE);
+	leave(conn, FUSE_CAP_SPLICE_MOVE);
+	leave(conn, FUSE_CAP_READDIRPLUS);
+	leave(conn, FUSE_CAP_AUTO_INVAL_DATA);
+	want(conn, FUSE_CAP_ATOMIC_O_TRUNC);
+	want(conn, FUSE_CAP_PARALLEL_DIROPS);
+#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
+	/* Without it the kernel asks for security.capability before each write. */
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
+#endif
+#if HAVE_PASSTHROUGH
+	if (want_passthrough && want(conn, FUSE_CAP_PASSTHROUGH)) {
+		conn->max_backing_stack_depth = 1;
+		got->passthrough = true;
+	}
+	got->parallel_direct_writes = conn->proto_minor >= 38;
+#else
+	(void)want_passthrough;
+#endif
+#if HAVE_IO_URING
+	got->io_uring = fuse_get_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
+#endif
+}
+
+void cfuse_set_open(struct fuse_file_info *fi, bool direct_io, bool nonseekable,
+		    bool parallel_writes, int32_t backing_id)
+{
+	fi->direct_io = direct_io;
+	fi->nonseekable = nonseekable;
+	fi->noflush = 1;
+#if HAVE_PASSTHROUGH
+	fi->parallel_direct_writes = parallel_writes;
+	fi->backing_id = backing_id;
+#else
+	(void)parallel_writes;
+	(void)backing_id;
+#endif
+}
+
+int32_t cfuse_backing_open(int fuse_fd, int fd)
+{
+	struct backing_map map = { .fd = fd };
+	int id = ioctl(fuse_fd, BACKING_OPEN, &map);
+
+	return id < 0 ? -errno : id;
+}
+
+int cfuse_backing_close(int fuse_fd, int32_t id)
+{
+	uint32_t backing = (uint32_t)id;
+
+	return ioctl(fuse_fd, BACKING_CLOSE, &backing);
+}
+
+const char *cfuse_errno_name(int error)
+{
+	return strerrorname_np(error);
+}
+
+void cfuse_utc(time_t seconds, char *text, size_t size)
+{
+	struct tm fields;
+
+	if (!gmtime_r(&seconds, &fields) || !strftime(text, size, "%Y-%m-%dT%H:%M:%S", &fields))
+		text[0] = 0;
+}
+
+int cfuse_openat(int dir, const char *path, int flags, mode_t mode)
+{
+	return openat(dir, path, flags | O_CLOEXEC, mode);
+}
+
+void *cfuse_map_shared(int fd, size_t size)
+{
+	void *base = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+
+	return base == MAP_FAILED ? NULL : base;
+}
+
+void cfuse_wait_readable(int fd, int64_t ns)
+{
+	struct pollfd entry = { .fd = fd, .events = POLLIN };
+	struct timespec rest = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+
+	ppoll(&entry, 1, ns < 0 ? NULL : &rest, NULL);
+}
+
+int cfuse_epoll_add(int epoll, int fd, uint64_t number)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = number };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int cfuse_epoll_wait(int epoll, uint64_t *number)
+{
+	struct epoll_event event;
+	int count = epoll_wait(epoll, &event, 1, -1);
+
+	if (count == 1)
+		*number = event.data.u64;
+	return count;
+}
+
+int cfuse_fcntl(int fd, int command, int argument)
+{
+	return fcntl(fd, command, argument);
+}
+
+int cfuse_renameat2(int from, const char *old, int to, const char *name, unsigned int flags)
+{
+	return (int)syscall(SYS_renameat2, from, old, to, name, flags);
+}
+
+int cfuse_allocate(int fd, off_t offset, off_t length)
+{
+	return fallocate(fd, 0, offset, length);
+}
+
+void cfuse_name_thread(pthread_t thread, const char *name)
+{
+	pthread_setname_np(thread, name);
+}
+
+const int cfuse_o_path = O_PATH;
+const int cfuse_o_tmpfile = O_TMPFILE;
+
+int cfuse_pidfd_open(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+int cfuse_pidfd_sigqueue(int pidfd, int signal, int32_t value)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = signal;
+	info.si_code = SI_QUEUE;
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_value.sival_int = value;
+	return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, &info, 0);
+}
+
+int cfuse_unix_socket(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+int cfuse_accept(int listener)
+{
+	return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+int cfuse_bind(int socket, const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(address.sun_path, path);
+	return bind(socket, (struct sockaddr *)&address, sizeof(address));
+}
+
+ssize_t cfuse_send_fd(int socket, const void *bytes, size_t size, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec data = { .iov_base = (void *)bytes, .iov_len = size };
+	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		memset(&control, 0, sizeof(control));
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(head), &fd, sizeof(int));
+	}
+	return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+int cfuse_peer(int socket, pid_t *pid, uid_t *uid, gid_t *gid)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size))
+		return -1;
+	*pid = peer.pid;
+	*uid = peer.uid;
+	*gid = peer.gid;
+	return 0;
+}
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+int cfuse_peer_groups(int socket, gid_t *groups, int capacity)
+{
+	socklen_t size = (socklen_t)capacity * sizeof(*groups);
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &size))
+		return -1;
+	return (int)(size / sizeof(*groups));
+}

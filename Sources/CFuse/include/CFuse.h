@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * libfuse and the few kernel interfaces that Swift cannot say: inline functions,
+ * bit fields, variadic calls and constants younger than the distribution's headers.
+ */
+#ifndef CFUSE_H
+#define CFUSE_H
+
+#define FUSE_USE_VERSION 314
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fuse3/fuse_lowlevel.h>
+
+/* What the linked libfuse and the kernel agreed on, read in the init callback. */
+struct cfuse_features {
+	bool passthrough;
+	bool io_uring;
+	bool parallel_direct_writes;
+	uint32_t protocol_minor;
+};
+
+/* A session over `ops`; NULL where an option is unknown (libfuse says which on stderr). */
+struct fuse_session *_Nullable cfuse_session_new(const char *_Nonnull options, bool io_uring,
+						  const struct fuse_lowlevel_ops *_Nonnull ops,
+						  void *_Nullable userdata);
+/* Serves with libfuse's threads until the session ends; 0, a signal number, or -errno. */
+int cfuse_session_loop(struct fuse_session *_Nonnull se, unsigned int max_threads);
+
+/* Asks for what DevFS uses and leaves out what would put a cache between client and memory. */
+void cfuse_negotiate(struct fuse_conn_info *_Nonnull conn, bool want_passthrough,
+		     struct cfuse_features *_Nonnull got);
+/* True where the linked libfuse can ask for passthrough at all. */
+bool cfuse_has_passthrough(void);
+bool cfuse_has_io_uring(void);
+const char *_Nonnull cfuse_header_version(void);
+/* True for a request that came over io_uring. */
+bool cfuse_req_is_uring(fuse_req_t _Nonnull req);
+
+/* Open flags of a reply; `backing_id` 0 is no passthrough. */
+void cfuse_set_open(struct fuse_file_info *_Nonnull fi, bool direct_io, bool nonseekable,
+		    bool parallel_writes, int32_t backing_id);
+
+/*
+ * Registers the regular file `fd` as a backing file of the connection (FUSE_DEV_IOC_BACKING_OPEN,
+ * kernel 6.9); the id, or -errno.
+ */
+int32_t cfuse_backing_open(int fuse_fd, int fd);
+int cfuse_backing_close(int fuse_fd, int32_t id);
+
+/* `ENOSPC` for 28; NULL where there is no such errno. */
+const char *_Nullable cfuse_errno_name(int error);
+/* A moment in UTC as `2026-11-24T01:48:56`. */
+void cfuse_utc(time_t seconds, char *_Nonnull text, size_t size);
+
+/* Variadic or missing in older C libraries. Each returns -1 and sets errno as the call does. */
+int cfuse_openat(int dir, const char *_Nonnull path, int flags, mode_t mode);
+/* mmap(2) from the start, MAP_SHARED and PROT_READ; NULL with errno where it fails. */
+void *_Nullable cfuse_map_shared(int fd, size_t size);
+/* Waits until `fd` is readable or `ns` have passed; -1 is for ever. ppoll(2) */
+void cfuse_wait_readable(int fd, int64_t ns);
+/* epoll with the number of each descriptor; wait returns one at a time. */
+int cfuse_epoll_add(int epoll, int fd, uint64_t number);
+int cfuse_epoll_wait(int epoll, uint64_t *_Nonnull number);
+int cfuse_fcntl(int fd, int command, int argument);
+int cfuse_renameat2(int from, const char *_Nonnull old, int to, const char *_Nonnull name,
+		    unsigned int flags);
+/* fallocate(2), mode 0. */
+int cfuse_allocate(int fd, off_t offset, off_t length);
+void cfuse_name_thread(pthread_t thread, const char *_Nonnull name);
+/* O_PATH and O_TMPFILE, which need _GNU_SOURCE. */
+extern const int cfuse_o_path;
+extern const int cfuse_o_tmpfile;
+int cfuse_pidfd_open(pid_t pid);
+/* Queues `signal` with `value` (si_code SI_QUEUE) to the process of `pidfd`. */
+int cfuse_pidfd_sigqueue(int pidfd, int signal, int32_t value);
+/* Binds a UNIX socket to a path; ENAMETOOLONG beyond 107 bytes. */
+int cfuse_bind(int socket, const char *_Nonnull path);
+/* A UNIX stream socket, and its next connection; neither waits. */
+int cfuse_unix_socket(void);
+int cfuse_accept(int listener);
+/* Sends `size` bytes and, where `fd` >= 0, that descriptor (SCM_RIGHTS). */
+ssize_t cfuse_send_fd(int socket, const void *_Nonnull bytes, size_t size, int fd);
+/* The peer of a UNIX socket: SO_PEERCRED. */
+int cfuse_peer(int socket, pid_t *_Nonnull pid, uid_t *_Nonnull uid, gid_t *_Nonnull gid);
+/* Its supplementary groups (SO_PEERGROUPS): how many, or -1. */
+int cfuse_peer_groups(int socket, gid_t *_Nonnull groups, int capacity);
+
+/* struct dma_buf_sync and its ioctl, from <linux/dma-buf.h>. */
+static const unsigned int CFUSE_DMA_BUF_IOCTL_SYNC = 0x40086200u;
+
+#endif

@@ -1,0 +1,161 @@
+import SystemPackage
+
+/// A buffer's number, unique in its device and kept as long as the buffer lives.
+public struct BufferID: Hashable, Sendable, Comparable {
+    /// 1 to 2^48 - 1.
+    public let number: UInt64
+
+    public init(_ number: UInt64) {
+        self.number = number
+    }
+
+    public static func < (left: BufferID, right: BufferID) -> Bool { left.number < right.number }
+}
+
+/// A process by number. The number alone can mean a later process: see `ProcessHandle`.
+public struct ProcessID: Hashable, Sendable {
+    public let number: Int32
+
+    public init(_ number: Int32) {
+        self.number = number
+    }
+}
+
+/// Who made a request.
+public struct Caller: Sendable, Equatable {
+    public var pid: ProcessID
+    public var uid: UInt32
+    public var gid: UInt32
+
+    public init(pid: ProcessID, uid: UInt32, gid: UInt32) {
+        self.pid = pid
+        self.uid = uid
+        self.gid = gid
+    }
+}
+
+/// What a buffer is, apart from what `stat(2)` tells.
+public struct BufferDescription: Sendable, Equatable {
+    public var id: BufferID
+    public var name: Name
+    public var traits: BufferTraits
+}
+
+/// What is kept with a buffer for good.
+public struct BufferTraits: Sendable, Equatable {
+    public var heap: Heap
+    public var direction: Direction
+    public var lease: Lease
+    /// The process that allocated it, and when that process started (clock ticks since boot,
+    /// `proc_pid_stat(5)`), so that a later process of the same number is not taken for it.
+    public var owner: ProcessID
+    public var ownerStart: UInt64
+
+    public init(
+        heap: Heap, direction: Direction = .bidirectional, lease: Lease = .none,
+        owner: ProcessID = ProcessID(0), ownerStart: UInt64 = 0
+    ) {
+        self.heap = heap
+        self.direction = direction
+        self.lease = lease
+        self.owner = owner
+        self.ownerStart = ownerStart
+    }
+}
+
+/// Who a new buffer belongs to.
+public struct Ownership: Sendable, Equatable {
+    public var uid: UInt32
+    public var gid: UInt32
+    /// Permission bits.
+    public var mode: UInt32
+}
+
+/// The state of one heap, in bytes.
+public struct HeapStatus: Sendable, Equatable {
+    /// The limit.
+    public var size: UInt64
+    /// Allocated in this heap.
+    public var used: UInt64
+    /// The largest allocation that can succeed now.
+    public var largest: UInt64
+}
+
+/// How the bytes of a buffer are read where the server has to copy them.
+public enum ReadStrategy: Sendable {
+    /// The reply goes out straight from a mapping of the buffer.
+    case mapping
+    /// By `pread(2)`: the module syncs there, and a PFN mapping can't be replied from.
+    case descriptor
+}
+
+/// One line of `features`.
+public struct Feature: Sendable, Equatable {
+    public var name: String
+    public var isThere: Bool
+    public var why: String
+
+    public init(_ name: String, _ isThere: Bool, _ why: String = "") {
+        self.name = name
+        self.isThere = isThere
+        self.why = why
+    }
+}
+
+/// A device that has DMA buffers. All calls are synchronous and may come from any thread.
+///
+/// A buffer is a regular file to every backend: its descriptor can be read, written, mapped and
+/// registered for FUSE passthrough. Errors are the errno of the tree (docs/SEMANTICS.md).
+protocol Backend: Sendable {
+    /// What is mounted, as mount(8) shows it: `memory:lab`, `/dev/devfs/host`.
+    var source: String { get }
+    /// A directory of this device's own for sockets, which outlives the server.
+    var runtimeDirectory: String { get }
+    var readStrategy: ReadStrategy { get }
+    /// What the kernel needs for passthrough is there on the backend's side.
+    var allowsPassthrough: Bool { get }
+    /// A write through passthrough keeps a fixed buffer's size.
+    var keepsFixedSize: Bool { get }
+    var isCoherent: Bool { get }
+    var heaps: [Heap] { get }
+    var features: [Feature] { get }
+
+    /// The buffers that are there: a device outlives its mounts.
+    func buffers() throws(Errno) -> [BufferDescription]
+    /// Makes a buffer of zeros. A size of 0 makes an empty one that is sized later.
+    /// - Throws: EEXIST the name is taken; ENOSPC the limit, which the reason names.
+    func allocate(
+        _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
+    ) throws(Refusal) -> BufferID
+    /// Opens a buffer to read, write and map it.
+    func open(_ buffer: BufferDescription) throws(Errno) -> Descriptor
+    func status(of buffer: BufferDescription) throws(Errno) -> FileStatus
+    /// Changes the size of an open buffer; new bytes are zero and really there.
+    /// - Throws: ENOSPC the limit, which the reason names.
+    func resize(_ descriptor: CInt, to size: UInt64) throws(Refusal)
+    /// Writes in a buffer, growing it where needed.
+    func write(
+        _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
+    ) throws(Errno) -> Int
+    /// Takes the name away; the memory lives on until its last user is gone.
+    func remove(_ buffer: BufferDescription) throws(Errno)
+    /// An existing target goes as by `remove`. `renameat2(2)`
+    func rename(_ buffer: BufferDescription, to name: Name, flags: RenameFlags) throws(Errno)
+    func setTraits(_ traits: BufferTraits, of buffer: BufferDescription) throws(Errno)
+    /// Cache maintenance of a range for the cpu or the device; nothing on coherent memory.
+    func sync(
+        _ buffer: BufferDescription, _ range: Range<UInt64>, direction: Direction,
+        for target: SyncTarget
+    ) throws(Errno)
+    /// - Throws: ENODATA where the memory has no such address.
+    func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64
+    func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64
+    /// Address and length of each entry of the scatter-gather list.
+    func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)]
+    /// The node of the memory; -1 for none or unknown.
+    func numaNode(of buffer: BufferDescription) throws(Errno) -> Int
+    /// The memory of a removed buffer is gone now: its last user closed it.
+    func freed(bytes: UInt64)
+    func status(of heap: Heap) throws(Errno) -> HeapStatus
+    func space() throws(Errno) -> SpaceStatus
+}

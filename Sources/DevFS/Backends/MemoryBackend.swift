@@ -1,0 +1,141 @@
+import CFuse
+import Glibc
+import SystemPackage
+
+/// The backend that needs no kernel module: buffers are files on a tmpfs that outlives the server.
+///
+/// It has no bus: addresses are ENODATA, memory is coherent, and every heap is the same memory,
+/// with the rules of that heap.
+final class MemoryBackend: Backend {
+    let source: String
+    let runtimeDirectory: String
+    private let store: MemoryStore
+    private let isPrivate: Bool
+    /// Held as long as this server runs.
+    private let lock: Descriptor
+
+    /// Makes or adopts the device.
+    init(_ name: Name, size: UInt64?, huge: String?) throws(SetupError) {
+        let device = MemoryDevice(name)
+        try device.makeDirectories()
+        lock = try device.lock()
+        isPrivate = try device.mountData(size: size, huge: huge)
+        do throws(Errno) {
+            store = try MemoryStore(device, isPrivate: isPrivate, limit: size)
+        } catch .resourceBusy {
+            throw SetupError(
+                "resizing \(device.source) to \(size ?? 0) bytes", .resourceBusy,
+                fix: "more than that is in use; remove buffers first")
+        } catch {
+            throw SetupError("opening \(device.data)", error)
+        }
+        source = device.source
+        runtimeDirectory = device.path
+    }
+
+    let readStrategy = ReadStrategy.mapping
+    var allowsPassthrough: Bool { isPrivate }
+    /// tmpfs would let a write through passthrough grow the file.
+    let keepsFixedSize = false
+    let isCoherent = true
+    var heaps: [Heap] { Heap.allCases }
+
+    var features: [Feature] {
+        [
+            Feature(
+                "private_tmpfs", isPrivate,
+                isPrivate ? "" : "mounting one needs CAP_SYS_ADMIN; the server keeps the limit"),
+            Feature("dma_addresses", false, "the memory device has no bus"),
+            Feature("interrupts", false, "the memory device has none"),
+            Feature("regions", false, "the memory device has no registers"),
+        ]
+    }
+
+    func buffers() throws(Errno) -> [BufferDescription] { try store.adopt() }
+
+    func allocate(
+        _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
+    ) throws(Refusal) -> BufferID {
+        do throws(Errno) {
+            return try store.make(name, size: size, traits: traits, owner: owner)
+        } catch .fileExists {
+            throw Refusal(.fileExists, "\(name) is there already")
+        } catch {
+            throw refusal(error, size)
+        }
+    }
+
+    /// ENOSPC with the limit that was hit.
+    private func refusal(_ error: Errno, _ size: UInt64) -> Refusal {
+        guard error == .noSpace, let space = try? store.space() else {
+            return Refusal(error, "the device's tmpfs: \(error)")
+        }
+        return Refusal(
+            .noSpace,
+            "\(size) bytes are more than the heap limit leaves: size=\(Number.human(space.size)), "
+                + "free \(space.free) bytes")
+    }
+
+    func open(_ buffer: BufferDescription) throws(Errno) -> Descriptor {
+        try store.open(buffer, flags: O_RDWR)
+    }
+
+    func status(of buffer: BufferDescription) throws(Errno) -> FileStatus {
+        try store.status(of: buffer)
+    }
+
+    func resize(_ descriptor: CInt, to size: UInt64) throws(Refusal) {
+        do throws(Errno) {
+            try store.resize(descriptor, to: size)
+        } catch {
+            throw refusal(error, size)
+        }
+    }
+
+    func write(
+        _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
+    ) throws(Errno) -> Int {
+        unsafe try store.write(bytes, to: descriptor, at: offset)
+    }
+
+    func remove(_ buffer: BufferDescription) throws(Errno) { try store.remove(buffer) }
+
+    func rename(_ buffer: BufferDescription, to name: Name, flags: RenameFlags) throws(Errno) {
+        try store.rename(buffer, to: name, flags: flags)
+    }
+
+    func setTraits(_ traits: BufferTraits, of buffer: BufferDescription) throws(Errno) {
+        try store.setTraits(traits, of: buffer.id)
+    }
+
+    func forgetTraits(of id: BufferID) { store.forgetTraits(of: id) }
+
+    /// Nothing to do: cpu and "device" share the memory.
+    func sync(
+        _ buffer: BufferDescription, _ range: Range<UInt64>, direction: Direction,
+        for target: SyncTarget
+    ) {}
+
+    func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 { throw .noData }
+    func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 { throw .noData }
+    func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)] {
+        throw .noData
+    }
+    func numaNode(of buffer: BufferDescription) -> Int { -1 }
+
+    func freed(bytes: UInt64) { store.giveBack(bytes) }
+
+    func status(of heap: Heap) throws(Errno) -> HeapStatus {
+        let space = try store.space()
+        let usage = try store.usage()
+        var used = usage[heap] ?? 0
+        if heap == .system {
+            // Also what has no name any more but is still in use.
+            let fixed = usage.filter { $0.key != .system }.values.reduce(0, +)
+            used = space.size - space.free - min(fixed, space.size - space.free)
+        }
+        return HeapStatus(size: space.size, used: used, largest: space.free)
+    }
+
+    func space() throws(Errno) -> SpaceStatus { try store.space() }
+}

@@ -1,0 +1,236 @@
+import CFuse
+import Glibc
+import SystemPackage
+
+/// The place of a memory device: a directory that outlives the server.
+///
+/// ```
+/// /run/devfs/NAME/lock        held while a server runs
+///                 data/       a tmpfs of the device's size; an ordinary user's is a directory
+///                 data/buffers/   one file a buffer
+///                 data/traits/    one symbolic link a buffer, named by inode number
+///                 socket
+/// ```
+public struct MemoryDevice: Sendable {
+    /// Bytes where `size=` is not given.
+    public static let defaultSize: UInt64 = 64 << 20
+
+    public let name: Name
+    /// The directory, absolute.
+    public let path: String
+
+    var data: String { "\(path)/data" }
+    var source: String { "memory:\(name)" }
+
+    /// Where the devices of this user are: `/run/devfs` for root, else on the user's own tmpfs.
+    static func base() -> String {
+        let user = geteuid()
+        if user == 0 { return "/run/devfs" }
+        if let own = unsafe getenv("XDG_RUNTIME_DIR") {
+            let directory = unsafe String(cString: own)
+            if let status = try? Syscalls.status(of: directory), status.isDirectory,
+                status.uid == user
+            {
+                return "\(directory)/devfs"
+            }
+        }
+        return "/dev/shm/devfs-\(user)"
+    }
+
+    init(_ name: Name) {
+        self.name = name
+        path = "\(Self.base())/\(name)"
+    }
+
+    /// Makes the directories where they are missing and refuses those of someone else.
+    func makeDirectories() throws(SetupError) {
+        let base = Self.base()
+        for directory in [base, path, data] {
+            do throws(Errno) {
+                try Syscalls.makeDirectory(directory, mode: directory == data ? 0o700 : 0o755)
+                // Anyone may have made a directory in /dev/shm before us.
+                guard try Syscalls.status(of: directory).uid == geteuid() else {
+                    throw .permissionDenied
+                }
+            } catch {
+                throw SetupError("making \(directory) for the memory device", error)
+            }
+        }
+    }
+
+    /// The lock that a server of the device holds.
+    /// - Throws: EBUSY where another server runs.
+    func lock() throws(SetupError) -> Descriptor {
+        do throws(Errno) {
+            let lock = try Syscalls.open(
+                "\(path)/lock", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+            try Syscalls.lock(lock.raw)
+            return lock
+        } catch .wouldBlock {
+            let place = MemoryDevices.mounts(of: source).first?.mountpoint
+            throw SetupError(
+                "locking \(source)", .resourceBusy,
+                fix: "it is mounted" + (place.map { " at \($0); use it there or unmount it" } ?? "")
+            )
+        } catch {
+            throw SetupError("locking \(path)/lock", error)
+        }
+    }
+
+    /// `data` is a file system of its own.
+    var isMounted: Bool {
+        guard let mounts = try? MountEntry.all() else { return false }
+        return mounts.contains { $0.mountpoint == data }
+    }
+
+    /// Mounts or resizes the tmpfs; false where this user cannot mount one.
+    /// - Parameter size: bytes, nil to leave it as it is.
+    func mountData(size: UInt64?, huge: String?) throws(SetupError) -> Bool {
+        let limit = size.map { "size=\($0)" }
+        if isMounted {
+            let changes = [limit, huge.map { "huge=\($0)" }].compactMap { $0 }
+            if !changes.isEmpty {
+                do throws(Errno) {
+                    try Syscalls.mount(
+                        "devfs", on: data, type: "tmpfs", flags: UInt(MS_REMOUNT),
+                        options: changes.joined(separator: ","))
+                } catch .invalidArgument {
+                    throw SetupError(
+                        "resizing \(source) to \(size ?? 0) bytes", .resourceBusy,
+                        fix: "more than that is in use; remove buffers first")
+                } catch {
+                    throw SetupError("resizing \(source)", error)
+                }
+            }
+            return true
+        }
+        let options = "mode=0700,nr_inodes=0,\(limit ?? "size=\(Self.defaultSize)")"
+        let flags = UInt(MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        var attempts = ["\(options),huge=\(huge ?? "within_size")"]
+        // A kernel without huge tmpfs pages refuses the option; only who asked for it must know.
+        if huge == nil { attempts.append(options) }
+        for text in attempts {
+            do throws(Errno) {
+                try Syscalls.mount("devfs", on: data, type: "tmpfs", flags: flags, options: text)
+                return true
+            } catch .notPermitted {
+                return false
+            } catch .invalidArgument {
+                continue
+            } catch {
+                throw SetupError("mounting a tmpfs on \(data)", error)
+            }
+        }
+        throw SetupError(
+            "mounting a tmpfs with huge=\(huge ?? "") on \(data)", .invalidArgument,
+            fix: "leave the option out")
+    }
+}
+
+/// A memory device as `devfs device list` shows it.
+public struct MemoryDeviceInfo: Sendable, Codable, Equatable {
+    /// Without `memory:`.
+    public var name: String
+    public var path: String
+    /// Bytes: the limit and what is in use.
+    public var size: UInt64
+    public var used: UInt64
+    public var buffers: Int
+    public var mountpoint: String?
+    /// A server runs.
+    public var alive: Bool
+}
+
+/// The memory devices of this user.
+public enum MemoryDevices {
+    /// Mounts of a device, dead ones included.
+    static func mounts(of source: String) -> [MountEntry] {
+        ((try? MountEntry.all()) ?? []).filter { $0.type == "fuse.devfs" && $0.source == source }
+    }
+
+    /// All devices, by name; a device that can't be read is left out.
+    public static func list() -> [MemoryDeviceInfo] {
+        let base = MemoryDevice.base()
+        guard let directory = try? Syscalls.open(base, flags: O_RDONLY | O_DIRECTORY),
+            let names = try? Syscalls.names(in: directory.raw)
+        else { return [] }
+        return names.sorted().compactMap { text in
+            guard let name = Name(text) else { return nil }
+            return try? info(MemoryDevice(name))
+        }
+    }
+
+    private static func info(_ device: MemoryDevice) throws(SetupError) -> MemoryDeviceInfo {
+        var isAlive = false
+        do throws(SetupError) {
+            _ = try device.lock()
+        } catch {
+            isAlive = error.errno == .resourceBusy
+        }
+        do throws(Errno) {
+            let store = try MemoryStore(device, isPrivate: device.isMounted)
+            let space = try store.space()
+            return MemoryDeviceInfo(
+                name: device.name.text, path: device.path, size: space.size,
+                used: space.size - space.free, buffers: try store.count(),
+                mountpoint: mounts(of: device.source).first?.mountpoint, alive: isAlive)
+        } catch {
+            throw SetupError("reading \(device.path)", error)
+        }
+    }
+
+    /// Deletes a device with all its buffers.
+    /// - Parameter name: with or without `memory:`.
+    /// - Throws: ENOENT, EINVAL, EBUSY while it is mounted.
+    public static func remove(_ name: String) throws(SetupError) {
+        let text = name.hasPrefix("memory:") ? String(name.dropFirst("memory:".utf8.count)) : name
+        guard let valid = Name(text) else {
+            throw SetupError(
+                "removing device \(name)", .invalidArgument, fix: "see devfs device list")
+        }
+        let device = MemoryDevice(valid)
+        guard (try? Syscalls.status(of: device.path)) != nil else {
+            throw SetupError(
+                "removing \(device.source)", .noSuchFileOrDirectory, fix: "see devfs device list")
+        }
+        let lock = try device.lock()
+        for mount in mounts(of: device.source) where mount.isDead {
+            try Unmount.lazily(mount.mountpoint)
+        }
+        do throws(Errno) {
+            if device.isMounted {
+                try Syscalls.unmount(device.data)
+            } else if let store = try? MemoryStore(device, isPrivate: false) {
+                try store.removeAll()
+            }
+            try? Syscalls.removeDirectory(device.data)
+            for file in ["socket", "limit", "lock"] {
+                try? Syscalls.unlink("\(device.path)/\(file)", at: Syscalls.currentDirectory)
+            }
+            try Syscalls.removeDirectory(device.path)
+        } catch {
+            throw SetupError(
+                "removing \(device.source)", error,
+                fix: error == .resourceBusy ? "a descriptor of one of its buffers is open" : "")
+        }
+        _ = lock.raw
+    }
+}
+
+/// Takes mounts away that nobody serves any more.
+enum Unmount {
+    /// `umount2(2)` with MNT_DETACH, or fusermount3 where that is not permitted.
+    static func lazily(_ mountpoint: String) throws(SetupError) {
+        do throws(Errno) {
+            try Syscalls.unmount(mountpoint, lazily: true)
+        } catch .notPermitted {
+            guard Spawn.run(["fusermount3", "-u", "-z", mountpoint]) == 0 else {
+                throw SetupError(
+                    "unmounting the dead mount \(mountpoint)", .notPermitted,
+                    fix: "fusermount3 -u -z \(mountpoint)")
+            }
+        } catch {
+            throw SetupError("unmounting the dead mount \(mountpoint)", error)
+        }
+    }
+}

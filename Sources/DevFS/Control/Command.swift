@@ -1,0 +1,300 @@
+import SystemPackage
+
+/// A line of `control/alloc`.
+public struct AllocationRequest: Sendable, Equatable {
+    public var name: Name
+    /// Bytes, 1 and more.
+    public var size: UInt64
+    /// Nil is the mount's default heap.
+    public var heap: Heap?
+    public var direction: Direction
+    public var lease: Lease
+
+    public init(
+        name: Name, size: UInt64, heap: Heap? = nil, direction: Direction = .bidirectional,
+        lease: Lease = .none
+    ) {
+        self.name = name
+        self.size = size
+        self.heap = heap
+        self.direction = direction
+        self.lease = lease
+    }
+}
+
+/// A line of `control/sync`.
+public struct SyncRequest: Sendable, Equatable {
+    public var name: Name
+    public var target: SyncTarget
+    /// Bytes from the start.
+    public var offset: UInt64
+    /// Bytes; 0 is the rest of the buffer.
+    public var length: UInt64
+}
+
+/// A line of `control/signal`.
+public enum SignalRequest: Sendable, Equatable {
+    case software(Name)
+    /// Period in nanoseconds, 1 us to an hour.
+    case timer(Name, period: UInt64)
+    case remove(Name)
+}
+
+/// What a stream's periods come from.
+public enum StreamSource: Sendable, Equatable {
+    case signal(Name)
+    /// The generator, in 32-bit words a second.
+    case pattern(rate: UInt64)
+}
+
+/// What happens to a reader that is too slow.
+public enum OverrunPolicy: String, Sendable {
+    case overwrite
+    case stop
+}
+
+/// A line of `control/stream`.
+public enum StreamRequest: Sendable, Equatable {
+    case create(StreamDefinition)
+    case remove(Name)
+}
+
+/// A stream as it was asked for.
+public struct StreamDefinition: Sendable, Equatable {
+    public var name: Name
+    public var buffer: Name
+    /// Bytes, a multiple of 4.
+    public var period: UInt64
+    public var source: StreamSource
+    public var policy: OverrunPolicy = .overwrite
+    /// Bytes; nil is one period.
+    public var watermark: UInt64?
+}
+
+/// A line of a signal's `notify`.
+public enum NotifyRequest: Sendable, Equatable {
+    /// `value` nil is the event's number.
+    case register(pid: Int32, signal: Int32, value: Int32?)
+    case remove(pid: Int32)
+}
+
+/// The words of one command line.
+struct Words {
+    private var words: ArraySlice<Substring>
+
+    init(_ line: Substring) {
+        words = line.split { $0 == " " || $0 == "\t" }[...]
+    }
+
+    /// The next word, which must be there; `what` names it in the refusal.
+    mutating func next(_ what: String) throws(Refusal) -> Substring {
+        guard let word = words.popFirst() else { throw .invalid("\(what) is missing") }
+        return word
+    }
+
+    mutating func name(_ what: String = "the name") throws(Refusal) -> Name {
+        let word = try next(what)
+        guard let name = Name(word) else {
+            throw .invalid("not a name: 1 to 63 bytes of A-Za-z0-9._-, not starting with a dot")
+        }
+        return name
+    }
+
+    mutating func size(_ what: String) throws(Refusal) -> UInt64 {
+        try Words.size(try next(what), what)
+    }
+
+    static func size(_ word: Substring, _ what: String) throws(Refusal) -> UInt64 {
+        guard let value = Number.parse(word) else {
+            throw .invalid("\(what) is not a number: decimal or 0x, with K, M or G")
+        }
+        return value
+    }
+
+    var isEmpty: Bool { words.isEmpty }
+
+    func end() throws(Refusal) {
+        if let word = words.first { throw .invalid("a word too many: \(word)") }
+    }
+
+    /// The rest as `key=value`, each of `keys` once at the most.
+    consuming func options(_ keys: Set<String>) throws(Refusal) -> [String: Substring] {
+        var found: [String: Substring] = [:]
+        for word in words {
+            guard let equals = word.firstIndex(of: "=") else {
+                throw .invalid("not KEY=VALUE: \(word)")
+            }
+            let key = String(word[..<equals])
+            guard keys.contains(key) else { throw .invalid("unknown key: \(key)") }
+            let value = word[word.index(after: equals)...]
+            guard found.updateValue(value, forKey: key) == nil else {
+                throw .invalid("\(key) stands twice")
+            }
+        }
+        return found
+    }
+}
+
+extension AllocationRequest {
+    /// `NAME SIZE [heap=H] [direction=D] [lease=none|process]`
+    static func parse(_ line: Substring) throws(Refusal) -> AllocationRequest {
+        var words = Words(line)
+        let name = try words.name()
+        let size = try words.size("the size")
+        guard size > 0 else { throw .invalid("the size is 0") }
+        var request = AllocationRequest(name: name, size: size)
+        let options = try words.options(["heap", "direction", "lease"])
+        if let text = options["heap"] {
+            guard let heap = Heap(name: text) else { throw .invalid("no heap \(text)") }
+            request.heap = heap
+        }
+        if let text = options["direction"] {
+            guard let direction = Direction(name: text) else {
+                throw .invalid("direction is bidirectional, to_device or from_device")
+            }
+            request.direction = direction
+        }
+        if let text = options["lease"] {
+            guard let lease = Lease(rawValue: String(text)) else {
+                throw .invalid("lease is none or process")
+            }
+            request.lease = lease
+        }
+        return request
+    }
+}
+
+extension Name {
+    /// A line that is one name, as in `control/free`.
+    static func parse(_ line: Substring) throws(Refusal) -> Name {
+        var words = Words(line)
+        let name = try words.name()
+        try words.end()
+        return name
+    }
+}
+
+extension SyncRequest {
+    /// `NAME for_cpu|for_device [OFFSET LENGTH]`
+    static func parse(_ line: Substring) throws(Refusal) -> SyncRequest {
+        var words = Words(line)
+        let name = try words.name()
+        guard let target = SyncTarget(rawValue: String(try words.next("for_cpu or for_device")))
+        else { throw .invalid("neither for_cpu nor for_device") }
+        var request = SyncRequest(name: name, target: target, offset: 0, length: 0)
+        if !words.isEmpty {
+            request.offset = try words.size("the offset")
+            request.length = try words.size("the length")
+        }
+        try words.end()
+        return request
+    }
+}
+
+extension SignalRequest {
+    /// The periods that a timer can have, in nanoseconds.
+    static let periods: ClosedRange<UInt64> = 1_000...3_600_000_000_000
+
+    /// `NAME software`, `NAME timer period=TIME` or `NAME remove`
+    static func parse(_ line: Substring) throws(Refusal) -> SignalRequest {
+        var words = Words(line)
+        let name = try words.name()
+        switch try words.next("software, timer or remove") {
+        case "software":
+            try words.end()
+            return .software(name)
+        case "remove":
+            try words.end()
+            return .remove(name)
+        case "timer":
+            let options = try words.options(["period"])
+            guard let text = options["period"] else { throw .invalid("period= is missing") }
+            guard let period = Number.nanoseconds(text), periods.contains(period) else {
+                throw .invalid("period is a time from 1us to 3600s with its unit, such as 10ms")
+            }
+            return .timer(name, period: period)
+        case let word:
+            throw .invalid("neither software, timer nor remove: \(word)")
+        }
+    }
+}
+
+extension StreamRequest {
+    /// The generator's rates, in words a second.
+    static let rates: ClosedRange<UInt64> = 1...1_000_000_000
+
+    /// `NAME buffer=B period=SIZE source=S [policy=P] [rate=N] [watermark=N]` or `NAME remove`
+    static func parse(_ line: Substring) throws(Refusal) -> StreamRequest {
+        var words = Words(line)
+        let name = try words.name()
+        var after = words
+        if !words.isEmpty, try after.next("") == "remove" {
+            try after.end()
+            return .remove(name)
+        }
+        let options = try words.options([
+            "buffer", "period", "source", "policy", "rate", "watermark",
+        ])
+        guard let bufferText = options["buffer"], let buffer = Name(bufferText) else {
+            throw .invalid("buffer= is missing or not a name")
+        }
+        guard let periodText = options["period"] else { throw .invalid("period= is missing") }
+        let period = try Words.size(periodText, "the period")
+        guard period > 0, period.isMultiple(of: 4) else {
+            throw .invalid("the period is not a multiple of 4 bytes")
+        }
+        guard let sourceText = options["source"], let sourceName = Name(sourceText) else {
+            throw .invalid("source= is missing or not a name")
+        }
+        var definition = StreamDefinition(
+            name: name, buffer: buffer, period: period, source: .signal(sourceName))
+        if sourceText == "pattern" {
+            let rate = try options["rate"].map { (text) throws(Refusal) in
+                try Words.size(text, "the rate")
+            }
+            guard rates.contains(rate ?? 1 << 20) else {
+                throw .invalid("rate is 1 to 1000000000 words a second")
+            }
+            definition.source = .pattern(rate: rate ?? 1 << 20)
+        } else if options["rate"] != nil {
+            throw .invalid("rate= goes with source=pattern alone")
+        }
+        if let text = options["policy"] {
+            guard let policy = OverrunPolicy(rawValue: String(text)) else {
+                throw .invalid("policy is overwrite or stop")
+            }
+            definition.policy = policy
+        }
+        if let text = options["watermark"] {
+            definition.watermark = try Words.size(text, "the watermark")
+        }
+        return .create(definition)
+    }
+}
+
+extension NotifyRequest {
+    /// `PID SIGNAL [VALUE]` or `PID off`
+    static func parse(_ line: Substring) throws(Refusal) -> NotifyRequest {
+        var words = Words(line)
+        guard let pid = Number.plain(try words.next("the pid")).flatMap(Int32.init(exactly:)),
+            pid > 0
+        else { throw .invalid("not a pid") }
+        let word = try words.next("the signal")
+        if word == "off" {
+            try words.end()
+            return .remove(pid: pid)
+        }
+        guard let signal = SignalNumber.parse(word) else {
+            throw .invalid("not a signal: a name such as SIGUSR1 or SIGRTMIN+1, or 1 to 64")
+        }
+        var value: Int32?
+        if !words.isEmpty {
+            let text = try words.next("the value")
+            guard let number = Int32(text) ?? Number.plain(text).flatMap(Int32.init(exactly:))
+            else { throw .invalid("the value is not a 32-bit integer") }
+            value = number
+        }
+        try words.end()
+        return .register(pid: pid, signal: signal, value: value)
+    }
+}

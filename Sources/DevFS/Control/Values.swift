@@ -1,0 +1,157 @@
+import SystemPackage
+
+/// A name in the tree: 1 to 63 bytes of `A-Za-z0-9._-`, not starting with a dot.
+public struct Name: Hashable, Sendable, CustomStringConvertible {
+    public let text: String
+
+    /// Nil where the text is no such name.
+    public init?(_ text: some StringProtocol) {
+        let bytes = text.utf8
+        guard (1...63).contains(bytes.count), bytes.first != UInt8(ascii: "."),
+            bytes.allSatisfy(Name.isAllowed)
+        else { return nil }
+        self.text = String(text)
+    }
+
+    private static func isAllowed(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"),
+            UInt8(ascii: "-"):
+            true
+        default: false
+        }
+    }
+
+    public var description: String { text }
+}
+
+/// Why a command was not carried out: the errno for the caller, the reason for `control/log`.
+public struct Refusal: Error, Sendable, Equatable {
+    public var errno: Errno
+    public var why: String
+
+    public init(_ errno: Errno, _ why: String) {
+        self.errno = errno
+        self.why = why
+    }
+
+    static func invalid(_ why: String) -> Refusal { Refusal(.invalidArgument, why) }
+}
+
+/// Direction of the transfers of a buffer, as in `enum dma_data_direction` (linux/dma-direction.h).
+public enum Direction: Int, Sendable, CaseIterable {
+    case bidirectional = 0
+    case toDevice = 1
+    case fromDevice = 2
+
+    public var name: String {
+        switch self {
+        case .bidirectional: "bidirectional"
+        case .toDevice: "to_device"
+        case .fromDevice: "from_device"
+        }
+    }
+
+    init?(name: some StringProtocol) {
+        guard let match = Self.allCases.first(where: { $0.name == name }) else { return nil }
+        self = match
+    }
+}
+
+/// Where the memory of a buffer comes from.
+public enum Heap: Int, Sendable, CaseIterable {
+    /// Cacheable pages, scatter-gather; grows.
+    case system = 0
+    /// Cacheable memory, one bus range; sized once.
+    case contiguous = 1
+    /// `dma_alloc_coherent` memory; sized once.
+    case coherent = 2
+
+    public var name: String {
+        switch self {
+        case .system: "system"
+        case .contiguous: "contiguous"
+        case .coherent: "coherent"
+        }
+    }
+
+    public init?(name: some StringProtocol) {
+        guard let match = Self.allCases.first(where: { $0.name == name }) else { return nil }
+        self = match
+    }
+
+    /// Sized once: one bus range, which can't grow.
+    var isFixed: Bool { self != .system }
+    /// What `control/heaps/NAME/type` says.
+    var type: String { isFixed ? "fixed" : "page" }
+}
+
+/// How long a buffer lives.
+public enum Lease: String, Sendable {
+    /// Until it is removed.
+    case none
+    /// Until the process that allocated it ends.
+    case process
+}
+
+/// Who a device access is handed to by a sync.
+public enum SyncTarget: String, Sendable {
+    case cpu = "for_cpu"
+    case device = "for_device"
+}
+
+/// Numbers as the tree takes them.
+enum Number {
+    /// Decimal or `0x` hexadecimal with an optional K, M or G (binary), 63 bits; nil for anything else.
+    static func parse(_ text: some StringProtocol) -> UInt64? {
+        var digits = Substring(text)
+        var shift: UInt64 = 0
+        switch digits.last {
+        case "K", "k": shift = 10
+        case "M", "m": shift = 20
+        case "G", "g": shift = 30
+        default: break
+        }
+        if shift > 0 { digits.removeLast() }
+        guard let value = plain(digits), value <= UInt64(Int64.max) >> shift else { return nil }
+        return value << shift
+    }
+
+    /// Decimal or `0x` hexadecimal, 64 bits, without a suffix.
+    static func plain(_ text: some StringProtocol) -> UInt64? {
+        let isHex = text.hasPrefix("0x") || text.hasPrefix("0X")
+        let digits = isHex ? text.dropFirst(2) : text[...]
+        // UInt64's own parser takes a sign.
+        guard let first = digits.utf8.first, first != UInt8(ascii: "+"), first != UInt8(ascii: "-")
+        else { return nil }
+        return UInt64(digits, radix: isHex ? 16 : 10)
+    }
+
+    /// A time with its unit, `10ms`, in nanoseconds; nil for anything else or more than 63 bits.
+    static func nanoseconds(_ text: some StringProtocol) -> UInt64? {
+        let units: [(String, UInt64)] = [
+            ("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000),
+        ]
+        guard let (unit, factor) = units.first(where: { text.hasSuffix($0.0) }),
+            let value = plain(text.dropLast(unit.utf8.count))
+        else { return nil }
+        let (product, overflow) = value.multipliedReportingOverflow(by: factor)
+        return overflow || product > UInt64(Int64.max) ? nil : product
+    }
+
+    /// 16 hexadecimal digits, as addresses are written.
+    static func address(_ value: UInt64) -> String {
+        let digits = String(value, radix: 16)
+        return "0x" + String(repeating: "0", count: 16 - digits.utf8.count) + digits
+    }
+
+    /// A count of bytes for people: `4M`, `1536`.
+    static func human(_ bytes: UInt64) -> String {
+        for (shift, unit) in [(30, "G"), (20, "M"), (10, "K")]
+        where bytes != 0 && bytes & ((1 << shift) - 1) == 0 {
+            return "\(bytes >> shift)\(unit)"
+        }
+        return "\(bytes)"
+    }
+}

@@ -1,0 +1,158 @@
+import CFuse
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// An open file as the kernel knows it, by the number in `fuse_file_info.fh`.
+final class OpenHandle: Sendable {
+    let file: any OpenFile
+
+    init(_ file: any OpenFile) {
+        self.file = file
+    }
+}
+
+/// An open directory: one listing, made when it is read from the start.
+final class DirectoryHandle: Sendable {
+    let entries = Mutex<[DirectoryEntry]>([])
+}
+
+/// Keeps what the kernel has open, and what is left of it when the session ends.
+///
+/// *Safety* of `file(_:)`: the kernel sends no request with a number before it was replied to an
+/// open or after its release, and in between the object is held here.
+final class HandleTable: Sendable {
+    private let handles = Mutex<[UInt64: any AnyObject & Sendable]>([:])
+
+    func insert(_ handle: some AnyObject & Sendable) -> UInt64 {
+        let number = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(handle).toOpaque()))
+        handles.withLock { $0[number] = handle }
+        return number
+    }
+
+    func remove(_ number: UInt64) {
+        guard let handle = handles.withLock({ $0.removeValue(forKey: number) }) else { return }
+        (handle as? OpenHandle)?.file.close()
+    }
+
+    /// The object of a number that `insert` gave, without a look into the table.
+    static func object<T: AnyObject>(_ number: UInt64, as type: T.Type) throws(Errno) -> T {
+        guard let pointer = unsafe UnsafeRawPointer(bitPattern: UInt(number)) else {
+            throw .badFileDescriptor
+        }
+        return unsafe Unmanaged<T>.fromOpaque(pointer).takeUnretainedValue()
+    }
+
+    func removeAll() {
+        let left = handles.withLock { handles in
+            defer { handles.removeAll() }
+            return Array(handles.values)
+        }
+        for handle in left { (handle as? OpenHandle)?.file.close() }
+    }
+}
+
+/// The registrations of backing files for passthrough: one a buffer, as all opens of an inode must
+/// share it, kept as long as the buffer lives, as making one costs more than all else of an open.
+final class BackingTable: Sendable {
+    /// Held over the registration, so that two opens at once share one.
+    private let ids = Mutex<[BufferID: Int32]>([:])
+    private let device: CInt
+
+    /// - Parameter device: the session's descriptor of /dev/fuse.
+    init(_ device: CInt) {
+        self.device = device
+    }
+
+    /// - Throws: EPERM without CAP_SYS_ADMIN, EINVAL for what is no regular file.
+    func id(for file: BufferFile) throws(Errno) -> Int32 {
+        let id = ids.withLock { ids in
+            if let id = ids[file.id] { return id }
+            let id = cfuse_backing_open(device, file.descriptor)
+            if id > 0 { ids[file.id] = id }
+            return id
+        }
+        guard id > 0 else { throw Errno(rawValue: -id) }
+        return id
+    }
+
+    func drop(_ buffer: BufferID) {
+        guard let id = ids.withLock({ $0.removeValue(forKey: buffer) }) else { return }
+        cfuse_backing_close(device, id)
+    }
+}
+
+/// A read that waits for its reply.
+///
+/// *Safety*: the request is libfuse's until it is replied to, which `finish` does once: whoever
+/// takes it out of the mutex.
+final class WaitingRead: ParkedRead, @unchecked Sendable {
+    let size: Int
+    let file: any OpenFile
+    private let request: Mutex<UInt?>
+    private let wasInterrupted = Atomic(false)
+    private let finished: @Sendable () -> Void
+
+    init(
+        _ request: fuse_req_t, size: Int, file: any OpenFile,
+        finished: @escaping @Sendable () -> Void
+    ) {
+        self.size = size
+        self.file = file
+        self.finished = finished
+        self.request = Mutex(UInt(bitPattern: request))
+    }
+
+    func finish(_ result: Result<ArraySlice<UInt8>, Errno>) {
+        guard let number = request.withLock({ $0.take() }),
+            let request = unsafe OpaquePointer(bitPattern: number)
+        else { return }
+        finished()
+        let reply = unsafe Reply(request)
+        switch result {
+        case .success(let bytes): reply.bytes(bytes)
+        case .failure(let error): reply.error(error)
+        }
+    }
+
+    /// The client got a signal. It may come before the read is parked: see `parked`.
+    func interrupt() {
+        wasInterrupted.store(true, ordering: .sequentiallyConsistent)
+        giveUp()
+    }
+
+    /// The file has taken the read.
+    func parked() {
+        if wasInterrupted.load(ordering: .sequentiallyConsistent) { giveUp() }
+    }
+
+    private func giveUp() {
+        if file.cancel(self) { finish(.failure(.interrupted)) }
+    }
+}
+
+/// A client's poll that wants to be told.
+///
+/// *Safety*: the handle is libfuse's, used once and given back once, by whoever takes it out of
+/// the mutex.
+final class WaitingPoll: PollWaiter, @unchecked Sendable {
+    private let handle: Mutex<UInt?>
+
+    init(_ handle: OpaquePointer) {
+        self.handle = Mutex(UInt(bitPattern: handle))
+    }
+
+    private func take() -> OpaquePointer? {
+        unsafe handle.withLock { $0.take() }.flatMap { unsafe OpaquePointer(bitPattern: $0) }
+    }
+
+    func wake() {
+        guard let handle = unsafe take() else { return }
+        unsafe fuse_lowlevel_notify_poll(handle)
+        unsafe fuse_pollhandle_destroy(handle)
+    }
+
+    deinit {
+        if let handle = unsafe take() { unsafe fuse_pollhandle_destroy(handle) }
+    }
+}

@@ -1,0 +1,193 @@
+import Glibc
+import SystemPackage
+
+/// What `-o` can say about a mount.
+///
+/// `parse(_:)` reads the same text from `devfs mount -o`, from mount(8) by way of `mount.devfs`, and
+/// from an fstab line, which is why options meant for mount(8) or systemd alone are accepted too.
+public struct MountOptions: Sendable, Equatable {
+    /// `size=`: limit of the memory device in bytes, 1 to 2^63-1. Nil keeps the size of a device
+    /// that exists and gives a new one 64 MiB. Meaningless for a device of the kernel module.
+    public var size: UInt64?
+    /// `uid=`: owner of the tree and of new buffers, a number below 2^32-1 or a user's name.
+    /// Nil: the user who mounts owns the tree, and each buffer belongs to the process that made it.
+    public var uid: UInt32?
+    /// `gid=`: group of the tree and of new buffers, a number below 2^32-1 or a group's name.
+    /// Nil: as for `uid`.
+    public var gid: UInt32?
+    /// `umask=`: permission bits taken from every file and directory, octal, 0 to 777.
+    public var umask: UInt16 = 0o022
+    /// `heap=`: heap of buffers that are made without naming one (by `cp`, `truncate`, ...):
+    /// the name of a `Heap`.
+    public var heap: String = "system"
+    /// `allow_other`: users other than the one who mounts may enter, as far as the modes let them.
+    public var allowOther: Bool = false
+    /// `ro`: every write is `EROFS`.
+    public var readOnly: Bool = false
+    /// `passthrough`: true, the mount fails where buffers cannot be zero-copy;
+    /// `no_passthrough`: false, buffers are served by the server. Nil: zero-copy where possible.
+    public var passthrough: Bool?
+    /// `io_uring`, `no_io_uring`: requests come by FUSE-over-io_uring where kernel and libfuse have
+    /// it.
+    public var ioUring: Bool = false
+    /// `huge=`: huge pages of the memory device's tmpfs, `never`, `always`, `within_size` or
+    /// `advise` (tmpfs(5)). Nil: the kernel's default.
+    public var hugePages: String?
+    /// Options for the kernel or fusermount3, in the order given and without those that a later one
+    /// took back: `ro rw noexec exec nosuid suid nodev dev noatime atime sync dirsync`.
+    /// `dev` and `suid` are root's; for others they are left out.
+    public var kernelOptions: [String] = []
+
+    /// The defaults, as of a mount without `-o`.
+    public init() {}
+
+    /// Reads the values of `-o`, each a comma-separated list. A later option wins over an earlier.
+    ///
+    /// - Parameter isSloppy: unknown options are no error (`mount -s`); bad values still are.
+    /// - Throws: `EINVAL` naming the option that is unknown or has a bad value.
+    public static func parse(
+        _ texts: [String], isSloppy: Bool = false
+    ) throws(SetupError) -> MountOptions {
+        try parse(texts, isSloppy: isSloppy, isRoot: geteuid() == 0)
+    }
+
+    static func parse(
+        _ texts: [String], isSloppy: Bool = false, isRoot: Bool
+    ) throws(SetupError) -> MountOptions {
+        var options = MountOptions()
+        for text in texts {
+            for item in text.split(separator: ",").map(String.init) {
+                let isKnown = try options.apply(item, isRoot: isRoot)
+                guard isKnown || isSloppy else {
+                    throw invalid(item, "no such option; `devfs mount --help` lists them")
+                }
+            }
+        }
+        return options
+    }
+}
+
+extension MountOptions {
+    private static let hugePolicies = ["never", "always", "within_size", "advise"]
+
+    /// Generic options with the one that takes each back; an empty string where nothing does.
+    private static let kernelPairs = [
+        "ro": "rw", "rw": "ro", "exec": "noexec", "noexec": "exec", "suid": "nosuid",
+        "nosuid": "suid", "dev": "nodev", "nodev": "dev", "atime": "noatime", "noatime": "atime",
+        "sync": "async", "async": "sync", "dirsync": "",
+    ]
+
+    /// Read by mount(8), systemd or an older kernel; nothing is left for a file system to do.
+    private static let ignored: Set<String> = [
+        "defaults", "auto", "noauto", "user", "users", "nouser", "owner", "noowner", "group",
+        "nogroup", "nofail", "_netdev", "relatime", "norelatime", "strictatime", "nostrictatime",
+        "diratime", "nodiratime", "lazytime", "nolazytime", "silent", "loud", "mand", "nomand",
+    ]
+    private static let ignoredKeys: Set<String> = ["comment", "user", "helper", "uhelper"]
+
+    /// Takes one option; false if there is none like it.
+    private mutating func apply(_ item: String, isRoot: Bool) throws(SetupError) -> Bool {
+        if item.hasPrefix("x-") || item.hasPrefix("X-") { return true }
+        guard let equals = item.firstIndex(of: "=") else {
+            return try apply(flag: item, isRoot: isRoot)
+        }
+        let value = String(item[item.index(after: equals)...])
+        return try apply(key: String(item[..<equals]), value: value, item: item)
+    }
+
+    private mutating func apply(flag: String, isRoot: Bool) throws(SetupError) -> Bool {
+        switch flag {
+        case "allow_other": allowOther = true
+        case "passthrough": passthrough = true
+        case "no_passthrough": passthrough = false
+        case "io_uring": ioUring = true
+        case "no_io_uring": ioUring = false
+        case "size", "uid", "gid", "umask", "heap", "huge":
+            throw Self.invalid(flag, "it needs a value: \(flag)=VALUE")
+        default:
+            guard let opposite = Self.kernelPairs[flag] else { return Self.ignored.contains(flag) }
+            applyKernelOption(flag, opposite: opposite, isRoot: isRoot)
+        }
+        return true
+    }
+
+    private mutating func applyKernelOption(_ flag: String, opposite: String, isRoot: Bool) {
+        if flag == "ro" || flag == "rw" { readOnly = flag == "ro" }
+        kernelOptions.removeAll { $0 == flag || $0 == opposite }
+        // fusermount3 ignores both of an ordinary user, and says so on stderr at every mount.
+        if !isRoot && (flag == "dev" || flag == "suid") { return }
+        // There is no flag for it: it is the absence of `sync`.
+        if flag != "async" { kernelOptions.append(flag) }
+    }
+
+    private mutating func apply(
+        key: String, value: String, item: String
+    ) throws(SetupError) -> Bool {
+        switch key {
+        case "size":
+            guard let bytes = Number.parse(value), bytes > 0 else {
+                throw Self.invalid(item, "size is 1 byte to 2^63-1, for example size=64M")
+            }
+            size = bytes
+        case "uid":
+            guard let id = Self.number(value) ?? Self.userID(value) else {
+                throw Self.invalid(item, "no such user")
+            }
+            uid = id
+        case "gid":
+            guard let id = Self.number(value) ?? Self.groupID(value) else {
+                throw Self.invalid(item, "no such group")
+            }
+            gid = id
+        case "umask":
+            guard Self.isPlain(value, radix: 8), let bits = UInt16(value, radix: 8), bits <= 0o777
+            else {
+                throw Self.invalid(item, "umask is octal, 0 to 777")
+            }
+            umask = bits
+        case "heap":
+            heap = try Self.choice(value, of: Heap.allCases.map(\.name), item: item)
+        case "huge":
+            hugePages = try Self.choice(value, of: Self.hugePolicies, item: item)
+        default:
+            return Self.ignoredKeys.contains(key)
+        }
+        return true
+    }
+
+    private static func choice(
+        _ value: String, of choices: [String], item: String
+    ) throws(SetupError) -> String {
+        guard choices.contains(value) else {
+            throw invalid(item, "one of \(choices.joined(separator: ", "))")
+        }
+        return value
+    }
+
+    private static func invalid(_ item: String, _ fix: String) -> SetupError {
+        SetupError("reading the mount option `\(item)`", .invalidArgument, fix: fix)
+    }
+
+    /// True if `text` is digits alone: `UInt64.init` would take a sign as well.
+    private static func isPlain(_ text: some StringProtocol, radix: Int) -> Bool {
+        !text.isEmpty && text.allSatisfy { ($0.hexDigitValue ?? radix) < radix && $0.isASCII }
+    }
+
+    /// Bytes as `size=` takes them: decimal or `0x`, with K, M or G (binary) behind; nil for anything
+    /// else and beyond 63 bits.
+    public static func byteCount(_ text: some StringProtocol) -> UInt64? { Number.parse(text) }
+
+    /// A user or group number; -1 means "leave it" to chown(2), so it names nobody.
+    private static func number(_ text: String) -> UInt32? {
+        guard isPlain(text, radix: 10), let id = UInt32(text), id != .max else { return nil }
+        return id
+    }
+
+    private static func userID(_ name: String) -> UInt32? {
+        unsafe getpwnam(name).map { unsafe $0.pointee.pw_uid }
+    }
+
+    private static func groupID(_ name: String) -> UInt32? {
+        unsafe getgrnam(name).map { unsafe $0.pointee.gr_gid }
+    }
+}

@@ -1,0 +1,351 @@
+import CFuse
+import Glibc
+import SystemPackage
+
+/// libfuse's table of operations. What is not there answers ENOSYS, which the kernel takes for
+/// good: no flush, no access check (`default_permissions`), no extended attributes, and with that
+/// no question for security.capability before each write.
+enum Operations {
+    /// Runs one operation and sends its one reply.
+    private static func serve(
+        _ request: fuse_req_t?, _ kind: Metrics.Request,
+        _ info: UnsafeMutablePointer<fuse_file_info>? = nil,
+        _ body: (Session, Caller) throws(Errno) -> Answer
+    ) {
+        guard let request = unsafe request else { return }
+        let session = unsafe Session.of(request)
+        session.tree.metrics.count(kind)
+        do throws(Errno) {
+            let answer = try body(session, unsafe caller(of: request))
+            unsafe send(answer, request, session, info)
+        } catch {
+            unsafe Reply(request).error(error)
+        }
+    }
+
+    private static func caller(of request: fuse_req_t) -> Caller {
+        guard let context = unsafe fuse_req_ctx(request) else {
+            return Caller(pid: ProcessID(0), uid: UInt32.max, gid: UInt32.max)
+        }
+        return unsafe Caller(
+            pid: ProcessID(context.pointee.pid), uid: context.pointee.uid, gid: context.pointee.gid)
+    }
+
+    private static func send(
+        _ answer: Answer, _ request: fuse_req_t, _ session: Session,
+        _ info: UnsafeMutablePointer<fuse_file_info>?
+    ) {
+        // The reply is libfuse's own from here on where a parked read has it.
+        if case .parked = answer { return }
+        let reply = unsafe Reply(request)
+        switch answer {
+        case .parked: return
+        case .done: reply.done()
+        case .entry(let status): reply.entry(status)
+        case .attributes(let status): reply.attributes(status)
+        case .bytes(let bytes): reply.bytes(bytes)
+        case .memory(let mapping, let range):
+            mapping.send(range, reply)
+        case .written(let count): reply.written(count)
+        case .space(let space): reply.space(space)
+        case .polled(let events): reply.polled(events)
+        case .ioctl: reply.ioctl()
+        case .opened, .openedDirectory:
+            guard let info = unsafe info else { return }
+            let number = unsafe info.pointee.fh
+            if unsafe !reply.opened(info) { session.handles.remove(number) }
+        case .created(let status, _):
+            guard let info = unsafe info else { return }
+            let number = unsafe info.pointee.fh
+            if unsafe !reply.created(status, info) { session.handles.remove(number) }
+        }
+    }
+
+    /// A name of a request; bytes that are no UTF-8 are no name of ours.
+    private static func text(_ name: UnsafePointer<CChar>?) -> String {
+        unsafe name.map { unsafe String(cString: $0) } ?? ""
+    }
+
+    private static func handle(
+        _ info: UnsafeMutablePointer<fuse_file_info>?
+    ) throws(Errno) -> OpenHandle {
+        guard let info = unsafe info else { throw .badFileDescriptor }
+        return unsafe try HandleTable.object(info.pointee.fh, as: OpenHandle.self)
+    }
+
+    private static func file(
+        _ info: UnsafeMutablePointer<fuse_file_info>?
+    ) throws(Errno) -> (any OpenFile)? {
+        guard let info = unsafe info, unsafe info.pointee.fh != 0 else { return nil }
+        return unsafe try handle(info).file
+    }
+
+    private static func bufferFile(
+        _ info: UnsafeMutablePointer<fuse_file_info>?, else error: Errno
+    ) throws(Errno) -> BufferFile {
+        guard let file = unsafe try handle(info).file as? BufferFile else { throw error }
+        return file
+    }
+
+    /// `fuse_lowlevel_ops` for DevFS.
+    static func table() -> fuse_lowlevel_ops {
+        var ops = fuse_lowlevel_ops()
+        unsafe ops.`init` = { userdata, connection in
+            guard let userdata = unsafe userdata, let connection = unsafe connection else { return }
+            let session = unsafe Unmanaged<Session>.fromOpaque(userdata).takeUnretainedValue()
+            unsafe session.negotiate(connection)
+        }
+        addNames(&ops)
+        addAttributes(&ops)
+        addFiles(&ops)
+        addDirectories(&ops)
+        return ops
+    }
+
+    // MARK: Names
+
+    private static func addNames(_ ops: inout fuse_lowlevel_ops) {
+        unsafe ops.lookup = { request, parent, name in
+            unsafe Operations.serve(request, .lookup) { (session, _) throws(Errno) in
+                .entry(
+                    try session.tree.lookup(unsafe Operations.text(name), in: Inode(UInt64(parent)))
+                )
+            }
+        }
+        unsafe ops.unlink = { request, parent, name in
+            unsafe Operations.serve(request, .unlink) { (session, _) throws(Errno) in
+                try session.tree.unlink(unsafe Operations.text(name), in: Inode(UInt64(parent)))
+                return .done
+            }
+        }
+        unsafe ops.rename = { request, parent, name, newParent, newName, flags in
+            unsafe Operations.serve(request, .rename) { (session, _) throws(Errno) in
+                try session.tree.rename(
+                    unsafe Operations.text(name), in: Inode(UInt64(parent)),
+                    to: unsafe Operations.text(newName),
+                    in: Inode(UInt64(newParent)), flags: RenameFlags(rawValue: flags))
+                return .done
+            }
+        }
+        unsafe ops.mkdir = { request, _, _, _ in unsafe Operations.refuse(request) }
+        unsafe ops.rmdir = { request, _, _ in unsafe Operations.refuse(request) }
+        unsafe ops.symlink = { request, _, _, _ in unsafe Operations.refuse(request) }
+        unsafe ops.link = { request, _, _, _ in unsafe Operations.refuse(request) }
+        unsafe ops.mknod = { request, _, _, _, _ in unsafe Operations.refuse(request) }
+    }
+
+    /// What no file of the tree does.
+    private static func refuse(_ request: fuse_req_t?) {
+        unsafe serve(request, .other) { (_, _) throws(Errno) in throw .notPermitted }
+    }
+
+    // MARK: Attributes
+
+    private static func addAttributes(_ ops: inout fuse_lowlevel_ops) {
+        unsafe ops.getattr = { request, inode, info in
+            unsafe Operations.serve(request, .getattr) { (session, _) throws(Errno) in
+                let file = unsafe try Operations.file(info)
+                return .attributes(try session.tree.status(of: Inode(UInt64(inode)), file: file))
+            }
+        }
+        unsafe ops.setattr = { request, inode, attributes, mask, info in
+            unsafe Operations.serve(request, .setattr) { (session, caller) throws(Errno) in
+                guard let attributes = unsafe attributes?.pointee else { throw .invalidArgument }
+                return .attributes(
+                    try session.tree.setAttributes(
+                        try AttributeChanges(attributes, mask), of: Inode(UInt64(inode)),
+                        file: unsafe try Operations.file(info), by: caller))
+            }
+        }
+        unsafe ops.statfs = { request, _ in
+            unsafe Operations.serve(request, .statfs) { (session, _) throws(Errno) in
+                .space(try session.tree.space())
+            }
+        }
+    }
+
+    // MARK: Files
+
+    private static func addFiles(_ ops: inout fuse_lowlevel_ops) {
+        unsafe ops.create = { request, parent, name, mode, info in
+            unsafe Operations.serve(request, .create, info) { (session, caller) throws(Errno) in
+                guard let info = unsafe info else { throw .invalidArgument }
+                let flags = OpenFlags(unsafe info.pointee.flags)
+                let (status, file) = try session.tree.create(
+                    unsafe Operations.text(name), in: Inode(UInt64(parent)), mode: mode, flags,
+                    by: caller)
+                let handle = OpenHandle(file)
+                unsafe session.fill(info, handle, flags)
+                return .created(status, handle)
+            }
+        }
+        unsafe ops.open = { request, inode, info in
+            unsafe Operations.serve(request, .open, info) { (session, _) throws(Errno) in
+                guard let info = unsafe info else { throw .invalidArgument }
+                let flags = OpenFlags(unsafe info.pointee.flags)
+                let handle = OpenHandle(try session.tree.open(Inode(UInt64(inode)), flags))
+                unsafe session.fill(info, handle, flags)
+                return .opened(handle)
+            }
+        }
+        unsafe ops.release = { request, _, info in
+            unsafe Operations.serve(request, .release) { (session, _) throws(Errno) in
+                if let info = unsafe info { session.handles.remove(unsafe info.pointee.fh) }
+                return .done
+            }
+        }
+        unsafe ops.read = { request, _, size, offset, info in
+            unsafe Operations.serve(request, .read) { (session, _) throws(Errno) in
+                guard let request = unsafe request, let info = unsafe info else {
+                    throw .invalidArgument
+                }
+                return unsafe try session.read(
+                    request, try Operations.handle(info), at: UInt64(offset), size: size,
+                    waits: OpenFlags(info.pointee.flags).waits)
+            }
+        }
+        unsafe ops.write = { request, _, bytes, size, offset, info in
+            unsafe Operations.serve(request, .write) { (session, caller) throws(Errno) in
+                let file = unsafe try Operations.handle(info).file
+                let count = try unsafe file.write(
+                    UnsafeRawBufferPointer(start: bytes, count: size), at: UInt64(offset),
+                    by: caller)
+                session.tree.metrics.addWritten(count)
+                return .written(count)
+            }
+        }
+        unsafe ops.fsync = { request, _, _, info in
+            unsafe Operations.serve(request, .fsync) { (_, _) throws(Errno) in
+                try (unsafe try Operations.handle(info).file as? BufferFile)?.sync()
+                return .done
+            }
+        }
+        unsafe ops.fallocate = { request, _, mode, offset, length, info in
+            unsafe Operations.serve(request, .fallocate) { (_, _) throws(Errno) in
+                let file = unsafe try Operations.bufferFile(info, else: .notPermitted)
+                let (end, overflow) = offset.addingReportingOverflow(length)
+                guard !overflow else { throw .fileTooLarge }
+                try file.allocate(
+                    try AllocationMode(mode), UInt64(offset)..<UInt64(end))
+                return .done
+            }
+        }
+        unsafe ops.ioctl = { request, _, command, _, info, _, input, inputSize, _ in
+            unsafe Operations.serve(request, .ioctl) { (_, _) throws(Errno) in
+                guard command == CFUSE_DMA_BUF_IOCTL_SYNC else {
+                    throw .inappropriateIOCTLForDevice
+                }
+                let file = unsafe try Operations.bufferFile(
+                    info, else: .inappropriateIOCTLForDevice)
+                guard let input = unsafe input, inputSize >= 8 else { throw .invalidArgument }
+                try file.dmaBufSync(unsafe input.loadUnaligned(as: UInt64.self))
+                return .ioctl
+            }
+        }
+        unsafe ops.poll = { request, _, info, poll in
+            unsafe Operations.serve(request, .poll) { (_, _) throws(Errno) in
+                let waiter = unsafe poll.map { unsafe WaitingPoll($0) }
+                return .polled(unsafe try Operations.handle(info).file.poll(waiter))
+            }
+        }
+    }
+
+    // MARK: Directories
+
+    private static func addDirectories(_ ops: inout fuse_lowlevel_ops) {
+        unsafe ops.opendir = { request, _, info in
+            unsafe Operations.serve(request, .other, info) { (session, _) throws(Errno) in
+                let handle = DirectoryHandle()
+                unsafe info?.pointee.fh = session.handles.insert(handle)
+                return .openedDirectory(handle)
+            }
+        }
+        unsafe ops.releasedir = { request, _, info in
+            unsafe Operations.serve(request, .other) { (session, _) throws(Errno) in
+                if let info = unsafe info { session.handles.remove(unsafe info.pointee.fh) }
+                return .done
+            }
+        }
+        unsafe ops.readdir = { request, inode, size, offset, info in
+            unsafe Operations.serve(request, .readdir) { (session, _) throws(Errno) in
+                guard let info = unsafe info else { throw .badFileDescriptor }
+                let handle = unsafe try HandleTable.object(
+                    info.pointee.fh, as: DirectoryHandle.self)
+                let directory = Inode(UInt64(inode))
+                if offset == 0 {
+                    let parent = try session.tree.parent(of: directory)
+                    let all =
+                        [
+                            DirectoryEntry(name: ".", inode: directory, isDirectory: true),
+                            DirectoryEntry(name: "..", inode: parent, isDirectory: true),
+                        ] + (try session.tree.entries(of: directory))
+                    handle.entries.withLock { $0 = all }
+                }
+                let entries = handle.entries.withLock { $0 }
+                return .bytes(
+                    unsafe Operations.pack(entries, from: Int(offset), size: size, request)[...])
+            }
+        }
+    }
+
+    /// As many entries as fit, in the kernel's form; an entry's offset is the next one's index.
+    private static func pack(
+        _ entries: [DirectoryEntry], from first: Int, size: Int, _ request: fuse_req_t?
+    ) -> [UInt8] {
+        unsafe [UInt8](unsafeUninitializedCapacity: size) { room, filled in
+            guard let request = unsafe request, let base = room.baseAddress else { return }
+            for index in first..<max(first, entries.count) {
+                var status = stat()
+                status.st_ino = UInt(entries[index].inode.number)
+                status.st_mode = entries[index].isDirectory ? S_IFDIR : S_IFREG
+                let used = unsafe base.withMemoryRebound(to: CChar.self, capacity: size) { text in
+                    unsafe fuse_add_direntry(
+                        request, text + filled, size - filled, entries[index].name, &status,
+                        off_t(index + 1))
+                }
+                guard used <= size - filled else { return }
+                filled += used
+            }
+        }
+    }
+}
+
+extension Mapping {
+    /// Sends a part of the memory as it is, without a copy of ours.
+    fileprivate func send(_ range: Range<Int>, _ reply: consuming Reply) {
+        let part = range.clamped(to: 0..<count)
+        unsafe reply.bytes(bytes(part))
+    }
+}
+
+extension AttributeChanges {
+    /// From FUSE_SETATTR: what `mask` (FUSE_SET_ATTR_...) names.
+    fileprivate init(_ attributes: stat, _ mask: Int32) throws(Errno) {
+        self.init()
+        func has(_ flag: Int32) -> Bool { mask & flag != 0 }
+        if has(FUSE_SET_ATTR_MODE) { mode = attributes.st_mode & 0o7777 }
+        if has(FUSE_SET_ATTR_UID) { uid = attributes.st_uid }
+        if has(FUSE_SET_ATTR_GID) { gid = attributes.st_gid }
+        if has(FUSE_SET_ATTR_SIZE) {
+            guard attributes.st_size >= 0 else { throw .invalidArgument }
+            size = UInt64(attributes.st_size)
+        }
+        let now = Timestamp(seconds: 0, nanoseconds: Timestamp.currentTime)
+        if has(FUSE_SET_ATTR_ATIME) { accessed = Timestamp(attributes.st_atim) }
+        if has(FUSE_SET_ATTR_MTIME) { modified = Timestamp(attributes.st_mtim) }
+        if has(FUSE_SET_ATTR_ATIME_NOW) { accessed = now }
+        if has(FUSE_SET_ATTR_MTIME_NOW) { modified = now }
+    }
+}
+
+extension AllocationMode {
+    /// FALLOC_FL_..., linux/falloc.h.
+    fileprivate init(_ mode: Int32) throws(Errno) {
+        switch mode {
+        case 0: self = .grow
+        case 1: self = .keepSize
+        case 1 | 2, 0x10, 0x10 | 1: self = .zero
+        default: throw .notSupported
+        }
+    }
+}

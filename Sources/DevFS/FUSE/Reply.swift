@@ -1,0 +1,125 @@
+import CFuse
+import Glibc
+import SystemPackage
+
+/// What a request is answered with.
+enum Answer {
+    /// Success and nothing else.
+    case done
+    case entry(FileStatus)
+    case attributes(FileStatus)
+    case opened(OpenHandle)
+    case created(FileStatus, OpenHandle)
+    case openedDirectory(DirectoryHandle)
+    case bytes(ArraySlice<UInt8>)
+    case memory(Mapping, Range<Int>)
+    case written(Int)
+    case space(SpaceStatus)
+    case polled(PollEvents)
+    case ioctl
+    /// A parked read has the reply now.
+    case parked
+}
+
+/// The one reply of a request: used up by sending it. One that is dropped unsent answers EIO, so
+/// that no client waits for ever.
+@safe struct Reply: ~Copyable {
+    private let request: fuse_req_t
+
+    init(_ request: fuse_req_t) {
+        unsafe self.request = request
+    }
+
+    deinit {
+        unsafe fuse_reply_err(request, EIO)
+    }
+
+    consuming func error(_ error: Errno) {
+        unsafe fuse_reply_err(request, error.rawValue)
+        discard self
+    }
+
+    consuming func done() {
+        unsafe fuse_reply_err(request, 0)
+        discard self
+    }
+
+    /// Look-ups are never cached: what one client does, all others see at once.
+    private static func entry(_ status: FileStatus) -> fuse_entry_param {
+        var entry = fuse_entry_param()
+        entry.ino = fuse_ino_t(status.inode)
+        entry.attr = status.stat
+        return entry
+    }
+
+    consuming func entry(_ status: FileStatus) {
+        var entry = Self.entry(status)
+        unsafe fuse_reply_entry(request, &entry)
+        discard self
+    }
+
+    consuming func attributes(_ status: FileStatus) {
+        var attributes = status.stat
+        unsafe fuse_reply_attr(request, &attributes, 0)
+        discard self
+    }
+
+    /// False where the client is gone: then no release will come.
+    consuming func opened(_ info: UnsafeMutablePointer<fuse_file_info>) -> Bool {
+        let isSent = unsafe fuse_reply_open(request, info) == 0
+        discard self
+        return isSent
+    }
+
+    /// False where the client is gone: then no release will come.
+    consuming func created(
+        _ status: FileStatus, _ info: UnsafeMutablePointer<fuse_file_info>
+    ) -> Bool {
+        var entry = Self.entry(status)
+        let isSent = unsafe fuse_reply_create(request, &entry, info) == 0
+        discard self
+        return isSent
+    }
+
+    consuming func bytes(_ bytes: UnsafeRawBufferPointer) {
+        unsafe fuse_reply_buf(
+            request, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+        discard self
+    }
+
+    consuming func bytes(_ bytes: ArraySlice<UInt8>) {
+        unsafe bytes.withUnsafeBytes { bytes in
+            _ = unsafe fuse_reply_buf(
+                request, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+        }
+        discard self
+    }
+
+    consuming func written(_ count: Int) {
+        unsafe fuse_reply_write(request, count)
+        discard self
+    }
+
+    consuming func space(_ space: SpaceStatus) {
+        var status = statvfs()
+        status.f_bsize = 4096
+        status.f_frsize = 4096
+        status.f_blocks = UInt(space.size / 4096)
+        status.f_bfree = UInt(space.free / 4096)
+        status.f_bavail = status.f_bfree
+        status.f_files = UInt(space.files)
+        status.f_namemax = 63
+        unsafe fuse_reply_statfs(request, &status)
+        discard self
+    }
+
+    consuming func polled(_ events: PollEvents) {
+        unsafe fuse_reply_poll(request, events.rawValue)
+        discard self
+    }
+
+    consuming func ioctl() {
+        unsafe fuse_reply_ioctl(request, 0, nil, 0)
+        discard self
+    }
+}

@@ -1,0 +1,203 @@
+import CFuse
+import Glibc
+import Logging
+import SystemPackage
+
+/// What could not be set up: what was tried, on what, and the fix.
+public struct SetupError: Error, Sendable, CustomStringConvertible {
+    /// What was tried and on what, for example `mounting /mnt/dma`.
+    public var attempt: String
+    /// The error of the call that failed.
+    public var errno: Errno
+    /// What to do about it, one sentence; empty where nobody knows.
+    public var fix: String
+
+    public init(_ attempt: String, _ errno: Errno, fix: String = "") {
+        self.attempt = attempt
+        self.errno = errno
+        self.fix = fix
+    }
+
+    public var description: String {
+        "\(attempt): \(errno)" + (fix.isEmpty ? "" : " (\(fix))")
+    }
+}
+
+/// A mounted device: mounts when it is made, serves in `run`.
+///
+/// *Safety*: the session pointer is libfuse's; it is made in `init`, used by `run` and given back
+/// in `deinit`, all on one thread.
+@safe public final class Server {
+    private let session: Session
+    private let fuse: OpaquePointer
+    private let mountpoint: String
+    private let log = Logger(label: "devfs") {
+        StreamLogHandler.standardError(label: $0)
+    }
+
+    /// Threads that libfuse may start.
+    private static let threads: UInt32 = 10
+
+    /// Makes or adopts the device, cleans up after a server that died, and mounts.
+    ///
+    /// - Parameters:
+    ///   - source: `memory:NAME`, or `memory` for `memory:default`.
+    ///   - mountpoint: an absolute path of a directory.
+    /// - Throws: what could not be had, and the fix.
+    public init(
+        source: String, mountpoint: String, options: MountOptions
+    ) throws(SetupError) {
+        self.mountpoint = mountpoint
+        let backend = try Self.backend(source, options)
+        try Self.cleanUp(mountpoint, source: backend.source, log)
+        try Self.checkDirectory(mountpoint)
+        Self.raiseDescriptorLimit()
+        let tree: FileSystem
+        do throws(Errno) {
+            tree = try FileSystem(backend, try Self.treeOptions(options))
+            try tree.openSocket()
+        } catch {
+            throw SetupError("setting up the tree of \(backend.source)", error)
+        }
+        if options.passthrough == true && !(backend.allowsPassthrough && cfuse_has_passthrough()) {
+            throw SetupError(
+                "mounting with passthrough", .notSupported,
+                fix: "it needs libfuse 3.17, kernel 6.9 and CAP_SYS_ADMIN; see devfs doctor")
+        }
+        session = Session(
+            tree, .init(passthrough: options.passthrough ?? true, ioUring: options.ioUring))
+        if options.ioUring && !cfuse_has_io_uring() {
+            throw SetupError(
+                "mounting with io_uring", .notSupported,
+                fix: "it needs libfuse 3.18 and kernel 6.14")
+        }
+        let table = Operations.table()
+        let userdata = unsafe Unmanaged.passUnretained(session).toOpaque()
+        let text = Self.fuseOptions(backend.source, options)
+        guard
+            let fuse = unsafe withUnsafePointer(
+                to: table, { unsafe cfuse_session_new(text, options.ioUring, $0, userdata) })
+        else {
+            throw SetupError(
+                "starting libfuse with the options \(text)", .invalidArgument,
+                fix: "libfuse printed which option it does not know")
+        }
+        unsafe self.fuse = fuse
+        guard unsafe fuse_session_mount(fuse, mountpoint) == 0 else {
+            let error = lastError
+            tree.shutDown()
+            throw SetupError(
+                "mounting \(backend.source) on \(mountpoint)",
+                error.rawValue == 0 ? .ioError : error, fix: "devfs doctor says what is missing")
+        }
+        session.attach(unsafe fuse_session_fd(fuse))
+    }
+
+    deinit {
+        unsafe fuse_session_destroy(fuse)
+    }
+
+    /// Serves until the mount is taken away or SIGTERM, SIGINT or SIGHUP comes; buffers stay.
+    public func run() throws(SetupError) {
+        guard unsafe fuse_set_signal_handlers(fuse) == 0 else {
+            throw SetupError("catching signals", .ioError)
+        }
+        log.info("\(session.tree.backend.source) is mounted on \(mountpoint)")
+        let result = unsafe cfuse_session_loop(fuse, Self.threads)
+        // Whoever waits is answered as long as there is a connection to answer on.
+        session.end()
+        unsafe fuse_session_unmount(fuse)
+        unsafe fuse_remove_signal_handlers(fuse)
+        log.info("\(mountpoint) is unmounted")
+        // A positive number is the signal that ended it, as it should.
+        if result < 0 {
+            throw SetupError("serving \(mountpoint)", Errno(rawValue: -result))
+        }
+    }
+
+    // MARK: Setting up
+
+    private static func backend(
+        _ source: String, _ options: MountOptions
+    ) throws(SetupError) -> any Backend {
+        let (kind, name) =
+            source.firstIndex(of: ":").map {
+                (source[..<$0], source[source.index(after: $0)...])
+            } ?? (source[...], "default")
+        guard kind == "memory" else {
+            throw SetupError(
+                "opening \(source)", .operationNotSupportedByDevice,
+                fix: "this version mounts memory devices: memory or memory:NAME")
+        }
+        guard let valid = Name(name) else {
+            throw SetupError(
+                "opening \(source)", .invalidArgument,
+                fix: "a name is 1 to 63 bytes of A-Za-z0-9._-, not starting with a dot")
+        }
+        if options.size == 0 {
+            throw SetupError("mounting with size=0", .invalidArgument, fix: "give it a size")
+        }
+        return try MemoryBackend(valid, size: options.size, huge: options.hugePages)
+    }
+
+    private static func treeOptions(_ options: MountOptions) throws(Errno) -> TreeOptions {
+        var tree = TreeOptions(uid: options.uid ?? getuid(), gid: options.gid ?? getgid())
+        tree.forcesUID = options.uid != nil
+        tree.forcesGID = options.gid != nil
+        tree.umask = UInt32(options.umask)
+        guard let heap = Heap(name: options.heap) else { throw .invalidArgument }
+        tree.heap = heap
+        return tree
+    }
+
+    private static func fuseOptions(_ source: String, _ options: MountOptions) -> String {
+        var list = ["fsname=\(source)", "subtype=devfs", "default_permissions"]
+        if options.allowOther { list.append("allow_other") }
+        if options.readOnly && !options.kernelOptions.contains("ro") { list.append("ro") }
+        return (list + options.kernelOptions).joined(separator: ",")
+    }
+
+    /// Takes away what a server that died left: on this mount point, and of this device.
+    private static func cleanUp(
+        _ mountpoint: String, source: String, _ log: Logger
+    ) throws(SetupError) {
+        let mounts: [MountEntry]
+        do throws(Errno) {
+            mounts = try MountEntry.all()
+        } catch {
+            throw SetupError("reading /proc/self/mountinfo", error)
+        }
+        for mount in mounts where mount.type == "fuse.devfs" {
+            // The device's lock is ours, so a mount of it has no server.
+            guard mount.source == source || mount.mountpoint == mountpoint else { continue }
+            if mount.isDead {
+                log.notice("cleaning up the dead mount \(mount.mountpoint) of \(mount.source)")
+                try Unmount.lazily(mount.mountpoint)
+            } else if mount.mountpoint == mountpoint {
+                throw SetupError(
+                    "mounting on \(mountpoint)", .resourceBusy,
+                    fix: "\(mount.source) is mounted there; devfs unmount \(mountpoint)")
+            }
+        }
+    }
+
+    private static func checkDirectory(_ path: String) throws(SetupError) {
+        do throws(Errno) {
+            guard try Syscalls.status(of: path).isDirectory else { throw .notDirectory }
+        } catch {
+            throw SetupError(
+                "mounting on \(path)", error,
+                fix: error == .noSuchFileOrDirectory ? "mkdir -p \(path)" : "")
+        }
+    }
+
+    /// Every open buffer takes a descriptor. `setrlimit(2)`
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
+            return
+        }
+        limit.rlim_cur = limit.rlim_max
+        unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}

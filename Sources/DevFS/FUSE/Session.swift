@@ -1,0 +1,153 @@
+import CFuse
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// A FUSE session over a tree: an adapter, where every operation is one call and one reply.
+final class Session: Sendable {
+    /// What the mount may use.
+    struct Wishes: Sendable {
+        var passthrough = true
+        var ioUring = false
+    }
+
+    let tree: FileSystem
+    let wishes: Wishes
+    let handles = HandleTable()
+    /// What the kernel and libfuse agreed on.
+    private let agreed = Mutex(cfuse_features())
+    private let backing = Mutex<BackingTable?>(nil)
+    private let waiting = Mutex<[UInt: WaitingRead]>([:])
+    private let nextWaiting = Atomic<UInt>(1)
+
+    init(_ tree: FileSystem, _ wishes: Wishes) {
+        self.tree = tree
+        self.wishes = wishes
+    }
+
+    static func of(_ request: fuse_req_t) -> Session {
+        unsafe Unmanaged<Session>.fromOpaque(fuse_req_userdata(request)).takeUnretainedValue()
+    }
+
+    /// - Parameter device: the descriptor of /dev/fuse.
+    func attach(_ device: CInt) {
+        let table = BackingTable(device)
+        backing.withLock { $0 = table }
+        tree.buffers.whenGone { table.drop($0) }
+    }
+
+    // MARK: Negotiation
+
+    func negotiate(_ connection: UnsafeMutablePointer<fuse_conn_info>) {
+        var got = cfuse_features()
+        unsafe cfuse_negotiate(
+            connection, wishes.passthrough && tree.backend.allowsPassthrough, &got)
+        let agreed = got
+        self.agreed.withLock { $0 = agreed }
+        let why = passthroughObstacle(agreed)
+        tree.setMountFeatures([
+            Feature("passthrough", agreed.passthrough, why),
+            Feature("mmap", agreed.passthrough, why),
+            Feature("io_uring", agreed.io_uring, agreed.io_uring ? "" : "-o io_uring asks for it"),
+            Feature("parallel_direct_writes", agreed.parallel_direct_writes),
+        ])
+        if !agreed.passthrough {
+            tree.log.add(
+                Refusal(.noDevice, "mmap is refused on this mount: \(why)"), command: "mmap",
+                file: "buffers/", by: Caller(pid: ProcessID(getpid()), uid: getuid(), gid: getgid())
+            )
+        }
+    }
+
+    /// Why there is no passthrough, and what to install; empty where there is.
+    private func passthroughObstacle(_ agreed: cfuse_features) -> String {
+        if agreed.passthrough { return "" }
+        if !wishes.passthrough { return "switched off by the mount option no_passthrough" }
+        if !tree.backend.allowsPassthrough {
+            return "the server has no CAP_SYS_ADMIN: mount as root"
+        }
+        if !cfuse_has_passthrough() {
+            return "built with libfuse \(unsafe String(cString: cfuse_header_version())); "
+                + "install libfuse 3.17 or newer and build again"
+        }
+        return "the kernel has FUSE 7.\(agreed.protocol_minor); install kernel 6.9 or newer"
+    }
+
+    // MARK: Open files
+
+    /// Fills the reply to an open.
+    func fill(
+        _ info: UnsafeMutablePointer<fuse_file_info>, _ handle: OpenHandle, _ flags: OpenFlags
+    ) {
+        let agreed = self.agreed.withLock { $0 }
+        var id: Int32 = 0
+        var goesToServer = true
+        if let file = handle.file as? BufferFile, agreed.passthrough,
+            let table = backing.withLock({ $0 })
+        {
+            // A file that cannot be registered is served: slower, and mmap is refused.
+            id = (try? table.id(for: file)) ?? 0
+            if id > 0 { tree.metrics.passthroughOpens.add() }
+            goesToServer = id == 0 || (file.guardsSize && flags.writes)
+        }
+        unsafe cfuse_set_open(
+            info, goesToServer, !handle.file.isSeekable,
+            agreed.parallel_direct_writes && handle.file is BufferFile, id)
+        unsafe info.pointee.fh = handles.insert(handle)
+    }
+
+    // MARK: Reads that wait
+
+    func read(
+        _ request: fuse_req_t, _ handle: OpenHandle, at offset: UInt64, size: Int, waits: Bool
+    ) throws(Errno) -> Answer {
+        let file = handle.file
+        guard file.waits, waits else {
+            switch try file.read(at: offset, size: size, parked: nil) {
+            case .bytes(let bytes)?:
+                tree.metrics.addRead(bytes.count)
+                return .bytes(bytes)
+            case .memory(let mapping, let range)?:
+                tree.metrics.addRead(range.count)
+                return .memory(mapping, range)
+            case nil: throw .resourceTemporarilyUnavailable
+            }
+        }
+        let number = nextWaiting.add(1, ordering: .relaxed).oldValue
+        let read = unsafe WaitingRead(request, size: size, file: file) { [weak self] in
+            _ = self?.waiting.withLock { $0.removeValue(forKey: number) }
+        }
+        waiting.withLock { $0[number] = read }
+        // Before the file has it, as from then on another thread may reply, which frees the request.
+        unsafe fuse_req_interrupt_func(
+            request,
+            { request, number in
+                guard let request = unsafe request else { return }
+                unsafe Session.of(request).interrupt(UInt(bitPattern: number))
+            }, UnsafeMutableRawPointer(bitPattern: number))
+        do throws(Errno) {
+            switch try file.read(at: offset, size: size, parked: read) {
+            case .bytes(let bytes)?:
+                tree.metrics.addRead(bytes.count)
+                read.finish(.success(bytes))
+            case .memory?: read.finish(.failure(.ioError))
+            case nil: read.parked()
+            }
+        } catch {
+            read.finish(.failure(error))
+        }
+        return .parked
+    }
+
+    private func interrupt(_ number: UInt) {
+        tree.metrics.interrupts.add()
+        waiting.withLock { $0[number] }?.interrupt()
+    }
+
+    /// Answers all that waits and closes all that is open: the connection is over.
+    func end() {
+        tree.shutDown()
+        for read in waiting.withLock({ Array($0.values) }) { read.finish(.failure(.noDevice)) }
+        handles.removeAll()
+    }
+}

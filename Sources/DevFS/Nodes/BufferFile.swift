@@ -1,0 +1,108 @@
+import Synchronization
+import SystemPackage
+
+/// An open `buffers/NAME`.
+public final class BufferFile: OpenFile {
+    let buffer: Buffer
+    private let table: BufferTable
+    private let memory: BufferMemory
+    private let isClosed = Atomic(false)
+
+    init(_ buffer: Buffer, in table: BufferTable) throws(Errno) {
+        self.buffer = buffer
+        self.table = table
+        memory = try table.acquire(buffer, as: .handle)
+    }
+
+    /// The buffer's number, by which a passthrough registration is shared.
+    public var id: BufferID { buffer.id }
+    /// A regular file that is the memory.
+    public var descriptor: CInt { memory.descriptor.raw }
+    /// A write has to pass the server, which keeps the size.
+    public var guardsSize: Bool { buffer.traits.heap.isFixed && !table.backend.keepsFixedSize }
+
+    private func size() throws(Errno) -> UInt64 { try Syscalls.status(of: descriptor).size }
+
+    public func read(
+        at offset: UInt64, size: Int, parked: (any ParkedRead)?
+    ) throws(Errno) -> ReadResult? {
+        let end = try self.size()
+        guard offset < end else { return .end }
+        let count = Int(min(UInt64(size), end - offset))
+        switch table.backend.readStrategy {
+        case .mapping:
+            let mapping = try memory.mapping(of: Int(end))
+            return .memory(mapping, Int(offset)..<Int(offset) + count)
+        case .descriptor:
+            return .bytes(try Syscalls.bytes(of: descriptor, at: offset, count: count)[...])
+        }
+    }
+
+    public func write(
+        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
+    ) throws(Errno) -> Int {
+        var part = unsafe bytes
+        if buffer.traits.heap.isFixed {
+            let end = try size()
+            guard offset < end else { throw .noSpace }
+            unsafe part = UnsafeRawBufferPointer(
+                rebasing: bytes.prefix(Int(min(UInt64(bytes.count), end - offset))))
+        }
+        guard offset <= UInt64(Int64.max) - UInt64(bytes.count) else { throw .fileTooLarge }
+        return unsafe try table.backend.write(part, to: descriptor, at: offset)
+    }
+
+    /// `fsync(2)`: what the cpu wrote is for the device.
+    public func sync() throws(Errno) {
+        let size = try size()
+        guard size > 0 else { return }
+        try table.backend.sync(
+            buffer.description, 0..<size, direction: buffer.traits.direction, for: .device)
+    }
+
+    /// `fallocate(2)` by its mode.
+    public func allocate(_ mode: AllocationMode, _ range: Range<UInt64>) throws(Errno) {
+        let end = try size()
+        switch mode {
+        case .grow:
+            guard range.upperBound > end else { return }
+            do throws(Refusal) {
+                try table.resize(buffer, to: range.upperBound, handles: 1)
+            } catch {
+                throw error.errno
+            }
+        case .keepSize:
+            guard range.upperBound <= end else { throw .notSupported }
+        case .zero:
+            try Syscalls.zero(descriptor, range.clamped(to: 0..<end))
+        }
+    }
+
+    /// The kernel's DMA_BUF_IOCTL_SYNC on the file itself, linux/dma-buf.h.
+    public func dmaBufSync(_ flags: UInt64) throws(Errno) {
+        let readWrite = flags & 3
+        // DMA_BUF_SYNC_READ 1, WRITE 2, END 4
+        guard flags & ~7 == 0, readWrite != 0 else { throw .invalidArgument }
+        let size = try size()
+        let target: SyncTarget = flags & 4 == 0 ? .cpu : .device
+        let directions: [UInt64: Direction] = [1: .fromDevice, 2: .toDevice, 3: .bidirectional]
+        if size > 0 {
+            try table.backend.sync(
+                buffer.description, 0..<size, direction: directions[readWrite] ?? .bidirectional,
+                for: target)
+        }
+        buffer.changeSync { $0.owner = target }
+    }
+
+    public func close() {
+        guard !isClosed.exchange(true, ordering: .relaxed) else { return }
+        table.release(buffer, as: .handle)
+    }
+}
+
+/// What `fallocate(2)` is asked for.
+public enum AllocationMode: Sendable {
+    case grow
+    case keepSize
+    case zero
+}

@@ -1,0 +1,154 @@
+import Synchronization
+import SystemPackage
+
+/// A row of the tree: a file with a name, a mode and a behaviour. `Subject` is what it is about: a
+/// buffer, a signal, a stream, a heap, or nothing.
+struct TextFile<Subject: Sendable>: Sendable {
+    typealias Reader = @Sendable (FileSystem, Subject) throws(Errno) -> String
+    typealias Writer = @Sendable (FileSystem, Subject, CommandText, Caller) throws(Errno) -> Int
+    typealias Opener = @Sendable (FileSystem, Subject) throws(Errno) -> any OpenFile
+
+    let name: String
+    /// Permission bits before the mount's umask.
+    let mode: UInt32
+    let read: Reader?
+    let write: Writer?
+    /// A file that is more than text: it reads by itself.
+    let open: Opener?
+
+    init(
+        _ name: String, _ mode: UInt32, read: Reader? = nil, write: Writer? = nil,
+        open: Opener? = nil
+    ) {
+        self.name = name
+        self.mode = mode
+        self.read = read
+        self.write = write
+        self.open = open
+    }
+
+    /// A file that takes one command a line.
+    static func commands<Command>(
+        _ name: String, _ mode: UInt32, read: Reader? = nil,
+        parse: @escaping @Sendable (Substring) throws(Refusal) -> Command,
+        run: @escaping @Sendable (FileSystem, Subject, Command, Caller) throws(Refusal) -> Void
+    ) -> TextFile {
+        TextFile(
+            name, mode, read: read,
+            write: { (tree, subject, text, caller) throws(Errno) in
+                try text.carryOut(tree.log, by: caller, parse: parse) {
+                    (command) throws(Refusal) in
+                    try run(tree, subject, command, caller)
+                }
+            })
+    }
+}
+
+/// What was written to a command file.
+struct CommandText {
+    /// Bytes of commands that one write may carry.
+    static let limit = 1 << 20
+
+    private let text: String
+    /// The path in the tree, for the log.
+    let file: String
+
+    init(_ bytes: UnsafeRawBufferPointer, file: String) {
+        text = unsafe String(decoding: bytes.prefix(Self.limit), as: UTF8.self)
+        self.file = file
+    }
+
+    /// Each line with a command, and where it ends.
+    private var lines: [(line: Substring, end: Int)] {
+        var lines: [(Substring, Int)] = []
+        let bytes = text.utf8
+        var start = bytes.startIndex
+        var offset = 0
+        while start != bytes.endIndex {
+            let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.endIndex
+            offset += bytes.distance(from: start, to: end)
+            let line = text[start..<end]
+            start = end
+            if start != bytes.endIndex {
+                start = bytes.index(after: start)
+                offset += 1
+            }
+            let word = line.utf8.first { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }
+            if let word, word != UInt8(ascii: "#") { lines.append((line, offset)) }
+        }
+        return lines
+    }
+
+    /// Parses all lines, then carries them out in order: the bytes of those that were.
+    /// - Throws: EINVAL where any line is malformed; the errno of the first command.
+    func carryOut<Command>(
+        _ log: CommandLog, by caller: Caller,
+        parse: (Substring) throws(Refusal) -> Command,
+        run: (Command) throws(Refusal) -> Void
+    ) throws(Errno) -> Int {
+        func refuse(_ refusal: Refusal, _ line: Substring) -> Errno {
+            log.add(refusal, command: String(line), file: file, by: caller)
+            return refusal.errno
+        }
+        let lines = lines
+        guard !lines.isEmpty else { throw refuse(.invalid("no command"), "") }
+        var commands: [Command] = []
+        for (line, _) in lines {
+            do throws(Refusal) {
+                commands.append(try parse(line))
+            } catch {
+                throw refuse(error, line)
+            }
+        }
+        var done = 0
+        for (command, (line, end)) in zip(commands, lines) {
+            do throws(Refusal) {
+                try run(command)
+                done = end
+            } catch {
+                let errno = refuse(error, line)
+                if done > 0 { return done }
+                throw errno
+            }
+        }
+        // What follows the last command is blank.
+        return text.utf8.count
+    }
+}
+
+/// An open text file: one reader sees one whole text.
+final class OpenTextFile<Subject: Sendable>: OpenFile {
+    private let file: TextFile<Subject>
+    private let subject: Subject
+    private let tree: FileSystem
+    private let path: String
+    private let text = Mutex<[UInt8]?>(nil)
+
+    /// - Parameter path: in the tree, for the log.
+    init(_ file: TextFile<Subject>, of subject: Subject, in tree: FileSystem, path: String) {
+        self.file = file
+        self.subject = subject
+        self.tree = tree
+        self.path = path
+    }
+
+    func read(at offset: UInt64, size: Int, parked: (any ParkedRead)?) throws(Errno) -> ReadResult?
+    {
+        guard let read = file.read else { throw .badFileDescriptor }
+        var present = text.withLock { $0 }
+        if offset == 0 || present == nil {
+            let fresh = Array(try read(tree, subject).utf8)
+            text.withLock { $0 = fresh }
+            present = fresh
+        }
+        guard let present, offset < UInt64(present.count) else { return .end }
+        return .bytes(present[Int(offset)...].prefix(size))
+    }
+
+    func write(
+        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
+    ) throws(Errno) -> Int {
+        guard let write = file.write else { throw .badFileDescriptor }
+        return unsafe try write(tree, subject, CommandText(bytes, file: path), caller)
+    }
+}

@@ -1,0 +1,77 @@
+import CFuse
+import Synchronization
+import SystemPackage
+
+/// A process that gets a POSIX signal for each event, as `sigqueue(3)` sends it.
+///
+/// The right to send is checked again at each event, as the kernel does for F_SETOWN
+/// (`sigio_perm` in fs/fcntl.c): the process may have changed its user since.
+final class Notification: SignalListener {
+    let process: ProcessHandle
+    let signal: Int32
+    /// `si_value`; nil is the event's number.
+    let value: Int32?
+    private let registrant: UInt32
+    /// The registrant had CAP_KILL.
+    private let isPrivileged: Bool
+    /// Events whose signal could not be queued.
+    private let missed: @Sendable (UInt64) -> Void
+
+    /// - Throws: ESRCH no such process; EPERM another user's.
+    init(
+        _ request: (pid: Int32, signal: Int32, value: Int32?), by caller: Caller,
+        missed: @escaping @Sendable (UInt64) -> Void
+    ) throws(Errno) {
+        process = try ProcessHandle(ProcessID(request.pid))
+        signal = request.signal
+        value = request.value
+        registrant = caller.uid
+        self.missed = missed
+        isPrivileged = ProcessHandle.has(capability: Capability.kill, caller.pid)
+        guard isPermitted() else { throw .notPermitted }
+    }
+
+    private func isPermitted() -> Bool {
+        isPrivileged || (try? process.uid()) == registrant
+    }
+
+    func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
+        guard isPermitted() else {
+            missed(UInt64(numbers.count))
+            return
+        }
+        for number in numbers {
+            do throws(Errno) {
+                try process.send(
+                    signal: signal, value: value ?? Int32(truncatingIfNeeded: number))
+            } catch {
+                // A full queue stays full until the process runs; one that ended is dropped soon.
+                missed(numbers.upperBound - number + 1)
+                return
+            }
+        }
+    }
+
+    func ended() {}
+
+    /// A line of `notify`.
+    var text: String {
+        let target = "\(process.id.number) \(SignalNumber.name(signal))"
+        return value.map { "\(target) \($0)" } ?? target
+    }
+}
+
+/// Counts a signal's events in an eventfd that another process holds.
+final class EventCounterListener: SignalListener {
+    private let counter: EventCounter
+
+    init(_ counter: EventCounter) {
+        self.counter = counter
+    }
+
+    func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
+        counter.add(UInt64(numbers.count))
+    }
+
+    func ended() {}
+}

@@ -1,0 +1,183 @@
+import Synchronization
+import SystemPackage
+
+/// All signals of a mount, their timers and their notifications.
+final class SignalTable: Sendable {
+    private struct Registration {
+        var notification: Notification
+        var watch: EventLoop.Watch
+    }
+
+    private struct Entry {
+        var signal: Signal
+        var timer: PeriodicTimer?
+        var watch: EventLoop.Watch?
+        var registrations: [Registration] = []
+    }
+
+    private struct State {
+        var entries: [SignalID: Entry] = [:]
+        var next: UInt64 = 1
+        var changed = Timestamp.now()
+    }
+
+    private let loop: EventLoop
+    private let state = Mutex(State())
+
+    init(_ loop: EventLoop) {
+        self.loop = loop
+    }
+
+    subscript(id: SignalID) -> Signal? { state.withLock { $0.entries[id]?.signal } }
+    subscript(name: Name) -> Signal? {
+        state.withLock { $0.entries.values.first { $0.signal.name == name }?.signal }
+    }
+    var all: [Signal] {
+        state.withLock { $0.entries.values.map(\.signal) }.sorted { $0.id < $1.id }
+    }
+    var changed: Timestamp { state.withLock { $0.changed } }
+
+    func carryOut(_ request: SignalRequest) throws(Refusal) {
+        switch request {
+        case .software(let name): try create(name, .software)
+        case .timer(let name, let period): try create(name, .timer(period: period))
+        case .remove(let name):
+            guard let signal = self[name] else {
+                throw Refusal(.noSuchFileOrDirectory, "no signal \(name)")
+            }
+            guard signal.streams == 0 else {
+                throw Refusal(.resourceBusy, "a stream uses \(name)")
+            }
+            remove(signal)
+        }
+    }
+
+    private func create(_ name: Name, _ source: Signal.Source) throws(Refusal) {
+        var timer: PeriodicTimer?
+        if case .timer = source {
+            do throws(Errno) {
+                timer = try PeriodicTimer()
+            } catch {
+                throw Refusal(error, "no timer can be made: timerfd_create failed")
+            }
+        }
+        let made: Signal? = state.withLock { state in
+            guard !state.entries.values.contains(where: { $0.signal.name == name }) else {
+                return nil
+            }
+            let signal = Signal(SignalID(number: state.next), name, source)
+            state.next += 1
+            state.entries[signal.id] = Entry(signal: signal, timer: timer)
+            state.changed = .now()
+            return signal
+        }
+        guard let signal = made else {
+            throw Refusal(.fileExists, "\(name) is there already")
+        }
+        guard let timer else { return }
+        do throws(Errno) {
+            let watch = try loop.watch(timer.raw) {
+                let expirations = timer.take()
+                guard expirations > 0, signal.post(1) else { return }
+                signal.addMissed(expirations - 1)
+            }
+            state.withLock { $0.entries[signal.id]?.watch = watch }
+            try enable(signal, true)
+        } catch {
+            remove(signal)
+            throw Refusal(error, "the timer can't be started")
+        }
+    }
+
+    private func remove(_ signal: Signal) {
+        let entry = state.withLock { state in
+            state.changed = .now()
+            return state.entries.removeValue(forKey: signal.id)
+        }
+        guard let entry else { return }
+        if let watch = entry.watch, let timer = entry.timer { loop.stop(watch, timer.raw) }
+        for registration in entry.registrations { forget(registration) }
+        signal.end()
+    }
+
+    /// Masks or unmasks a source.
+    func enable(_ signal: Signal, _ isEnabled: Bool) throws(Errno) {
+        signal.setEnabled(isEnabled)
+        guard case .timer(let period) = signal.source,
+            let timer = state.withLock({ $0.entries[signal.id]?.timer })
+        else { return }
+        try timer.set(period: isEnabled ? period : 0)
+    }
+
+    // MARK: Notifications
+
+    func notifications(of signal: Signal) -> [Notification] {
+        state.withLock { $0.entries[signal.id]?.registrations.map(\.notification) ?? [] }
+    }
+
+    func carryOut(
+        _ request: NotifyRequest, on signal: Signal, by caller: Caller
+    ) throws(Refusal) {
+        switch request {
+        case .remove(let pid):
+            guard drop(from: signal, where: { $0.process.id.number == pid }) else {
+                throw Refusal(.noSuchProcess, "process \(pid) is not registered")
+            }
+        case .register(let pid, let number, let value):
+            let notification: Notification
+            let watch: EventLoop.Watch
+            do throws(Errno) {
+                notification = try Notification((pid, number, value), by: caller) {
+                    signal.addMissed($0)
+                }
+                // A registration ends with its process.
+                let process = notification.process
+                watch = try loop.watch(process.raw) { [weak self] in
+                    _ = self?.drop(from: signal) { $0.process === process }
+                }
+            } catch .noSuchProcess {
+                throw Refusal(.noSuchProcess, "no process \(pid)")
+            } catch .notPermitted {
+                throw Refusal(
+                    .notPermitted, "process \(pid) is another user's, and CAP_KILL is missing")
+            } catch {
+                throw Refusal(error, "process \(pid) can't be watched")
+            }
+            _ = drop(from: signal) {
+                $0.process.id.number == pid && $0.signal == number
+            }
+            let isThere = state.withLock { state in
+                state.entries[signal.id]?.registrations.append(
+                    Registration(notification: notification, watch: watch)) != nil
+            }
+            guard isThere, signal.add(notification) else {
+                loop.stop(watch, notification.process.raw)
+                throw Refusal(.noDevice, "the signal is gone")
+            }
+        }
+    }
+
+    private func forget(_ registration: Registration) {
+        loop.stop(registration.watch, registration.notification.process.raw)
+    }
+
+    /// True where there was one.
+    private func drop(
+        from signal: Signal, where matches: (Notification) -> Bool
+    ) -> Bool {
+        let dropped: [Registration] = state.withLock { state in
+            guard let all = state.entries[signal.id]?.registrations else { return [] }
+            state.entries[signal.id]?.registrations.removeAll { matches($0.notification) }
+            return all.filter { matches($0.notification) }
+        }
+        for registration in dropped {
+            forget(registration)
+            signal.remove(registration.notification)
+        }
+        return !dropped.isEmpty
+    }
+
+    func removeAll() {
+        for signal in all { remove(signal) }
+    }
+}

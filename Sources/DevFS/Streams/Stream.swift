@@ -1,0 +1,186 @@
+import Synchronization
+import SystemPackage
+
+/// A stream's number in its mount.
+public struct StreamID: Hashable, Sendable, Comparable {
+    let number: UInt64
+
+    public static func < (left: StreamID, right: StreamID) -> Bool { left.number < right.number }
+}
+
+/// A buffer as a ring of periods that a device fills and one reader empties.
+///
+/// Lock order: the reader's lock, then the stream's. Neither is held over a reply; bytes are copied
+/// under the reader's own lock, which nobody else wants.
+final class Stream: SignalListener {
+    enum Status: String {
+        case armed, running, stopped, overrun
+    }
+
+    private struct State {
+        var ring: Ring
+        var status = Status.armed
+        var watermark: UInt64
+        var isRemoved = false
+        var hasReader = false
+        var reader: (@Sendable () -> Void)?
+        /// Told when there may be room again.
+        var generator: (@Sendable () -> Void)?
+    }
+
+    let id: StreamID
+    let definition: StreamDefinition
+    private let memory: BufferMemory
+    private let state: Mutex<State>
+
+    var name: Name { definition.name }
+    var descriptor: CInt { memory.descriptor.raw }
+
+    /// - Parameter size: bytes of the buffer, whole periods, two or more.
+    init(_ id: StreamID, _ definition: StreamDefinition, memory: BufferMemory, size: UInt64) {
+        self.id = id
+        self.definition = definition
+        self.memory = memory
+        state = Mutex(
+            State(
+                ring: Ring(period: definition.period, periods: size / definition.period),
+                watermark: definition.watermark ?? definition.period))
+    }
+
+    var status: Status { state.withLock { $0.status } }
+    var overruns: UInt64 { state.withLock { $0.ring.overruns } }
+    var available: UInt64 { state.withLock { $0.ring.available } }
+    var watermark: UInt64 { state.withLock { $0.watermark } }
+    var isRemoved: Bool { state.withLock { $0.isRemoved } }
+
+    /// False where it is not 1 to the ring less one period.
+    func setWatermark(_ bytes: UInt64) -> Bool {
+        let isValid = state.withLock { state in
+            guard (1...state.ring.capacity).contains(bytes) else { return false }
+            state.watermark = bytes
+            return true
+        }
+        wakeReader()
+        return isValid
+    }
+
+    func start() {
+        state.withLock { state in
+            // A ring that ran over starts empty; one that was stopped goes on where it was.
+            if state.status == .overrun { state.ring.restart() }
+            state.status = .running
+        }
+        wakeGenerator()
+        wakeReader()
+    }
+
+    func stop() {
+        state.withLock { $0.status = .stopped }
+        wakeReader()
+    }
+
+    /// The device has filled a period.
+    func periodFilled() {
+        state.withLock { state in
+            guard state.status == .running else { return }
+            if definition.policy == .stop && state.ring.isFull {
+                state.ring.refuse()
+                state.status = .overrun
+            } else {
+                state.ring.produce()
+            }
+        }
+        wakeReader()
+    }
+
+    func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
+        for _ in numbers { periodFilled() }
+    }
+
+    /// Its signal is gone; what is in the ring can still be read.
+    func ended() { stop() }
+
+    /// Ends it: readers get ENODEV.
+    func end() {
+        state.withLock { $0.isRemoved = true }
+        wakeReader()
+        wakeGenerator()
+    }
+
+    /// Where the generator fills next; nil while it must wait for room or for the start.
+    func nextPeriod() -> UInt64? {
+        state.withLock { state in
+            guard state.status == .running, !state.isRemoved,
+                definition.policy == .overwrite || !state.ring.isFull
+            else { return nil }
+            return state.ring.writeOffset
+        }
+    }
+
+    func setGenerator(_ wake: (@Sendable () -> Void)?) {
+        state.withLock { $0.generator = wake }
+    }
+
+    private func wakeReader() { state.withLock { $0.reader }?() }
+    private func wakeGenerator() { state.withLock { $0.generator }?() }
+
+    // MARK: The reader
+
+    /// - Throws: EBUSY where there is one; ENODEV.
+    func attach(_ wake: @escaping @Sendable () -> Void) throws(Errno) {
+        let result: Errno? = state.withLock { state in
+            if state.isRemoved { return .noDevice }
+            if state.hasReader { return .resourceBusy }
+            state.hasReader = true
+            state.reader = wake
+            return nil
+        }
+        if let result { throw result }
+        if status == .armed { start() }
+    }
+
+    func detach() {
+        state.withLock { state in
+            state.hasReader = false
+            state.reader = nil
+        }
+    }
+
+    enum Next: Equatable {
+        /// Bytes from this offset of the buffer, which began at `position` of the stream.
+        case bytes(position: UInt64, offset: UInt64, count: Int)
+        case wait
+        case end
+        case failed(Errno)
+    }
+
+    /// What a read of `size` bytes would get now.
+    func next(_ size: Int) -> Next {
+        state.withLock { state in
+            if state.isRemoved { return .failed(.noDevice) }
+            let ring = state.ring
+            let isOver = state.status == .stopped || state.status == .overrun
+            if ring.available == 0 {
+                return switch state.status {
+                case .stopped: .end
+                case .overrun: .failed(.brokenPipe)
+                default: .wait
+                }
+            }
+            // A read of fewer bytes than the watermark still waits for the watermark.
+            guard isOver || ring.available >= state.watermark else { return .wait }
+            let run = min(ring.available, ring.size - ring.readOffset, UInt64(size))
+            return .bytes(position: ring.consumed, offset: ring.readOffset, count: Int(run))
+        }
+    }
+
+    /// Copies bytes out of the ring; nil where they were overwritten while they were copied.
+    func take(position: UInt64, offset: UInt64, count: Int) throws(Errno) -> ArraySlice<UInt8>? {
+        // pread and not a load: someone who holds the file may have cut it, which would be SIGBUS.
+        let bytes = try Syscalls.bytes(of: descriptor, at: offset, count: count)
+        guard bytes.count == count else { throw .ioError }
+        let isWhole = state.withLock { $0.ring.consume(UInt64(count), from: position) }
+        wakeGenerator()
+        return isWhole ? bytes[...] : nil
+    }
+}

@@ -1,0 +1,152 @@
+import Synchronization
+import SystemPackage
+
+/// All streams of a mount, with what fills them.
+final class StreamTable: Sendable {
+    private struct Entry {
+        var stream: Stream
+        var buffer: Buffer
+        var signal: Signal?
+        var generator: PatternGenerator?
+    }
+
+    private struct State {
+        var entries: [StreamID: Entry] = [:]
+        /// Names and buffers of streams that are being made.
+        var names: Set<Name> = []
+        var buffers: Set<BufferID> = []
+        var next: UInt64 = 1
+        var changed = Timestamp.now()
+    }
+
+    private let buffers: BufferTable
+    private let signals: SignalTable
+    private let state = Mutex(State())
+
+    init(_ buffers: BufferTable, _ signals: SignalTable) {
+        self.buffers = buffers
+        self.signals = signals
+    }
+
+    subscript(id: StreamID) -> Stream? { state.withLock { $0.entries[id]?.stream } }
+    subscript(name: Name) -> Stream? {
+        state.withLock { $0.entries.values.first { $0.stream.name == name }?.stream }
+    }
+    var all: [Stream] {
+        state.withLock { $0.entries.values.map(\.stream) }.sorted { $0.id < $1.id }
+    }
+    var changed: Timestamp { state.withLock { $0.changed } }
+
+    func carryOut(_ request: StreamRequest) throws(Refusal) {
+        switch request {
+        case .create(let definition): try create(definition)
+        case .remove(let name):
+            guard let stream = self[name] else {
+                throw Refusal(.noSuchFileOrDirectory, "no stream \(name)")
+            }
+            remove(stream)
+        }
+    }
+
+    private func create(_ definition: StreamDefinition) throws(Refusal) {
+        guard let buffer = buffers[definition.buffer] else {
+            throw Refusal(.noSuchFileOrDirectory, "no buffer \(definition.buffer)")
+        }
+        let taken: Refusal? = state.withLock { state in
+            guard state.names.insert(definition.name).inserted else {
+                return Refusal(.fileExists, "\(definition.name) is there already")
+            }
+            guard state.buffers.insert(buffer.id).inserted else {
+                state.names.remove(definition.name)
+                return Refusal(.resourceBusy, "\(definition.buffer) streams already")
+            }
+            return nil
+        }
+        if let taken { throw taken }
+        do throws(Refusal) {
+            try start(definition, buffer)
+        } catch {
+            state.withLock { state in
+                state.names.remove(definition.name)
+                state.buffers.remove(buffer.id)
+            }
+            throw error
+        }
+    }
+
+    private func start(_ definition: StreamDefinition, _ buffer: Buffer) throws(Refusal) {
+        var signal: Signal?
+        if case .signal(let name) = definition.source {
+            guard let found = signals[name] else {
+                throw Refusal(.noSuchFileOrDirectory, "no signal \(name)")
+            }
+            signal = found
+        }
+        var isDone = false
+        do throws(Errno) {
+            let memory = try buffers.acquire(buffer, as: .stream)
+            defer { if !isDone { buffers.release(buffer, as: .stream) } }
+            let size = try Syscalls.status(of: memory.descriptor.raw).size
+            guard size.isMultiple(of: definition.period), size / definition.period >= 2 else {
+                throw Errno.invalidArgument
+            }
+            if let watermark = definition.watermark {
+                guard (1...size - definition.period).contains(watermark) else {
+                    throw Errno.invalidArgument
+                }
+            }
+            let number = state.withLock { state in
+                defer { state.next += 1 }
+                return state.next
+            }
+            let stream = Stream(StreamID(number: number), definition, memory: memory, size: size)
+            var generator: PatternGenerator?
+            if case .pattern(let rate) = definition.source {
+                generator = try PatternGenerator(stream, rate: rate)
+            }
+            if let signal {
+                signal.addStream(1)
+                guard signal.add(stream) else {
+                    signal.addStream(-1)
+                    throw Errno.noSuchFileOrDirectory
+                }
+            }
+            state.withLock { state in
+                state.entries[stream.id] = Entry(
+                    stream: stream, buffer: buffer, signal: signal, generator: generator)
+                state.changed = .now()
+            }
+            isDone = true
+        } catch .invalidArgument {
+            throw Refusal(
+                .invalidArgument,
+                "the period must divide the buffer into 2 periods or more, "
+                    + "and the watermark be at most the buffer less one period")
+        } catch {
+            throw Refusal(error, "the stream can't be started")
+        }
+    }
+
+    private func remove(_ stream: Stream) {
+        let entry = state.withLock { state in
+            state.changed = .now()
+            return state.entries.removeValue(forKey: stream.id)
+        }
+        guard let entry else { return }
+        if let signal = entry.signal {
+            signal.remove(stream)
+            signal.addStream(-1)
+        }
+        stream.end()
+        entry.generator?.stop()
+        buffers.release(entry.buffer, as: .stream)
+        state.withLock { state in
+            state.names.remove(stream.name)
+            state.buffers.remove(entry.buffer.id)
+        }
+    }
+
+    func removeAll() {
+        for stream in all { remove(stream) }
+    }
+}

@@ -1,0 +1,178 @@
+import CFuse
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// A thread of our own, with all signals blocked, so that they reach the main thread.
+final class Worker: Sendable {
+    private let thread: pthread_t
+
+    /// `name` is what top(1) shows, 15 bytes at the most. `pthread_create(3)`
+    init(_ name: String, _ body: @escaping @Sendable () -> Void) throws(Errno) {
+        final class Box: Sendable {
+            let body: @Sendable () -> Void
+            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+        }
+        var all = sigset_t()
+        var before = sigset_t()
+        unsafe sigfillset(&all)
+        unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
+        var thread = pthread_t()
+        let box = unsafe Unmanaged.passRetained(Box(body))
+        let failure = unsafe pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument = unsafe argument else { return nil }
+                unsafe Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
+                return nil
+            }, box.toOpaque())
+        unsafe pthread_sigmask(SIG_SETMASK, &before, nil)
+        guard failure == 0 else {
+            unsafe box.release()
+            throw Errno(rawValue: failure)
+        }
+        unsafe cfuse_name_thread(thread, name)
+        self.thread = thread
+    }
+
+    /// Waits for its end. To be called once.
+    func join() {
+        pthread_join(thread, nil)
+    }
+}
+
+/// Watches descriptors from one thread: timers, ended processes, the socket. `epoll(7)`
+final class EventLoop: Sendable {
+    /// A watched descriptor.
+    struct Watch: Hashable, Sendable {
+        fileprivate let number: UInt64
+    }
+
+    private struct State {
+        var handlers: [UInt64: @Sendable () -> Void] = [:]
+        var next: UInt64 = 1
+    }
+
+    private let epoll: Descriptor
+    private let wake: Descriptor
+    private let state = Mutex(State())
+    private let worker = Mutex<Worker?>(nil)
+
+    init() throws(Errno) {
+        epoll = Descriptor(owning: try check { epoll_create1(CInt(EPOLL_CLOEXEC)) })
+        wake = Descriptor(owning: try check { eventfd(0, CInt(EFD_CLOEXEC)) })
+        try add(wake.raw, number: 0)
+        let started = try Worker("devfs-events") { [self] in run() }
+        worker.withLock { $0 = started }
+    }
+
+    private func add(_ descriptor: CInt, number: UInt64) throws(Errno) {
+        try check { cfuse_epoll_add(epoll.raw, descriptor, number) }
+    }
+
+    /// Calls `handler` on the loop's thread as long as the descriptor is readable.
+    func watch(_ descriptor: CInt, _ handler: @escaping @Sendable () -> Void) throws(Errno) -> Watch
+    {
+        let number = state.withLock { state in
+            let number = state.next
+            state.next += 1
+            state.handlers[number] = handler
+            return number
+        }
+        do throws(Errno) {
+            try add(descriptor, number: number)
+        } catch {
+            _ = state.withLock { $0.handlers.removeValue(forKey: number) }
+            throw error
+        }
+        return Watch(number: number)
+    }
+
+    /// Stops watching. The handler may be running for the last time.
+    func stop(_ watch: Watch, _ descriptor: CInt) {
+        _ = state.withLock { $0.handlers.removeValue(forKey: watch.number) }
+        epoll_ctl(epoll.raw, EPOLL_CTL_DEL, descriptor, nil)
+    }
+
+    private func run() {
+        while true {
+            // One at a time: a handler may end the watch of the next.
+            var number: UInt64 = 0
+            let count = unsafe cfuse_epoll_wait(epoll.raw, &number)
+            guard count >= 0 || lastError == .interrupted else { return }
+            guard count == 1 else { continue }
+            if number == 0 { return }
+            state.withLock { $0.handlers[number] }?()
+        }
+    }
+
+    /// Ends the thread; handlers are dropped.
+    func shutDown() {
+        _ = eventfd_write(wake.raw, 1)
+        worker.withLock { $0.take() }?.join()
+        state.withLock { $0.handlers.removeAll() }
+    }
+}
+
+/// A counter that a reader can poll. `eventfd(2)`
+final class EventCounter: Sendable {
+    private let descriptor: Descriptor
+
+    init() throws(Errno) {
+        descriptor = Descriptor(
+            owning: try check {
+                eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK))
+            })
+    }
+
+    var raw: CInt { descriptor.raw }
+
+    func add(_ count: UInt64) {
+        _ = eventfd_write(raw, count)
+    }
+
+    /// Takes the count; 0 where there is none.
+    func take() -> UInt64 {
+        var count: UInt64 = 0
+        return unsafe eventfd_read(raw, &count) == 0 ? count : 0
+    }
+
+    /// Waits for a count until a moment of CLOCK_MONOTONIC in ns; nil is for ever. `ppoll(2)`
+    func wait(until deadline: UInt64?) {
+        let now = Clock.monotonic
+        guard let deadline else {
+            cfuse_wait_readable(raw, -1)
+            return
+        }
+        if deadline > now { cfuse_wait_readable(raw, Int64(clamping: deadline - now)) }
+    }
+}
+
+/// A periodic timer on CLOCK_MONOTONIC. `timerfd_create(2)`
+final class PeriodicTimer: Sendable {
+    private let descriptor: Descriptor
+
+    init() throws(Errno) {
+        descriptor = Descriptor(
+            owning: try check {
+                timerfd_create(
+                    CLOCK_MONOTONIC, CInt(TFD_CLOEXEC | TFD_NONBLOCK))
+            })
+    }
+
+    var raw: CInt { descriptor.raw }
+
+    /// `nanoseconds` 0 stops it.
+    func set(period nanoseconds: UInt64) throws(Errno) {
+        let time = timespec(
+            tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+        var setting = itimerspec(it_interval: time, it_value: time)
+        try check { unsafe timerfd_settime(raw, 0, &setting, nil) }
+    }
+
+    /// Expirations since the last call.
+    func take() -> UInt64 {
+        var count: UInt64 = 0
+        return unsafe read(raw, &count, 8) == 8 ? count : 0
+    }
+}

@@ -1,0 +1,114 @@
+import CFuse
+import Glibc
+import SystemPackage
+
+/// A point in time, as file systems keep it: seconds and nanoseconds since 1970.
+public struct Timestamp: Sendable, Equatable {
+    public var seconds: Int
+    public var nanoseconds: Int
+
+    public init(seconds: Int, nanoseconds: Int) {
+        self.seconds = seconds
+        self.nanoseconds = nanoseconds
+    }
+
+    init(_ time: timespec) {
+        self.init(seconds: time.tv_sec, nanoseconds: time.tv_nsec)
+    }
+
+    /// Nanoseconds that mean "now" and "as it is", from linux/stat.h. `utimensat(2)`
+    static let currentTime = (1 << 30) - 1
+    static let unchanged = (1 << 30) - 2
+
+    var timespec: timespec { .init(tv_sec: seconds, tv_nsec: nanoseconds) }
+
+    /// CLOCK_REALTIME.
+    static func now() -> Timestamp { Timestamp(Clock.read(CLOCK_REALTIME)) }
+}
+
+/// The kernel's clocks. `clock_gettime(2)`
+enum Clock {
+    static func read(_ clock: clockid_t) -> timespec {
+        var time = timespec()
+        unsafe clock_gettime(clock, &time)
+        return time
+    }
+
+    /// CLOCK_MONOTONIC in nanoseconds, the clock of every event.
+    static var monotonic: UInt64 {
+        let time = read(CLOCK_MONOTONIC)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}
+
+/// What `stat(2)` tells of a file.
+public struct FileStatus: Sendable, Equatable {
+    /// Inode number.
+    public var inode: UInt64
+    /// Type and permission bits, as in `st_mode`.
+    public var mode: UInt32
+    public var links: UInt32 = 1
+    public var uid: UInt32
+    public var gid: UInt32
+    /// Bytes.
+    public var size: UInt64 = 0
+    /// Allocated, in units of 512 bytes.
+    public var blocks: UInt64 = 0
+    public var accessed: Timestamp
+    public var modified: Timestamp
+    public var changed: Timestamp
+
+    init(
+        inode: UInt64, mode: UInt32, links: UInt32 = 1, uid: UInt32, gid: UInt32, at time: Timestamp
+    ) {
+        self.inode = inode
+        self.mode = mode
+        self.links = links
+        self.uid = uid
+        self.gid = gid
+        accessed = time
+        modified = time
+        changed = time
+    }
+
+    init(_ status: stat) {
+        inode = UInt64(status.st_ino)
+        mode = status.st_mode
+        links = UInt32(truncatingIfNeeded: status.st_nlink)
+        uid = status.st_uid
+        gid = status.st_gid
+        size = UInt64(clamping: status.st_size)
+        blocks = UInt64(clamping: status.st_blocks)
+        accessed = Timestamp(status.st_atim)
+        modified = Timestamp(status.st_mtim)
+        changed = Timestamp(status.st_ctim)
+    }
+
+    /// The same as libfuse and the kernel take it.
+    var stat: stat {
+        var status = CFuse.stat()
+        status.st_ino = UInt(inode)
+        status.st_mode = mode
+        status.st_nlink = UInt(links)
+        status.st_uid = uid
+        status.st_gid = gid
+        status.st_size = Int(size)
+        status.st_blocks = Int(blocks)
+        status.st_blksize = 4096
+        status.st_atim = accessed.timespec
+        status.st_mtim = modified.timespec
+        status.st_ctim = changed.timespec
+        return status
+    }
+
+    public var isRegular: Bool { mode & S_IFMT == S_IFREG }
+    public var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
+}
+
+/// What `statvfs(2)` tells of a file system, in bytes.
+public struct SpaceStatus: Sendable, Equatable {
+    public var size: UInt64
+    public var free: UInt64
+    /// Files that exist, and that can be made.
+    public var files: UInt64
+}

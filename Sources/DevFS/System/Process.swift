@@ -1,0 +1,73 @@
+import CFuse
+import Glibc
+import SystemPackage
+
+/// A process that cannot be mistaken for a later one of the same number. `pidfd_open(2)`
+final class ProcessHandle: Sendable {
+    let id: ProcessID
+    private let pidfd: Descriptor
+    /// The process's directory in /proc, which tells its present user.
+    private let directory: Descriptor
+
+    /// - Throws: ESRCH where there is no such process.
+    init(_ id: ProcessID) throws(Errno) {
+        self.id = id
+        pidfd = Descriptor(owning: try check { cfuse_pidfd_open(id.number) })
+        do throws(Errno) {
+            directory = try Syscalls.open("/proc/\(id.number)", flags: cfuse_o_path | O_DIRECTORY)
+        } catch .noSuchFileOrDirectory {
+            throw .noSuchProcess
+        }
+        // Both are of one process if it lives now: its number was taken all along.
+        try send(signal: 0, value: 0)
+    }
+
+    /// Readable once the process has ended.
+    var raw: CInt { pidfd.raw }
+
+    /// Its effective user now; ESRCH once it has ended. `proc_pid(5)`
+    func uid() throws(Errno) -> UInt32 {
+        do throws(Errno) {
+            return try Syscalls.status(of: "status", at: directory.raw).uid
+        } catch {
+            throw .noSuchProcess
+        }
+    }
+
+    /// `sigqueue(3)` by pidfd. EAGAIN where the process's queue is full.
+    func send(signal: Int32, value: Int32) throws(Errno) {
+        try check { cfuse_pidfd_sigqueue(pidfd.raw, signal, value) }
+    }
+
+    /// When a process started, in clock ticks since boot; nil where there is none.
+    /// `proc_pid_stat(5)`, field 22
+    static func startTime(of id: ProcessID) -> UInt64? {
+        guard let bytes = try? Syscalls.contents(of: "/proc/\(id.number)/stat"),
+            // The command's name stands in brackets and may hold anything.
+            let end = bytes.lastIndex(of: UInt8(ascii: ")"))
+        else { return nil }
+        let fields = bytes[(end + 1)...].split(separator: UInt8(ascii: " "))
+        guard fields.count > 19 else { return nil }
+        return UInt64(String(decoding: fields[19], as: UTF8.self))
+    }
+
+    /// True where the process has the capability in its effective set. `capabilities(7)`
+    static func has(capability: Int, _ id: ProcessID) -> Bool {
+        guard let bytes = try? Syscalls.contents(of: "/proc/\(id.number)/status") else {
+            return false
+        }
+        let key = "CapEff:\t"
+        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+        where line.hasPrefix(key) {
+            let set = UInt64(line.dropFirst(key.utf8.count), radix: 16) ?? 0
+            return set & 1 << UInt64(capability) != 0
+        }
+        return false
+    }
+}
+
+/// Numbers of `capabilities(7)`, from linux/capability.h.
+enum Capability {
+    static let kill = 5
+    static let systemAdministration = 21
+}

@@ -1,0 +1,75 @@
+import CFuse
+import Synchronization
+import SystemPackage
+
+/// The last 256 refused commands, for `control/log`.
+final class CommandLog: Sendable {
+    private static let depth = 256
+    /// Bytes of a command that are kept.
+    private static let width = 200
+
+    private struct Entry {
+        var time: Timestamp
+        var caller: Caller
+        var file: String
+        var command: String
+        var refusal: Refusal
+    }
+
+    private let entries = Mutex<[Entry]>([])
+    private let total = Mutex<UInt64>(0)
+
+    /// All that were refused since the mount.
+    var count: UInt64 { total.withLock { $0 } }
+
+    func add(_ refusal: Refusal, command: String, file: String, by caller: Caller) {
+        let entry = Entry(
+            time: .now(), caller: caller, file: file, command: Self.printable(command),
+            refusal: refusal)
+        entries.withLock { entries in
+            if entries.count == Self.depth { entries.removeFirst() }
+            entries.append(entry)
+        }
+        total.withLock { $0 += 1 }
+    }
+
+    /// Bytes that do not print as `\xNN`, quotes and backslashes escaped, cut to the width.
+    static func printable(_ text: String) -> String {
+        var result = ""
+        for byte in text.utf8.prefix(width) {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+                result += "\\" + String(UnicodeScalar(byte))
+            case 0x20...0x7e: result.unicodeScalars.append(UnicodeScalar(byte))
+            default: result += "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+            }
+        }
+        return text.utf8.count > width ? result + "..." : result
+    }
+
+    var text: String {
+        entries.withLock { $0 }.map { entry in
+            "\(Self.utc(entry.time)) pid=\(entry.caller.pid.number) uid=\(entry.caller.uid)"
+                + " file=\(entry.file) command=\"\(entry.command)\""
+                + " errno=\(ErrnoName.of(entry.refusal.errno))"
+                + " why=\"\(Self.printable(entry.refusal.why))\"\n"
+        }.joined()
+    }
+
+    /// `2026-11-24T01:48:56.123Z`
+    private static func utc(_ time: Timestamp) -> String {
+        var text = [CChar](repeating: 0, count: 32)
+        unsafe cfuse_utc(time.seconds, &text, text.count)
+        let seconds = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
+        let milliseconds = String(1000 + time.nanoseconds / 1_000_000).dropFirst()
+        return "\(seconds).\(milliseconds)Z"
+    }
+}
+
+/// The names of errno values, `ENOSPC`. `errno(3)`
+enum ErrnoName {
+    static func of(_ error: Errno) -> String {
+        guard let name = unsafe cfuse_errno_name(error.rawValue) else { return "\(error.rawValue)" }
+        return unsafe String(cString: name)
+    }
+}

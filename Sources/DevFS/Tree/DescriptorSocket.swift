@@ -1,0 +1,191 @@
+import CFuse
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// The UNIX socket that hands out descriptors, which can't cross FUSE: a buffer's file, a signal's
+/// eventfd. Runs on the event loop's thread; nothing it does waits.
+final class DescriptorSocket: Sendable {
+    /// Bytes of a request.
+    private static let limit = 256
+
+    private struct Connection {
+        var watch: EventLoop.Watch?
+        var pending: [UInt8] = []
+        /// Signals that count for this peer, until it closes the connection.
+        var counters: [(Signal, EventCounterListener)] = []
+    }
+
+    private struct Peer {
+        var caller: Caller
+        var groups: [gid_t]
+    }
+
+    private let tree: FileSystem
+    private let loop: EventLoop
+    private let path: String
+    private let listener: SharedDescriptor
+    private let watch = Mutex<EventLoop.Watch?>(nil)
+    private let connections = Mutex<[CInt: Connection]>([:])
+
+    init(_ tree: FileSystem, _ loop: EventLoop, path: String) throws(Errno) {
+        self.tree = tree
+        self.loop = loop
+        self.path = path
+        // What a server that died left there.
+        try? Syscalls.unlink(path, at: Syscalls.currentDirectory)
+        let descriptor = Descriptor(
+            owning: try check {
+                cfuse_unix_socket()
+            })
+        try check { unsafe cfuse_bind(descriptor.raw, path) }
+        try check {
+            unsafe chown(path, tree.options.uid, tree.options.gid)
+        }
+        try check { unsafe chmod(path, 0o666 & ~tree.options.umask) }
+        try check { listen(descriptor.raw, 16) }
+        listener = SharedDescriptor(descriptor)
+        let started = try loop.watch(listener.raw) { [weak self] in self?.accept() }
+        watch.withLock { $0 = started }
+    }
+
+    private func accept() {
+        let raw = cfuse_accept(listener.raw)
+        guard raw >= 0 else { return }
+        connections.withLock { $0[raw] = Connection() }
+        guard let watch = try? loop.watch(raw, { [weak self] in self?.receive(raw) }) else {
+            drop(raw)
+            return
+        }
+        connections.withLock { $0[raw]?.watch = watch }
+    }
+
+    private func drop(_ raw: CInt) {
+        guard let connection = connections.withLock({ $0.removeValue(forKey: raw) }) else { return }
+        if let watch = connection.watch { loop.stop(watch, raw) }
+        for (signal, counter) in connection.counters { signal.remove(counter) }
+        Glibc.close(raw)
+    }
+
+    private func receive(_ raw: CInt) {
+        var room = [UInt8](repeating: 0, count: Self.limit)
+        let count = unsafe recv(raw, &room, room.count, CInt(MSG_DONTWAIT))
+        guard count > 0 else {
+            if count == 0 || (lastError != .wouldBlock && lastError != .interrupted) { drop(raw) }
+            return
+        }
+        let lines: [ArraySlice<UInt8>]? = connections.withLock { connections in
+            guard var connection = connections[raw] else { return nil }
+            connection.pending += room[..<count]
+            var lines: [ArraySlice<UInt8>] = []
+            while let end = connection.pending.firstIndex(of: UInt8(ascii: "\n")) {
+                lines.append(connection.pending[..<end])
+                connection.pending.removeFirst(end + 1)
+            }
+            connections[raw] = connection
+            return connection.pending.count > Self.limit ? nil : lines
+        }
+        guard let lines else {
+            answer(raw, "error EINVAL a request has at most \(Self.limit) bytes")
+            drop(raw)
+            return
+        }
+        for line in lines {
+            do throws(Refusal) {
+                try carryOut(String(decoding: line, as: UTF8.self)[...], for: raw)
+            } catch {
+                answer(raw, "error \(ErrnoName.of(error.errno)) \(error.why)")
+            }
+        }
+    }
+
+    private func answer(_ raw: CInt, _ text: String, descriptor: CInt = -1) {
+        let bytes = Array((text + "\n").utf8)
+        // A peer that does not read its answers is not waited for.
+        let sent = unsafe cfuse_send_fd(raw, bytes, bytes.count, descriptor)
+        if sent != bytes.count { drop(raw) }
+    }
+
+    private func carryOut(_ line: Substring, for raw: CInt) throws(Refusal) {
+        guard line.utf8.count <= Self.limit else {
+            throw .invalid("a request has at most \(Self.limit) bytes")
+        }
+        var words = Words(line)
+        let what = try words.next("buffer or signal")
+        let name = try words.name()
+        let peer = try peer(of: raw)
+        switch what {
+        case "buffer":
+            let access = words.isEmpty ? "rw" : try words.next("rw or ro")
+            guard access == "rw" || access == "ro" else { throw .invalid("neither rw nor ro") }
+            try words.end()
+            guard let buffer = tree.buffers[name] else {
+                throw Refusal(.noSuchFileOrDirectory, "no buffer \(name)")
+            }
+            do throws(Errno) {
+                let status = try tree.buffers.status(of: buffer)
+                guard Self.may(peer, status, writes: access == "rw") else {
+                    throw Errno.permissionDenied
+                }
+                let given = try tree.buffers.export(buffer, readOnly: access == "ro")
+                answer(raw, "ok", descriptor: given.raw)
+            } catch {
+                throw Refusal(error, "the buffer can't be given to uid \(peer.caller.uid)")
+            }
+        case "signal":
+            try words.end()
+            guard let signal = tree.signals[name] else {
+                throw Refusal(.noSuchFileOrDirectory, "no signal \(name)")
+            }
+            do throws(Errno) {
+                let status = FileStatus(
+                    inode: 0, mode: 0o444 & ~tree.options.umask, uid: tree.options.uid,
+                    gid: tree.options.gid, at: tree.started)
+                guard Self.may(peer, status, writes: false) else { throw Errno.permissionDenied }
+                let counter = try EventCounter()
+                let listener = EventCounterListener(counter)
+                connections.withLock { $0[raw]?.counters.append((signal, listener)) }
+                guard signal.add(listener) else { throw Errno.noDevice }
+                answer(raw, "ok", descriptor: counter.raw)
+            } catch {
+                throw Refusal(error, "the signal can't be given to uid \(peer.caller.uid)")
+            }
+        default: throw .invalid("neither buffer nor signal: \(what)")
+        }
+    }
+
+    private func peer(of raw: CInt) throws(Refusal) -> Peer {
+        var pid: pid_t = 0
+        var uid: uid_t = 0
+        var gid: gid_t = 0
+        guard unsafe cfuse_peer(raw, &pid, &uid, &gid) == 0 else {
+            throw Refusal(.permissionDenied, "the peer is not known")
+        }
+        var groups = [gid_t](repeating: 0, count: 1024)
+        let count = unsafe cfuse_peer_groups(raw, &groups, CInt(groups.count))
+        return Peer(
+            caller: Caller(pid: ProcessID(pid), uid: uid, gid: gid),
+            groups: Array(groups.prefix(Int(max(count, 0)))))
+    }
+
+    /// The kernel's rule for a file's mode, `inode_permission` in fs/namei.c.
+    private static func may(_ peer: Peer, _ status: FileStatus, writes: Bool) -> Bool {
+        if peer.caller.uid == 0 { return true }
+        let wanted: UInt32 = writes ? 6 : 4
+        let shift: UInt32 =
+            if peer.caller.uid == status.uid {
+                6
+            } else if peer.caller.gid == status.gid || peer.groups.contains(status.gid) {
+                3
+            } else {
+                0
+            }
+        return status.mode >> shift & wanted == wanted
+    }
+
+    func close() {
+        if let started = watch.withLock({ $0.take() }) { loop.stop(started, listener.raw) }
+        for raw in connections.withLock({ Array($0.keys) }) { drop(raw) }
+        try? Syscalls.unlink(path, at: Syscalls.currentDirectory)
+    }
+}

@@ -1,0 +1,339 @@
+import SystemPackage
+
+/// The tree as tables: one row a file, its name, its mode and what it does. A row's index is part
+/// of the inode number: new rows go to the end. Modes are before the mount's umask.
+///
+/// docs/SEMANTICS.md says the same in words.
+enum Layout {
+    /// Addresses: for root and the mount's owner alone.
+    static let secret: UInt32 = 0o400
+
+    // MARK: /
+
+    static let root: [TextFile<Void>] = [
+        TextFile("version", 0o444, read: { _, _ in "devfs \(DevFSVersion.text)\n" }),
+        TextFile("features", 0o444, read: { tree, _ in Report.features(tree) }),
+        TextFile("status", 0o444, read: { tree, _ throws(Errno) in try Report.status(tree) }),
+        TextFile("metrics", 0o444, read: { tree, _ throws(Errno) in try Report.metrics(tree) }),
+    ]
+
+    // MARK: control/
+
+    static let control: [TextFile<Void>] = [
+        .commands(
+            "alloc", 0o666, read: { tree, _ in Report.buffers(tree) },
+            parse: AllocationRequest.parse,
+            run: { tree, _, request, caller throws(Refusal) in
+                try tree.allocate(request, by: caller)
+            }),
+        .commands(
+            "free", 0o222, parse: Name.parse,
+            run: { tree, _, name, _ throws(Refusal) in
+                try refusing("no buffer \(name)") { () throws(Errno) in
+                    guard let buffer = tree.buffers[name] else { throw .noSuchFileOrDirectory }
+                    try tree.remove(buffer)
+                }
+            }),
+        .commands(
+            "sync", 0o222, parse: SyncRequest.parse,
+            run: { tree, _, request, _ throws(Refusal) in
+                guard let buffer = tree.buffers[request.name] else {
+                    throw Refusal(.noSuchFileOrDirectory, "no buffer \(request.name)")
+                }
+                try tree.sync(
+                    buffer, offset: request.offset, length: request.length,
+                    direction: buffer.traits.direction, for: request.target)
+            }),
+        .commands(
+            "signal", 0o666, read: { tree, _ in Report.signals(tree) },
+            parse: SignalRequest.parse,
+            run: { tree, _, request, _ throws(Refusal) in try tree.signals.carryOut(request) }),
+        .commands(
+            "stream", 0o666, read: { tree, _ in Report.streams(tree) },
+            parse: StreamRequest.parse,
+            run: { tree, _, request, _ throws(Refusal) in try tree.streams.carryOut(request) }),
+        TextFile("log", 0o444, read: { tree, _ in tree.log.text }),
+        TextFile("socket", 0o444, read: { tree, _ in tree.socketPath + "\n" }),
+    ]
+
+    // MARK: control/heaps/HEAP/
+
+    static let heap: [TextFile<Heap>] = [
+        TextFile("type", 0o444, read: { _, heap in heap.type + "\n" }),
+        TextFile(
+            "size", 0o444,
+            read: { tree, heap throws(Errno) in "\(try tree.backend.status(of: heap).size)\n" }),
+        TextFile(
+            "used", 0o444,
+            read: { tree, heap throws(Errno) in "\(try tree.backend.status(of: heap).used)\n" }),
+        TextFile(
+            "max", 0o444,
+            read: { tree, heap throws(Errno) in "\(try tree.backend.status(of: heap).largest)\n" }),
+    ]
+
+    // MARK: attributes/NAME/
+
+    static let attributes: [TextFile<Buffer>] = [
+        .value(
+            "size", 0o644,
+            read: { tree, buffer throws(Errno) in try tree.buffers.status(of: buffer).size },
+            parse: { word throws(Refusal) in try Words.size(word, "the size") },
+            write: { tree, buffer, size, _ throws(Refusal) in
+                try tree.buffers.resize(buffer, to: size, handles: 0)
+            }),
+        .value("heap", 0o444) { _, buffer in buffer.traits.heap.name },
+        .value("direction", 0o444) { _, buffer in buffer.traits.direction.name },
+        .value("dma_addr", secret) { tree, buffer throws(Errno) in
+            Number.address(try tree.backend.dmaAddress(of: buffer.description))
+        },
+        .value("phys_addr", secret) { tree, buffer throws(Errno) in
+            Number.address(try tree.backend.physicalAddress(of: buffer.description))
+        },
+        .value("nents", 0o444) { tree, buffer throws(Errno) in
+            try tree.backend.scatterGather(of: buffer.description).count
+        },
+        .value("sg_table", secret) { tree, buffer throws(Errno) in
+            try tree.backend.scatterGather(of: buffer.description)
+                .map { "\(Number.address($0.0)) \($0.1)" }.joined(separator: "\n")
+        },
+        .value("numa_node", 0o444) { tree, buffer throws(Errno) in
+            try tree.backend.numaNode(of: buffer.description)
+        },
+        .value("dma_coherent", 0o444) { tree, _ in tree.backend.isCoherent ? 1 : 0 },
+        .sync("sync_for_cpu", .cpu),
+        .sync("sync_for_device", .device),
+        .value(
+            "sync_offset", 0o644, read: { _, buffer in buffer.syncSettings.offset },
+            parse: { word throws(Refusal) in try Words.size(word, "the offset") },
+            write: { _, buffer, offset, _ in buffer.changeSync { $0.offset = offset } }),
+        .value(
+            "sync_size", 0o644, read: { _, buffer in buffer.syncSettings.size },
+            parse: { word throws(Refusal) in try Words.size(word, "the size") },
+            write: { _, buffer, size, _ in buffer.changeSync { $0.size = size } }),
+        .value(
+            "sync_direction", 0o644, read: { _, buffer in buffer.syncSettings.direction.rawValue },
+            parse: { word throws(Refusal) in
+                guard
+                    let direction = Direction(name: word)
+                        ?? Number.plain(word).flatMap({ Direction(rawValue: Int(clamping: $0)) })
+                else { throw .invalid("0, 1 or 2; bidirectional, to_device or from_device") }
+                return direction
+            },
+            write: { _, buffer, direction, _ in buffer.changeSync { $0.direction = direction } }),
+        .value("sync_owner", 0o444) { _, buffer in buffer.syncSettings.owner == .cpu ? 0 : 1 },
+        .value("owner", 0o444) { _, buffer in buffer.traits.livingOwner },
+        .value("refs", 0o444) { _, buffer in buffer.references },
+        .value(
+            "name", 0o644, read: { _, buffer in buffer.name },
+            parse: { word throws(Refusal) in try Name.parse(word) },
+            write: { tree, buffer, name, _ throws(Refusal) in
+                try refusing("\(name) is there already") { () throws(Errno) in
+                    try tree.buffers.rename(buffer, to: name, flags: .noReplace)
+                }
+            }),
+        .value(
+            "lease", 0o644, read: { _, buffer in buffer.traits.lease.rawValue },
+            parse: { word throws(Refusal) in
+                guard let lease = Lease(rawValue: String(word)) else {
+                    throw .invalid("lease is none or process")
+                }
+                return lease
+            },
+            write: { tree, buffer, lease, caller throws(Refusal) in
+                try tree.setLease(lease, of: buffer, by: caller)
+            }),
+    ]
+
+    // MARK: signals/NAME/
+
+    static let signal: [TextFile<Signal>] = [
+        TextFile("wait", 0o444, open: { _, signal throws(Errno) in try WaitFile(signal) }),
+        .value("count", 0o444) { _, signal in signal.count },
+        .value("missed", 0o444) { _, signal in signal.missed },
+        .value(
+            "enable", 0o644, read: { _, signal in signal.isEnabled ? 1 : 0 }, parse: flag,
+            write: { tree, signal, isEnabled, _ throws(Refusal) in
+                try refusing("the timer can't be set") { () throws(Errno) in
+                    try tree.signals.enable(signal, isEnabled)
+                }
+            }),
+        .value(
+            "trigger", 0o222,
+            parse: { word throws(Refusal) in
+                guard let count = Number.plain(word), (1...1_000_000).contains(count) else {
+                    throw .invalid("a number of events, 1 to 1000000")
+                }
+                return count
+            },
+            write: { _, signal, count, _ throws(Refusal) in
+                guard signal.source == .software else {
+                    throw Refusal(.notSupported, "\(signal.name) is not a software signal")
+                }
+                guard signal.post(count) else {
+                    throw Refusal(.resourceTemporarilyUnavailable, "\(signal.name) is disabled")
+                }
+            }),
+        .commands(
+            "notify", 0o666,
+            read: { tree, signal in
+                tree.signals.notifications(of: signal).map { $0.text + "\n" }.joined()
+            },
+            parse: NotifyRequest.parse,
+            run: { tree, signal, request, caller throws(Refusal) in
+                try tree.signals.carryOut(request, on: signal, by: caller)
+            }),
+    ]
+
+    // MARK: streams/NAME/
+
+    static let stream: [TextFile<Stream>] = [
+        TextFile("data", 0o444, open: { _, stream throws(Errno) in try StreamFile(stream) }),
+        .value("status", 0o444) { _, stream in stream.status.rawValue },
+        .value("available", 0o444) { _, stream in stream.available },
+        .value("overruns", 0o444) { _, stream in stream.overruns },
+        .value(
+            "watermark", 0o644, read: { _, stream in stream.watermark },
+            parse: { word throws(Refusal) in try Words.size(word, "the watermark") },
+            write: { _, stream, bytes, _ throws(Refusal) in
+                guard stream.setWatermark(bytes) else {
+                    throw .invalid("the watermark is 1 to the ring less one period")
+                }
+            }),
+        .value(
+            "enable", 0o644, read: { _, stream in stream.status == .running ? 1 : 0 },
+            parse: flag,
+            write: { _, stream, isEnabled, _ in
+                if isEnabled { stream.start() } else { stream.stop() }
+            }),
+    ]
+
+    @Sendable private static func flag(_ word: Substring) throws(Refusal) -> Bool {
+        guard word == "0" || word == "1" else { throw .invalid("0 or 1") }
+        return word == "1"
+    }
+
+    @Sendable fileprivate static func refusing(
+        _ why: String, _ body: () throws(Errno) -> Void
+    ) throws(Refusal) {
+        do throws(Errno) {
+            try body()
+        } catch {
+            throw Refusal(error, why)
+        }
+    }
+}
+
+extension TextFile {
+    /// A file with one value, and a newline after it.
+    static func value<Shown: CustomStringConvertible & SendableMetatype>(
+        _ name: String, _ mode: UInt32,
+        read: @escaping @Sendable (FileSystem, Subject) throws(Errno) -> Shown
+    ) -> TextFile {
+        TextFile(
+            name, mode,
+            read: { (tree, subject) throws(Errno) in "\(try read(tree, subject))\n" })
+    }
+
+    /// A file with one value that can be written.
+    static func value<Value, Shown: CustomStringConvertible & SendableMetatype>(
+        _ name: String, _ mode: UInt32,
+        read: @escaping @Sendable (FileSystem, Subject) throws(Errno) -> Shown,
+        parse: @escaping @Sendable (Substring) throws(Refusal) -> Value,
+        write: @escaping @Sendable (FileSystem, Subject, Value, Caller) throws(Refusal) -> Void
+    ) -> TextFile {
+        .commands(
+            name, mode,
+            read: { (tree, subject) throws(Errno) in "\(try read(tree, subject))\n" },
+            parse: { line throws(Refusal) in try word(line, parse) }, run: write)
+    }
+
+    /// A file that is only written.
+    static func value<Value>(
+        _ name: String, _ mode: UInt32,
+        parse: @escaping @Sendable (Substring) throws(Refusal) -> Value,
+        write: @escaping @Sendable (FileSystem, Subject, Value, Caller) throws(Refusal) -> Void
+    ) -> TextFile {
+        .commands(
+            name, mode, parse: { line throws(Refusal) in try word(line, parse) }, run: write)
+    }
+
+    /// A line that is one word.
+    private static func word<Value>(
+        _ line: Substring, _ parse: (Substring) throws(Refusal) -> Value
+    ) throws(Refusal) -> Value {
+        var words = Words(line)
+        let word = try words.next("the value")
+        try words.end()
+        return try parse(word)
+    }
+}
+
+extension TextFile<Buffer> {
+    /// `sync_for_cpu` and `sync_for_device`: 1 syncs what the attributes say, or u-dma-buf's
+    /// packed form does all in one number: bits 63:32 offset, 31:4 size, 3:2 direction, 0 go.
+    static func sync(_ name: String, _ target: SyncTarget) -> TextFile<Buffer> {
+        .value(
+            name, 0o222,
+            parse: { word throws(Refusal) in
+                guard let number = Number.plain(word) else {
+                    throw .invalid("1, or a packed 64-bit number")
+                }
+                guard number == 0 || number & 1 == 1, number & 2 == 0 else {
+                    throw .invalid("bit 0 of a packed number must be 1, bit 1 must be 0")
+                }
+                return number
+            },
+            write: { tree, buffer, number, _ throws(Refusal) in
+                guard number != 0 else { return }
+                var settings = buffer.syncSettings
+                if number > 1 {
+                    guard let direction = Direction(rawValue: Int(number >> 2 & 3)) else {
+                        throw .invalid("direction 3 is none")
+                    }
+                    settings.direction = direction
+                    settings.offset = number >> 32
+                    settings.size = number & 0xffff_fff0
+                }
+                try tree.sync(
+                    buffer, offset: settings.offset, length: settings.size,
+                    direction: settings.direction, for: target)
+            })
+    }
+}
+
+extension FileSystem {
+    /// Cache maintenance of a range; a length of 0 is the rest of the buffer.
+    func sync(
+        _ buffer: Buffer, offset: UInt64, length: UInt64, direction: Direction,
+        for target: SyncTarget
+    ) throws(Refusal) {
+        do throws(Errno) {
+            let size = try buffers.status(of: buffer).size
+            guard offset <= size, length <= size - offset else {
+                throw Errno.invalidArgument
+            }
+            let end = length == 0 ? size : offset + length
+            try backend.sync(
+                buffer.description, offset..<end, direction: direction, for: target)
+            buffer.changeSync { $0.owner = target }
+        } catch .invalidArgument {
+            throw .invalid("\(offset) and \(length) reach beyond the buffer")
+        } catch {
+            throw Refusal(error, "the sync failed")
+        }
+    }
+
+    /// Writing `process` makes the writer the owner.
+    func setLease(_ lease: Lease, of buffer: Buffer, by caller: Caller) throws(Refusal) {
+        var traits = buffer.traits
+        traits.lease = lease
+        if lease == .process { traits = traits.owned(by: caller.pid) }
+        let fresh = traits
+        try Layout.refusing("the lease can't be kept") { () throws(Errno) in
+            try backend.setTraits(fresh, of: buffer.description)
+            buffer.state.withLock { $0.traits = fresh }
+            leases.unbind(buffer.id)
+            if lease == .process { try leases.bind(buffer) }
+        }
+    }
+}

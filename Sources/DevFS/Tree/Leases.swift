@@ -1,0 +1,44 @@
+import Synchronization
+import SystemPackage
+
+/// Frees buffers whose `lease=process` ends with their owner.
+final class Leases: Sendable {
+    private struct Lease {
+        var process: ProcessHandle
+        var watch: EventLoop.Watch
+    }
+
+    private let loop: EventLoop
+    private let buffers: BufferTable
+    private let leases = Mutex<[BufferID: Lease]>([:])
+
+    init(_ loop: EventLoop, _ buffers: BufferTable) {
+        self.loop = loop
+        self.buffers = buffers
+    }
+
+    /// Binds a buffer to its owner; one whose owner has ended is freed at once.
+    func bind(_ buffer: Buffer) throws(Errno) {
+        let traits = buffer.traits
+        let process: ProcessHandle
+        do throws(Errno) {
+            process = try ProcessHandle(traits.owner)
+            guard ProcessHandle.startTime(of: traits.owner) == traits.ownerStart else {
+                throw .noSuchProcess
+            }
+        } catch .noSuchProcess {
+            try buffers.remove(buffer)
+            return
+        }
+        let watch = try loop.watch(process.raw) { [weak self] in
+            self?.unbind(buffer.id)
+            try? self?.buffers.remove(buffer)
+        }
+        leases.withLock { $0[buffer.id] = Lease(process: process, watch: watch) }
+    }
+
+    func unbind(_ id: BufferID) {
+        guard let lease = leases.withLock({ $0.removeValue(forKey: id) }) else { return }
+        loop.stop(lease.watch, lease.process.raw)
+    }
+}

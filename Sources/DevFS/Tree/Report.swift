@@ -1,0 +1,127 @@
+import SystemPackage
+
+/// The texts that tell of the whole device: lists, `features`, `status`, `metrics`.
+enum Report {
+    /// Read of `control/alloc`: the buffers.
+    static func buffers(_ tree: FileSystem) -> String {
+        tree.buffers.all.compactMap { buffer in
+            guard let status = try? tree.buffers.status(of: buffer) else { return nil }
+            let traits = buffer.traits
+            let mode = String(status.mode & 0o7777, radix: 8)
+            return "\(buffer.name) \(status.size) heap=\(traits.heap.name)"
+                + " direction=\(traits.direction.name) uid=\(status.uid) gid=\(status.gid)"
+                + " mode=0\(mode)\n"
+        }.joined()
+    }
+
+    /// A period with the largest unit that leaves it whole.
+    static func time(_ nanoseconds: UInt64) -> String {
+        for (factor, unit) in [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")]
+        where nanoseconds.isMultiple(of: UInt64(factor)) {
+            return "\(nanoseconds / UInt64(factor))\(unit)"
+        }
+        return "\(nanoseconds)ns"
+    }
+
+    /// Read of `control/signal`.
+    static func signals(_ tree: FileSystem) -> String {
+        tree.signals.all.map { signal in
+            let source =
+                switch signal.source {
+                case .software: "software"
+                case .timer(let period): "timer period=\(time(period))"
+                }
+            return "\(signal.name) \(source) count=\(signal.count) missed=\(signal.missed)"
+                + " enable=\(signal.isEnabled ? 1 : 0)\n"
+        }.joined()
+    }
+
+    /// Read of `control/stream`.
+    static func streams(_ tree: FileSystem) -> String {
+        tree.streams.all.map { stream in
+            let definition = stream.definition
+            let source =
+                switch definition.source {
+                case .signal(let name): "\(name)"
+                case .pattern(let rate): "pattern rate=\(rate)"
+                }
+            return "\(stream.name) buffer=\(definition.buffer) period=\(definition.period)"
+                + " source=\(source) policy=\(definition.policy.rawValue)"
+                + " watermark=\(stream.watermark) status=\(stream.status.rawValue)"
+                + " overruns=\(stream.overruns)\n"
+        }.joined()
+    }
+
+    static func features(_ tree: FileSystem) -> String {
+        tree.features.map { feature in
+            "\(feature.name) \(feature.isThere ? "yes" : "no")"
+                + (feature.why.isEmpty ? "" : " \(feature.why)") + "\n"
+        }.joined()
+    }
+
+    static func status(_ tree: FileSystem) throws(Errno) -> String {
+        let space = try tree.backend.space()
+        let on = tree.features.filter(\.isThere).map(\.name).joined(separator: " ")
+        return """
+            device    \(tree.backend.source)
+            version   devfs \(DevFSVersion.text)
+            memory    \(space.size - space.free) of \(space.size) bytes used
+            heaps     \(tree.backend.heaps.map(\.name).joined(separator: " "))
+            buffers   \(tree.buffers.count)
+            signals   \(tree.signals.all.count)
+            streams   \(tree.streams.all.count)
+            refused   \(tree.log.count) commands (the newest are in control/log)
+            features  \(on)
+
+            """
+    }
+
+    static func metrics(_ tree: FileSystem) throws(Errno) -> String {
+        var text = PrometheusText()
+        let metrics = tree.metrics
+        let space = try tree.backend.space()
+        text.add(
+            "devfs_info", "gauge", "The mounted device.",
+            [([("source", tree.backend.source), ("version", DevFSVersion.text)], 1)])
+        text.add("devfs_heap_size_bytes", "gauge", "Limit of the device's memory.", space.size)
+        text.add(
+            "devfs_heap_used_bytes", "gauge", "Memory in use.", space.size - space.free)
+        text.add("devfs_buffers", "gauge", "Buffers that exist.", UInt64(tree.buffers.count))
+        text.add(
+            "devfs_buffer_references", "gauge", "Open descriptors and streams of all buffers.",
+            UInt64(tree.buffers.all.map(\.references).reduce(0, +)))
+        text.add(
+            "devfs_allocations_total", "counter", "Buffers made.", metrics.allocations.count)
+        text.add("devfs_frees_total", "counter", "Buffers removed.", metrics.frees.count)
+        text.add(
+            "devfs_requests_total", "counter", "Requests that reached the server.",
+            Metrics.Request.allCases.map { ([("operation", "\($0)")], metrics.count(of: $0)) })
+        text.add(
+            "devfs_passthrough_opens_total", "counter",
+            "Buffers opened so that reads and mappings do not reach the server.",
+            metrics.passthroughOpens.count)
+        text.add(
+            "devfs_read_bytes_total", "counter", "Bytes read through the server.",
+            metrics.bytesRead)
+        text.add(
+            "devfs_written_bytes_total", "counter", "Bytes written through the server.",
+            metrics.bytesWritten)
+        text.add(
+            "devfs_interrupted_reads_total", "counter", "Waiting reads that were interrupted.",
+            metrics.interrupts.count)
+        text.add(
+            "devfs_refused_commands_total", "counter", "Commands that were refused.",
+            tree.log.count)
+        let signals = tree.signals.all
+        text.add(
+            "devfs_signal_events_total", "counter", "Events of a signal.",
+            signals.map { ([("signal", $0.name.text)], $0.count) })
+        text.add(
+            "devfs_signal_missed_total", "counter", "Events that were lost.",
+            signals.map { ([("signal", $0.name.text)], $0.missed) })
+        text.add(
+            "devfs_stream_overruns_total", "counter", "Periods that were lost.",
+            tree.streams.all.map { ([("stream", $0.name.text)], $0.overruns) })
+        return text.text
+    }
+}

@@ -1,0 +1,137 @@
+import ArgumentParser
+import DevFS
+import Glibc
+import SystemPackage
+
+struct CreateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "create",
+        abstract: "Allocate a buffer, and fill it from a file if asked to.",
+        discussion: """
+            SIZE is decimal or 0x, with K, M or G; with --from it can be left out: the buffer gets \
+            the size of the file. If the file cannot be copied, the buffer is freed again.
+
+            With --lease process the buffer is freed when the process that allocated it ends. \
+            COMMAND becomes that process; without one, devfs keeps the buffer until Ctrl-C.
+
+            EXAMPLE
+              devfs create /mnt/dma rx 4M --heap contiguous --direction from_device
+              devfs create /mnt/dma tx --from image.bin
+              devfs create /mnt/dma tmp 1M --lease process -- ./measure tmp
+            """)
+
+    enum Direction: String, ExpressibleByArgument, CaseIterable {
+        case bidirectional
+        case toDevice = "to_device"
+        case fromDevice = "from_device"
+    }
+
+    enum Lease: String, ExpressibleByArgument, CaseIterable {
+        case none
+        case process
+    }
+
+    @OptionGroup var mount: MountedPath
+
+    @Argument(help: "The buffer.")
+    var name: Name
+
+    @Argument(help: "Bytes.")
+    var size: ByteCount?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where the memory is from: system, contiguous, coherent, ...", valueName: "heap"),
+        completion: .list(["system", "contiguous", "coherent"]))
+    var heap: Name?
+
+    @Option(help: "Direction of the transfers: bidirectional, to_device or from_device.")
+    var direction: Direction?
+
+    @Option(help: "How long it lives: none (until it is removed) or process.")
+    var lease: Lease?
+
+    @Option(
+        help: ArgumentHelp("Copy this file into it; - is the standard input.", valueName: "file"),
+        completion: .file())
+    var from: String?
+
+    @Flag(help: "Print the buffer as JSON.")
+    var json = false
+
+    @Argument(parsing: .postTerminator, help: "Becomes the owner of the lease.")
+    var command: [String] = []
+
+    func validate() throws {
+        guard size != nil || from != nil else {
+            throw ValidationError("a buffer needs a SIZE, or a file to copy (--from)")
+        }
+        guard command.isEmpty || lease == .process else {
+            throw ValidationError("a COMMAND is for --lease process")
+        }
+    }
+
+    func run() throws {
+        let tree = try Tree(containing: mount.path)
+        let source = try from.map { try CopySource($0) }
+        defer { try? source?.close() }
+        let bytes = try allocationSize(source)
+        let interrupts = try source.map { _ in try Interrupts() }
+        try allocate(bytes, in: tree)
+        if let source {
+            do {
+                try source.copy(to: tree.path("buffers/\(name.text)"), limit: bytes) {
+                    try interrupts?.check("copying \(source.name)")
+                }
+            } catch {
+                try? Syscalls.unlink(tree.path("buffers/\(name.text)"))
+                throw error
+            }
+        }
+        if json { try show(tree) }
+        if lease == .process { try hold() }
+    }
+
+    /// Bytes to allocate: as asked, else the size of the file.
+    private func allocationSize(_ source: CopySource?) throws -> UInt64 {
+        guard let size else {
+            guard let fileSize = source?.size else {
+                throw ValidationError("a pipe has no size: give SIZE")
+            }
+            return fileSize
+        }
+        if let source, let fileSize = source.size, fileSize > size.bytes {
+            throw Failure(
+                "copying \(source.name)", "its \(fileSize) bytes are more than \(size.bytes)")
+        }
+        return size.bytes
+    }
+
+    private func allocate(_ bytes: UInt64, in tree: Tree) throws {
+        var line = "\(name.text) \(bytes)"
+        if let heap { line += " heap=\(heap.text)" }
+        if let direction { line += " direction=\(direction.rawValue)" }
+        if let lease { line += " lease=\(lease.rawValue)" }
+        try tree.write(line, to: "control/alloc", for: "allocating \(name.text)")
+    }
+
+    private func show(_ tree: Tree) throws {
+        let line = try tree.lines("control/alloc").first { $0.hasPrefix("\(name.text) ") }
+        if let record = line.flatMap({ BufferRecord($0, in: tree) }) {
+            try Output.json(record)
+        }
+    }
+
+    /// Stays alive as the owner of the lease, or becomes the program that is to be it.
+    private func hold() throws {
+        if let program = command.first {
+            try attempting("starting \(program)") { try Processes.replaceSelf(with: command) }
+        }
+        let what = "holding \(name.text)"
+        let interrupts = try Interrupts()
+        while true {
+            try interrupts.check(what)
+            _ = try attempting(what) { try interrupts.poll(.standardError, 0, timeout: -1) }
+        }
+    }
+}

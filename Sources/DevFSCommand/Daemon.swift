@@ -1,0 +1,153 @@
+import DevFS
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// The server's process while its parent, `devfs mount`, waits for it; 0 before it is started.
+private let server = Atomic<pid_t>(0)
+/// What ended the parent's wait: SIGINT, SIGTERM or SIGALRM; 0 while nothing did.
+private let waitEndedBy = Atomic<Int32>(0)
+
+/// `devfs mount` in the background: a process of our own program that serves with `-f`.
+///
+/// A fresh process, not a fork: libfuse's and Swift's threads start in it as in any other.
+enum Daemon {
+    /// Seconds for a mount to answer, and for a server to shut down. It takes milliseconds; this
+    /// is for a machine that swaps.
+    private static let patience: UInt32 = 30
+
+    /// Starts the server and returns once its mount answers.
+    ///
+    /// - Throws: the server's own error; how it died, if it said nothing; a time-out.
+    static func start(_ arguments: [String], mountpoint: String) throws {
+        let what = "mounting \(mountpoint)"
+        let pipe = try attempting(what) { try FileDescriptor.pipe() }
+        let pid = try attempting("starting the server") {
+            try Syscalls.setCloseOnExec(pipe.readEnd)
+            try Syscalls.setCloseOnExec(pipe.writeEnd)
+            return try Processes.startDaemon(ownProgram, arguments, passing: pipe.writeEnd)
+        }
+        // Ours must be closed, or the end of the server would not be an end of file.
+        try attempting(what) { try pipe.writeEnd.close() }
+        server.store(pid, ordering: .relaxed)
+        watch()
+
+        let report = try attempting(what) { try DaemonReport.read(pipe.readEnd) }
+        let refusal = report == .ready ? refusal(of: mountpoint) : nil
+        if report == .ready && refusal == nil && waitEndedBy.load(ordering: .relaxed) == 0 {
+            alarm(0)
+            return
+        }
+        kill(pid, SIGTERM)
+        let ending = try attempting("waiting for the server") { try Processes.wait(for: pid) }
+        alarm(0)
+        cleanUp(mountpoint)
+        switch waitEndedBy.load(ordering: .relaxed) {
+        case SIGALRM: throw Failure(what, "no answer for \(patience) s", status: .timedOut)
+        case SIGINT: throw Failure(what, "interrupted", status: .interrupted)
+        case SIGTERM: throw Failure(what, "terminated", status: .terminated)
+        default: break
+        }
+        if case .failed(let text) = report {
+            Terminal.complain(text)
+            throw Failure.silent(.failed)
+        }
+        if let refusal { throw Failure(what, refusal, detail: "the mount did not answer") }
+        throw Failure(what, "the server ended before the mount answered (\(ending))")
+    }
+
+    /// Our own program by its name, which `ps` and `pgrep` show; by number if it was replaced.
+    private static var ownProgram: String {
+        let link = "/proc/self/exe"
+        guard let path = try? Syscalls.realPath(link), Files.isExecutable(path) else { return link }
+        return path
+    }
+
+    /// A server that was killed leaves a dead mount behind.
+    private static func cleanUp(_ mountpoint: String) {
+        let ours = try? Mounts.devfs().last { $0.mountpoint == mountpoint }
+        if let ours, ours.isDead { try? ours.detach(isLazy: true) }
+    }
+
+    /// Why the tree does not answer a look-up; nil if it does. `EACCES`, by the mode of the root
+    /// (`uid=1000,umask=077` for another user), is an answer too.
+    private static func refusal(of mountpoint: String) -> Errno? {
+        do {
+            _ = try Stat(FilePath("\(mountpoint)/version"))
+            return nil
+        } catch {
+            return error == .permissionDenied ? nil : error
+        }
+    }
+
+    /// A server that hangs, or Ctrl-C, ends the server, and thereby every call of ours that waits
+    /// for it: the pipe's end of file, and a look-up on the mount, which waits uninterruptibly.
+    private static func watch() {
+        for signal in [SIGINT, SIGTERM, SIGALRM] {
+            Syscalls.handle(signal) { number in
+                waitEndedBy.store(number, ordering: .relaxed)
+                kill(server.load(ordering: .relaxed), number == SIGALRM ? SIGKILL : SIGTERM)
+            }
+        }
+        alarm(patience)
+    }
+}
+
+/// What the server tells the `devfs mount` that waits for it, through a pipe.
+struct DaemonReport {
+    /// What the parent has read.
+    enum Message: Equatable {
+        /// The mount is there.
+        case ready
+        /// It is not, and why.
+        case failed(String)
+        /// The server ended without a word.
+        case nothing
+    }
+
+    /// The first byte; text follows after `failure`.
+    private static let success = UInt8(ascii: "+")
+    private static let failure = UInt8(ascii: "-")
+
+    private let pipe: FileDescriptor
+
+    init(_ pipe: FileDescriptor) {
+        self.pipe = pipe
+        // fusermount3 must not inherit it: the parent waits for the end of file.
+        try? Syscalls.setCloseOnExec(pipe)
+    }
+
+    /// Reads to the first word of the server, or to its end.
+    static func read(_ pipe: FileDescriptor) throws -> Message {
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while bytes.first != success {
+            let count = try unsafe chunk.withUnsafeMutableBytes { try unsafe pipe.read(into: $0) }
+            if count == 0 { break }
+            bytes += chunk[..<count]
+        }
+        switch bytes.first {
+        case success: return .ready
+        case failure: return .failed(String(decoding: bytes.dropFirst(), as: UTF8.self))
+        default: return .nothing
+        }
+    }
+
+    /// The mount is there: lets go of the terminal, then of the parent.
+    func ready() {
+        if let null = try? Files.open("/dev/null", .readWrite) {
+            for standard in [FileDescriptor.standardInput, .standardOutput, .standardError] {
+                _ = try? null.duplicate(as: standard)
+            }
+            try? null.close()
+        }
+        _ = try? pipe.writeAll([Self.success])
+        try? pipe.close()
+    }
+
+    /// The mount could not be made: the parent prints why.
+    func failed(_ why: String) {
+        _ = try? pipe.writeAll([Self.failure] + Array(why.utf8))
+        try? pipe.close()
+    }
+}

@@ -1,0 +1,32 @@
+import DevFS
+import Glibc
+import SystemPackage
+
+extension MountEntry {
+    /// Unmounts it, be its server alive or dead; lazily, even if it is in use.
+    func detach(isLazy: Bool) throws {
+        let what = "unmounting \(mountpoint)"
+        do {
+            try Syscalls.unmount(
+                mountpoint, flags: Int32(UMOUNT_NOFOLLOW | (isLazy ? MNT_DETACH : 0)))
+        } catch Errno.resourceBusy {
+            throw Failure(
+                what, Errno.resourceBusy,
+                detail: "`fuser -vm \(mountpoint)` shows by whom; --lazy detaches it")
+        } catch Errno.notPermitted {
+            // An ordinary user's mounts are fusermount3's business.
+            try detachAsUser(isLazy: isLazy, what)
+        } catch let errno as Errno {
+            throw Failure(what, errno)
+        }
+    }
+
+    private func detachAsUser(isLazy: Bool, _ what: String) throws {
+        let arguments = ["fusermount3", "-u"] + (isLazy ? ["-z"] : []) + ["--", mountpoint]
+        let ending = try attempting("starting fusermount3") {
+            try Processes.run("fusermount3", arguments)
+        }
+        // It has said why on stderr itself.
+        guard case .exited(0) = ending else { throw Failure(what, "fusermount3: \(ending)") }
+    }
+}

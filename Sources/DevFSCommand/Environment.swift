@@ -1,0 +1,38 @@
+import Glibc
+import SystemPackage
+
+/// What this process was started with.
+enum Environment {
+    static func variable(_ name: String) -> String? {
+        unsafe getenv(name).map { unsafe String(cString: $0) }
+    }
+
+    /// Directories of PATH.
+    static var path: [String] {
+        variable("PATH").map { $0.split(separator: ":").map(String.init) } ?? []
+    }
+
+    /// True if the effective set has CAP_SYS_ADMIN, 21 in linux/capability.h.
+    static var isSystemAdministrator: Bool {
+        guard let status = try? Files.text(of: "/proc/self/status"),
+            let line = status.split(separator: "\n").first(where: { $0.hasPrefix("CapEff:") }),
+            let word = line.split(whereSeparator: { $0 == "\t" || $0 == " " }).last,
+            let set = UInt64(word, radix: 16)
+        else { return false }
+        return set >> 21 & 1 == 1
+    }
+}
+
+/// The leading numbers of a version such as `6.12.4-amd64`; `6.9` is before `6.12`.
+struct Version: Comparable {
+    private let numbers: [Int]
+
+    init(_ text: String) {
+        let leading = text.prefix { $0.isNumber || $0 == "." }
+        numbers = leading.split(separator: ".").compactMap { Int($0) }
+    }
+
+    static func < (left: Version, right: Version) -> Bool {
+        left.numbers.lexicographicallyPrecedes(right.numbers)
+    }
+}

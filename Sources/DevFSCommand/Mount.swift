@@ -1,0 +1,108 @@
+import ArgumentParser
+import DevFS
+import Glibc
+import SystemPackage
+
+struct MountCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mount",
+        abstract: "Mount a device's memory as a file tree.",
+        discussion: """
+            SOURCE is `memory` or `memory:NAME` (no hardware, no kernel module; the data outlive \
+            the server), `/dev/devfs/host`, or `/dev/devfs/pci-0000:00:09.0`. Without -f the command \
+            returns when the mount answers. A mount whose server died is cleaned up first.
+
+            OPTIONS of -o
+              size=64M         limit of a memory device
+              uid=U gid=G      owner of the tree and of new buffers; names too
+              umask=022        permissions taken from all files, octal
+              heap=system      heap of buffers made by cp, truncate, ...:
+                               system, contiguous or coherent
+              allow_other      let other users in, as far as permissions do
+              passthrough      fail where buffers cannot be zero-copy
+              no_passthrough   serve buffers by the server in any case
+              io_uring         FUSE over io_uring (Linux 6.14)
+              huge=always      huge pages: never, always, within_size, advise
+
+            ro noexec nosuid nodev noatime sync dirsync and their opposites are as for mount(8); \
+            nofail, _netdev, noauto, user, x-*, comment= and the like are ignored.
+
+            EXAMPLE
+              devfs mount memory:lab /mnt/dma -o size=64M,umask=007,allow_other
+            """)
+
+    @Argument(help: ArgumentHelp("The device.", valueName: "source"))
+    var source: String
+
+    @Argument(help: ArgumentHelp("A directory.", valueName: "mountpoint"), completion: .directory)
+    var mountpoint: String
+
+    @Option(
+        name: .short, parsing: .singleValue,
+        help: ArgumentHelp("Mount options, comma-separated.", valueName: "opt,opt"),
+        completion: .list([
+            "size=", "uid=", "gid=", "umask=", "heap=", "allow_other", "passthrough",
+            "no_passthrough", "io_uring", "huge=", "ro",
+        ]))
+    var o: [String] = []
+
+    @Flag(name: [.short, .long], help: "Stay in the foreground.")
+    var foreground = false
+
+    @Flag(name: [.short, .long], help: "Ignore unknown mount options, as `mount -s` does.")
+    var sloppy = false
+
+    @Option(name: .customLong("ready-descriptor"), help: .private)
+    var readyDescriptor: Int32?
+
+    func validate() throws {
+        guard readyDescriptor.map({ $0 > 2 && foreground }) ?? true else {
+            throw ValidationError("--ready-descriptor is not for you")
+        }
+    }
+
+    func run() throws {
+        do {
+            try mount()
+        } catch var failure as Failure where failure.status == .notFound {
+            // To a script "nothing found" is about what is mounted, not about what should be.
+            failure.status = .failed
+            throw failure
+        }
+    }
+
+    private func mount() throws {
+        let parsed = try MountOptions.parse(o, isSloppy: sloppy)
+        // The server must not depend on a directory that it leaves.
+        let absolute = try Mounts.absolutePath(mountpoint)
+        if let readyDescriptor {
+            try serve(at: absolute, parsed, for: FileDescriptor(rawValue: readyDescriptor))
+        } else if foreground {
+            try Server(source: source, mountpoint: absolute, options: parsed).run()
+        } else {
+            var arguments = ["devfs", "mount", "-f", "--ready-descriptor", "3"]
+            if sloppy { arguments.append("--sloppy") }
+            for text in o { arguments += ["-o", text] }
+            try Daemon.start(arguments + ["--", source, absolute], mountpoint: absolute)
+        }
+    }
+
+    /// Serves for a parent that waits at the other end of `pipe` for the mount, or for the error.
+    private func serve(
+        at mountpoint: String, _ options: MountOptions, for pipe: FileDescriptor
+    ) throws {
+        let report = DaemonReport(pipe)
+        let server: Server
+        do {
+            // Fails for the leader of a process group, which this is not.
+            setsid()
+            try Syscalls.changeDirectory("/")
+            server = try Server(source: source, mountpoint: mountpoint, options: options)
+        } catch {
+            report.failed("\(error)")
+            throw Failure.silent(.failed)
+        }
+        report.ready()
+        try server.run()
+    }
+}

@@ -1,0 +1,73 @@
+import DevFS
+import SystemPackage
+
+/// What is mounted, as this process sees it.
+enum Mounts {
+    private static let type = "fuse.devfs"
+
+    /// All DevFS mounts, in the order they were made.
+    static func devfs() throws -> [MountEntry] {
+        try all().filter { $0.type == type }
+    }
+
+    private static func all() throws -> [MountEntry] {
+        try attempting("reading /proc/self/mountinfo") { try MountEntry.all() }
+    }
+
+    /// The DevFS mount that `path` is on.
+    ///
+    /// - Throws: "nothing found" if `path` is on another file system, or is not there.
+    static func containing(_ path: String) throws -> MountEntry {
+        let absolute = try absolutePath(path)
+        let visible = try visible(at: absolute)
+        guard let visible, visible.type == type else {
+            throw Failure(path, "not on a DevFS mount", status: .notFound)
+        }
+        return visible
+    }
+
+    /// `path` without symbolic links, as far as they can be looked up: on a dead mount nothing can.
+    static func absolutePath(_ path: String) throws -> String {
+        guard !path.isEmpty else {
+            throw Failure("an empty path", Errno.noSuchFileOrDirectory)
+        }
+        do {
+            return try Syscalls.realPath(path)
+        } catch let error as Errno {
+            var lexical = FilePath(path)
+            if lexical.isRelative {
+                let current = try attempting("finding the working directory") {
+                    try Syscalls.currentDirectory()
+                }
+                lexical = FilePath(current).pushing(lexical)
+            }
+            lexical.lexicallyNormalize()
+            guard error == .noSuchFileOrDirectory || error == .socketNotConnected else {
+                throw Failure(path, error)
+            }
+            // What is there of it may have symbolic links still.
+            if let name = lexical.lastComponent,
+                let parent = try? Syscalls.realPath(lexical.removingLastComponent().string)
+            {
+                return FilePath(parent).appending(name).string
+            }
+            return lexical.string
+        }
+    }
+
+    /// Type of the file system that `path` is on.
+    static func type(at path: String) throws -> String? {
+        try visible(at: absolutePath(path))?.type
+    }
+
+    /// The mount that a path without symbolic links is on.
+    private static func visible(at path: String) throws -> MountEntry? {
+        // Of several mounts on one directory the last is the visible one.
+        try all().reversed().filter { contains(path, in: $0.mountpoint) }
+            .max { $0.mountpoint.utf8.count < $1.mountpoint.utf8.count }
+    }
+
+    private static func contains(_ path: String, in mountpoint: String) -> Bool {
+        mountpoint == "/" || path == mountpoint || path.hasPrefix(mountpoint + "/")
+    }
+}

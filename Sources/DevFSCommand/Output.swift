@@ -1,0 +1,71 @@
+import FoundationEssentials
+import SystemPackage
+
+/// What programs and people read on stdout.
+enum Output {
+    /// Prints a value as indented JSON.
+    static func json(_ value: some Encodable) throws {
+        try print(encoded(value, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]))
+    }
+
+    /// Prints a value as JSON on a line of its own, at once.
+    static func jsonLine(_ value: some Encodable) throws {
+        try line(encoded(value, options: [.sortedKeys, .withoutEscapingSlashes]))
+    }
+
+    /// Prints a line without waiting for a buffer to fill: the reader may be a pipe.
+    static func line(_ text: String) throws {
+        try attempting("writing the output") {
+            _ = try FileDescriptor.standardOutput.writeAll("\(text)\n".utf8)
+        }
+    }
+
+    private static func encoded(
+        _ value: some Encodable, options: JSONEncoder.OutputFormatting
+    ) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = options
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+
+    /// Prints rows below a heading, in columns two blanks apart; nothing where there is no row.
+    static func table(_ heading: [String], _ rows: [[String]]) {
+        guard !rows.isEmpty else { return }
+        var widths = heading.map(\.count)
+        for row in rows {
+            for (column, cell) in row.enumerated() {
+                widths[column] = max(widths[column], cell.count)
+            }
+        }
+        for row in [heading] + rows {
+            var line = ""
+            for (cell, width) in zip(row, widths) {
+                line += cell + String(repeating: " ", count: width - cell.count + 2)
+            }
+            while line.last == " " { line.removeLast() }
+            print(line)
+        }
+    }
+
+    /// Bytes as the tree takes them: in the largest unit that divides them.
+    static func size(_ bytes: UInt64) -> String {
+        for (shift, unit) in [(30, "G"), (20, "M"), (10, "K")]
+        where bytes > 0 && bytes & ((1 << shift) - 1) == 0 {
+            return "\(bytes >> shift)\(unit)"
+        }
+        return String(bytes)
+    }
+
+    /// Bytes for the eye: at most four digits and a unit.
+    static func roughSize(_ bytes: UInt64) -> String {
+        var value = Double(bytes)
+        var unit = ""
+        for larger in ["K", "M", "G", "T"] where value >= 1000 {
+            value /= 1024
+            unit = larger
+        }
+        let tenths = Int((value * 10).rounded())
+        return unit.isEmpty || value >= 100
+            ? "\(Int(value.rounded()))\(unit)" : "\(tenths / 10).\(tenths % 10)\(unit)"
+    }
+}

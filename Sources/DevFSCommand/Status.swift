@@ -1,0 +1,117 @@
+import ArgumentParser
+
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Show the state of a mount and what it can do.",
+        discussion: """
+            The JSON has all of it: version, status, features, heaps and metrics.
+
+            EXAMPLE
+              devfs status /mnt/dma --json | jq '.heaps[] | {name, used}'
+            """)
+
+    @Argument(
+        help: ArgumentHelp("The mount point, or any path below it.", valueName: "mount"),
+        completion: .directory)
+    var path = "."
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        let tree = try Tree(containing: path)
+        if json { return try Output.json(StatusReport(tree)) }
+        // First, so that a dead mount is told before anything is printed.
+        let (status, features) = (try tree.text("status"), try tree.text("features"))
+        print(status)
+        print("features:")
+        for line in features.split(separator: "\n") { print("  \(line)") }
+    }
+}
+
+/// Everything that a tree tells about itself.
+struct StatusReport: Encodable {
+    struct Feature: Encodable {
+        var name: String
+        var available: Bool
+        /// Why, or why not.
+        var why: String?
+    }
+
+    struct HeapUse: Encodable {
+        var name: String
+        /// `page` or `fixed`.
+        var type: String?
+        /// Limit, bytes.
+        var size: UInt64?
+        /// Bytes.
+        var used: UInt64?
+        /// Largest allocation that can succeed now, bytes.
+        var max: UInt64?
+    }
+
+    /// A sample of the Prometheus text format.
+    struct Metric: Encodable {
+        var name: String
+        var labels: [String: String]?
+        var value: Double
+    }
+
+    var source: String
+    var mountpoint: String
+    var version: String
+    /// The lines of `status`, by their first word.
+    var status: [String: String]
+    var features: [Feature]
+    var heaps: [HeapUse]
+    var metrics: [Metric]
+
+    init(_ tree: Tree) throws {
+        source = tree.mount.source
+        mountpoint = tree.mount.mountpoint
+        version = try tree.text("version")
+        let lines = try tree.lines("status").map { $0.split(separator: " ", maxSplits: 1) }
+        status = Dictionary(
+            lines.map { (String($0[0]), $0.count > 1 ? String($0[1].drop { $0 == " " }) : "") },
+            uniquingKeysWith: { first, _ in first })
+        features = try tree.lines("features").compactMap(Self.feature)
+        heaps = try tree.names(in: "control/heaps").map { name in
+            HeapUse(
+                name: name, type: tree.optionalText("control/heaps/\(name)/type"),
+                size: tree.number("control/heaps/\(name)/size"),
+                used: tree.number("control/heaps/\(name)/used"),
+                max: tree.number("control/heaps/\(name)/max"))
+        }
+        metrics = try tree.lines("metrics").compactMap(Self.metric)
+    }
+
+    /// `NAME yes|no [why]`
+    private static func feature(_ line: Substring) -> Feature? {
+        let fields = line.split(separator: " ", maxSplits: 2)
+        guard fields.count >= 2 else { return nil }
+        return Feature(
+            name: String(fields[0]), available: fields[1] == "yes",
+            why: fields.count > 2 ? String(fields[2]) : nil)
+    }
+
+    /// `NAME VALUE` or `NAME{LABEL="TEXT",...} VALUE`
+    private static func metric(_ line: Substring) -> Metric? {
+        guard !line.hasPrefix("#"), let blank = line.lastIndex(of: " "),
+            let value = Double(line[line.index(after: blank)...]), value.isFinite
+        else { return nil }
+        let series = line[..<blank]
+        guard let brace = series.firstIndex(of: "{"), series.last == "}" else {
+            return Metric(name: String(series), value: value)
+        }
+        // Names of buffers, heaps and signals: no comma, no quotation mark.
+        let pairs = series[series.index(after: brace)...].dropLast().split(separator: ",")
+        var labels: [String: String] = [:]
+        for pair in pairs {
+            guard let equals = pair.firstIndex(of: "=") else { continue }
+            let text = pair[pair.index(after: equals)...]
+            labels[String(pair[..<equals])] = String(text.dropFirst().dropLast())
+        }
+        return Metric(name: String(series[..<brace]), labels: labels, value: value)
+    }
+}

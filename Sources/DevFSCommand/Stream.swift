@@ -1,0 +1,112 @@
+import ArgumentParser
+import DevFS
+import Glibc
+import SystemPackage
+
+struct StreamCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stream",
+        abstract: "Copy what a stream delivers to stdout or to a file.",
+        discussion: """
+            Ends when the stream is stopped, after --bytes, after --timeout (exit code 124), or by \
+            Ctrl-C (130). Periods that were lost are reported on stderr at the end, and make the \
+            exit code 1 unless --allow-loss is given.
+
+            EXAMPLE
+              devfs stream /mnt/dma adc --bytes 64M --output adc.bin
+            """)
+
+    @OptionGroup var mount: MountedPath
+
+    @Argument(help: "The stream.")
+    var name: Name
+
+    @Option(
+        name: [.short, .long],
+        help: ArgumentHelp("Write to this file instead of stdout.", valueName: "file"),
+        completion: .file())
+    var output: String?
+
+    @Option(
+        name: [.short, .long], help: ArgumentHelp("End after this many bytes.", valueName: "size"))
+    var bytes: ByteCount?
+
+    @Option(
+        name: [.short, .long],
+        help: ArgumentHelp("End after this time.", valueName: "seconds"))
+    var timeout: Seconds?
+
+    @Flag(help: "Lost periods are no error.")
+    var allowLoss = false
+
+    @Flag(help: "Print what was copied as JSON; needs --output.")
+    var json = false
+
+    /// What `--json` prints.
+    private struct Report: Encodable {
+        var stream: String
+        var bytes: UInt64
+        /// Periods lost while this command ran.
+        var overruns: UInt64
+        var seconds: Double
+    }
+
+    func validate() throws {
+        guard !json || output != nil else {
+            throw ValidationError("--json prints to stdout, so the data need --output")
+        }
+    }
+
+    func run() throws {
+        let tree = try Tree(containing: mount.path)
+        let what = "streaming \(name.text)"
+        let interrupts = try Interrupts()
+        let lostBefore = tree.number("streams/\(name.text)/overruns") ?? 0
+        let data = try tree.openToWait("streams/\(name.text)/data", for: what)
+        defer { try? data.close() }
+        let sink = try openSink()
+        defer { if output != nil { try? sink.close() } }
+
+        let start = ContinuousClock.now
+        let pump = StreamPump(
+            data: data, sink: sink, sinkName: output ?? "the standard output", what: what)
+        let (copied, end) = pump.copy(
+            limit: bytes?.bytes, deadline: Deadline(after: timeout), interrupts: interrupts)
+        let lostAfter = tree.number("streams/\(name.text)/overruns") ?? lostBefore
+        let lost = lostAfter - min(lostBefore, lostAfter)
+        if json {
+            let time = ContinuousClock.now - start
+            try Output.json(
+                Report(
+                    stream: name.text, bytes: copied, overruns: lost, seconds: time.inSeconds))
+        }
+        if lost > 0 { Terminal.complain("\(what): \(lost) periods were lost") }
+        try finish(end, tree, what, copied: copied, lost: lost)
+    }
+
+    private func openSink() throws -> FileDescriptor {
+        guard let output else { return .standardOutput }
+        return try attempting("opening \(output)") {
+            try Files.open(
+                output, .writeOnly, options: [.create, .truncate],
+                permissions: FilePermissions(rawValue: 0o666))
+        }
+    }
+
+    private func finish(
+        _ end: StreamPump.End, _ tree: Tree, _ what: String, copied: UInt64, lost: UInt64
+    ) throws {
+        switch end {
+        case .complete: break
+        case .timedOut:
+            throw Failure(what, "timed out after \(copied) bytes", status: .timedOut)
+        case .failed(let failure): throw failure
+        case .refused(.brokenPipe):
+            // `policy=stop`: all that was in the ring has been copied.
+            if !allowLoss { throw Failure(what, "an overrun stopped the stream") }
+        case .refused(.operationNotSupportedByDevice): throw Failure(what, "the stream was removed")
+        case .refused(let errno): throw tree.failure(what, errno)
+        }
+        if lost > 0 && !allowLoss { throw Failure.silent(.failed) }
+    }
+}

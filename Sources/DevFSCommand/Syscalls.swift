@@ -1,0 +1,156 @@
+import CFuse
+import Glibc
+import SystemPackage
+
+/// The raw calls that swift-system does not have. Each throws the `Errno` of its call.
+enum Syscalls {
+    private static var lastErrno: Errno { Errno(rawValue: errno) }
+
+    @discardableResult
+    private static func check(_ result: Int32) throws -> Int32 {
+        if result < 0 { throw lastErrno }
+        return result
+    }
+
+    /// The path without symbolic links and dots. The corresponding C function is `realpath`.
+    static func realPath(_ path: String) throws -> String {
+        guard let resolved = unsafe realpath(path, nil) else { throw lastErrno }
+        defer { unsafe free(resolved) }
+        return unsafe String(cString: resolved)
+    }
+
+    /// The corresponding C function is `getcwd`.
+    static func currentDirectory() throws -> String {
+        guard let path = unsafe getcwd(nil, 0) else { throw lastErrno }
+        defer { unsafe free(path) }
+        return unsafe String(cString: path)
+    }
+
+    static func changeDirectory(_ path: String) throws { try check(unsafe chdir(path)) }
+
+    static func unmount(_ path: String, flags: Int32) throws {
+        try check(unsafe umount2(path, flags))
+    }
+
+    static func unlink(_ path: String) throws { try check(unsafe Glibc.unlink(path)) }
+
+    /// The corresponding C function is `fsync`.
+    static func synchronize(_ file: FileDescriptor) throws { try check(fsync(file.rawValue)) }
+
+    /// True if the caller may use the file so; `mode` as of `access`.
+    static func isAccessible(_ path: String, _ mode: Int32) -> Bool {
+        unsafe access(path, mode) == 0
+    }
+
+    /// Names in a directory without `.` and `..`, sorted. The corresponding C function is `readdir`.
+    static func names(in path: String) throws -> [String] {
+        guard let directory = unsafe opendir(path) else { throw lastErrno }
+        defer { unsafe _ = closedir(directory) }
+        var names: [String] = []
+        while let entry = unsafe readdir(directory) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+                    unsafe String(cString: $0)
+                }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// The login name of a user, or the number where it has none.
+    static func userName(_ uid: UInt32) -> String {
+        unsafe getpwuid(uid).map { unsafe String(cString: $0.pointee.pw_name) } ?? String(uid)
+    }
+
+    /// Release of the running kernel, such as `6.12.4-amd64`. The corresponding C function is `uname`.
+    static func kernelRelease() -> String {
+        var name = utsname()
+        guard unsafe uname(&name) == 0 else { return "" }
+        return unsafe withUnsafeBytes(of: &name.release) {
+            unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
+    static func setCloseOnExec(_ descriptor: FileDescriptor) throws {
+        try check(cfuse_fcntl(descriptor.rawValue, F_SETFD, FD_CLOEXEC))
+    }
+
+    static func setNonBlocking(_ descriptor: FileDescriptor) throws {
+        let flags = try check(cfuse_fcntl(descriptor.rawValue, F_GETFL, 0))
+        try check(cfuse_fcntl(descriptor.rawValue, F_SETFL, flags | O_NONBLOCK))
+    }
+
+    /// Installs a handler without SA_RESTART. The corresponding C function is `sigaction`.
+    static func handle(_ signal: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
+        var action = sigaction()
+        unsafe action.__sigaction_handler.sa_handler = handler
+        unsafe _ = sigaction(signal, &action, nil)
+    }
+
+    /// Waits for `descriptor` or for `other` to be readable; the events of `descriptor`, and 0 where
+    /// a signal or the time-out (milliseconds, negative is none) ended the wait.
+    static func poll(
+        _ descriptor: FileDescriptor, _ events: Int32, or other: FileDescriptor? = nil,
+        timeout: Int32
+    ) throws -> Int32 {
+        var entries = [
+            pollfd(fd: descriptor.rawValue, events: Int16(events), revents: 0),
+            pollfd(fd: other?.rawValue ?? -1, events: Int16(POLLIN), revents: 0),
+        ]
+        if unsafe Glibc.poll(&entries, nfds_t(entries.count), timeout) < 0 {
+            if lastErrno == .interrupted { return 0 }
+            throw lastErrno
+        }
+        return Int32(entries[0].revents)
+    }
+
+    /// The process at the other end of a connected UNIX socket.
+    static func peer(of socket: FileDescriptor) throws -> pid_t {
+        var (pid, uid, gid) = (pid_t(0), uid_t(0), gid_t(0))
+        try check(unsafe cfuse_peer(socket.rawValue, &pid, &uid, &gid))
+        return pid
+    }
+
+    /// Connects to a UNIX stream socket.
+    static func connect(to path: String) throws -> FileDescriptor {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        let capacity = MemoryLayout.size(ofValue: address.sun_path)
+        guard bytes.count < capacity else { throw Errno.fileNameTooLong }
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
+        let descriptor = FileDescriptor(
+            rawValue: try check(
+                socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)))
+        let result = unsafe withUnsafePointer(to: &address) {
+            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe Glibc.connect(
+                    descriptor.rawValue, $0,
+                    socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard result == 0 else {
+            let error = lastErrno
+            try? descriptor.close()
+            throw error
+        }
+        return descriptor
+    }
+
+    /// A descriptor that is readable once the process has ended. The corresponding C function is
+    /// `pidfd_open`.
+    static func openProcess(_ pid: pid_t) throws -> FileDescriptor {
+        FileDescriptor(rawValue: try check(cfuse_pidfd_open(pid)))
+    }
+
+    /// Name of an error, such as `ENOSPC`.
+    static func name(of errno: Errno) -> String {
+        unsafe cfuse_errno_name(errno.rawValue).map { unsafe String(cString: $0) } ?? ""
+    }
+
+    /// Version of the libfuse that is linked, and of the one whose headers were compiled in.
+    static func fuseVersions() -> (linked: String, compiled: String) {
+        unsafe (String(cString: fuse_pkgversion()), String(cString: cfuse_header_version()))
+    }
+}

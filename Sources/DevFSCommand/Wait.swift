@@ -1,0 +1,101 @@
+import ArgumentParser
+import DevFS
+import Glibc
+import SystemPackage
+
+struct WaitCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "wait",
+        abstract: "Wait for events of a signal and print a line for each.",
+        discussion: """
+            A line is `SEQ COUNT MISSED NS`: number of the event, events so far, events that this \
+            command was too slow for, and CLOCK_MONOTONIC of the event in nanoseconds. \
+            Exits with 124 if the time is over before all events came.
+
+            EXAMPLE
+              devfs wait /mnt/dma irq0 --count 10 --timeout 2.5
+            """)
+
+    @OptionGroup var mount: MountedPath
+
+    @Argument(help: "The signal.")
+    var signal: Name
+
+    @Option(name: [.short, .long], help: "How many events to wait for; 0 is without end.")
+    var count: UInt64 = 1
+
+    @Option(
+        name: [.short, .long],
+        help: ArgumentHelp("How long to wait for all of them.", valueName: "seconds"))
+    var timeout: Seconds?
+
+    @Flag(help: "Print each event as a line of JSON.")
+    var json = false
+
+    /// An event, as `wait` of the tree gives it.
+    private struct Event: Encodable {
+        var seq: UInt64
+        var count: UInt64
+        var missed: UInt64
+        /// CLOCK_MONOTONIC, nanoseconds.
+        var ns: UInt64
+
+        init?(_ line: String) {
+            let numbers = line.split(separator: " ").compactMap { UInt64($0) }
+            guard numbers.count == 4 else { return nil }
+            (seq, count, missed, ns) = (numbers[0], numbers[1], numbers[2], numbers[3])
+        }
+    }
+
+    func run() throws {
+        let tree = try Tree(containing: mount.path)
+        let what = "waiting for \(signal.text)"
+        let interrupts = try Interrupts()
+        let deadline = Deadline(after: timeout)
+        let file = try tree.openToWait("signals/\(signal.text)/wait", for: what)
+        defer { try? file.close() }
+        var progress = Progress()
+        defer { progress.clear() }
+        var seen: UInt64 = 0
+        while count == 0 || seen < count {
+            try interrupts.check(what)
+            // A terminal gets the time that went by, each second.
+            guard let wait = deadline.milliseconds(atMost: progress.isShown ? 1000 : -1) else {
+                throw Failure(what, "timed out after \(seen) events", status: .timedOut)
+            }
+            let events = try tree.doing(what) {
+                try interrupts.poll(file, POLLIN, timeout: wait)
+            }
+            if events != 0, let line = try next(of: file, tree, what) {
+                progress.clear()
+                try show(line)
+                seen += 1
+            }
+            let total = count == 0 ? "" : " of \(count)"
+            progress.show { "\(what): \(seen)\(total) events, \($0.components.seconds) s" }
+        }
+    }
+
+    /// The next line; nil if there is none after all.
+    private func next(of file: FileDescriptor, _ tree: Tree, _ what: String) throws -> String? {
+        var bytes = [UInt8](repeating: 0, count: 256)
+        do {
+            let length = try unsafe bytes.withUnsafeMutableBytes {
+                try unsafe file.read(into: $0, retryOnInterrupt: false)
+            }
+            guard length > 0 else { throw Errno.operationNotSupportedByDevice }
+            return String(decoding: bytes[..<length].prefix { $0 != 10 }, as: UTF8.self)
+        } catch Errno.resourceTemporarilyUnavailable, Errno.interrupted {
+            return nil
+        } catch Errno.operationNotSupportedByDevice {
+            throw Failure(what, "the signal was removed")
+        } catch let errno as Errno {
+            throw tree.failure(what, errno)
+        }
+    }
+
+    private func show(_ line: String) throws {
+        if json, let event = Event(line) { return try Output.jsonLine(event) }
+        try Output.line(line)
+    }
+}
