@@ -51,12 +51,17 @@ struct BufferRecord: Encodable {
     }
 
     /// All buffers, by name.
-    static func all(in tree: Tree) throws -> [BufferRecord] {
-        try tree.lines("control/alloc").compactMap { BufferRecord($0, in: tree) }
+    static func all(in tree: Tree, isWhole: Bool) throws -> [BufferRecord] {
+        try tree.lines("control/alloc")
+            .compactMap { BufferRecord($0, in: tree, isWhole: isWhole) }
             .sorted { $0.name < $1.name }
     }
 
-    init?(_ line: Substring, in tree: Tree) {
+    /// Reads what the line of `control/alloc` does not say from the buffer's own files.
+    ///
+    /// - Parameter isWhole: false leaves out what the table does not show: each file costs a
+    ///   handful of round trips to the server, which counts where there are thousands of buffers.
+    init?(_ line: Substring, in tree: Tree, isWhole: Bool) {
         guard let parsed = ControlLine(line), let bytes = parsed.words.first else { return nil }
         name = parsed.name
         size = UInt64(bytes) ?? 0
@@ -66,8 +71,9 @@ struct BufferRecord: Encodable {
         gid = parsed.values["gid"].flatMap { UInt32($0) } ?? 0
         owner = Syscalls.userName(uid)
         mode = parsed.values["mode"] ?? ""
-        pid = tree.number("attributes/\(name)/owner")
         refs = tree.number("attributes/\(name)/refs")
+        guard isWhole else { return }
+        pid = tree.number("attributes/\(name)/owner")
         lease = tree.optionalText("attributes/\(name)/lease")
     }
 }

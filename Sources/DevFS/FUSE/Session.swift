@@ -53,7 +53,7 @@ final class Session: Sendable {
         ])
         if !agreed.passthrough {
             tree.log.add(
-                Refusal(.noDevice, "mmap is refused on this mount: \(why)"), command: "mmap",
+                Refusal(.noDevice, "mmap is refused on this mount: \(why)"), command: "mmap".utf8,
                 file: "buffers/", by: Caller(pid: ProcessID(getpid()), uid: getuid(), gid: getgid())
             )
         }

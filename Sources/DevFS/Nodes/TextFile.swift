@@ -49,34 +49,21 @@ struct CommandText {
     /// Bytes of commands that one write may carry.
     static let limit = 1 << 20
 
-    private let text: String
+    private let bytes: [UInt8]
     /// The path in the tree, for the log.
     let file: String
 
     init(_ bytes: UnsafeRawBufferPointer, file: String) {
-        text = unsafe String(decoding: bytes.prefix(Self.limit), as: UTF8.self)
+        unsafe self.bytes = Array(bytes.prefix(Self.limit))
         self.file = file
     }
 
-    /// Each line with a command, and where it ends.
-    private var lines: [(line: Substring, end: Int)] {
-        var lines: [(Substring, Int)] = []
-        let bytes = text.utf8
-        var start = bytes.startIndex
-        var offset = 0
-        while start != bytes.endIndex {
-            let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.endIndex
-            offset += bytes.distance(from: start, to: end)
-            let line = text[start..<end]
-            start = end
-            if start != bytes.endIndex {
-                start = bytes.index(after: start)
-                offset += 1
-            }
-            let word = line.utf8.first { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }
-            if let word, word != UInt8(ascii: "#") { lines.append((line, offset)) }
+    /// Each line with a command, without its newline.
+    private var lines: [ArraySlice<UInt8>] {
+        bytes.split(separator: UInt8(ascii: "\n")).filter { line in
+            let word = line.first { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }
+            return word != nil && word != UInt8(ascii: "#")
         }
-        return lines
     }
 
     /// Parses all lines, then carries them out in order: the bytes of those that were.
@@ -86,25 +73,26 @@ struct CommandText {
         parse: (Substring) throws(Refusal) -> Command,
         run: (Command) throws(Refusal) -> Void
     ) throws(Errno) -> Int {
-        func refuse(_ refusal: Refusal, _ line: Substring) -> Errno {
-            log.add(refusal, command: String(line), file: file, by: caller)
+        func refuse(_ refusal: Refusal, _ line: ArraySlice<UInt8>) -> Errno {
+            log.add(refusal, command: line, file: file, by: caller)
             return refusal.errno
         }
         let lines = lines
-        guard !lines.isEmpty else { throw refuse(.invalid("no command"), "") }
+        guard !lines.isEmpty else { throw refuse(.invalid("no command"), []) }
         var commands: [Command] = []
-        for (line, _) in lines {
+        for line in lines {
             do throws(Refusal) {
-                commands.append(try parse(line))
+                commands.append(try parse(String(decoding: line, as: UTF8.self)[...]))
             } catch {
                 throw refuse(error, line)
             }
         }
         var done = 0
-        for (command, (line, end)) in zip(commands, lines) {
+        for (command, line) in zip(commands, lines) {
             do throws(Refusal) {
                 try run(command)
-                done = end
+                // With its newline, where it has one.
+                done = min(line.endIndex + 1, bytes.count)
             } catch {
                 let errno = refuse(error, line)
                 if done > 0 { return done }
@@ -112,7 +100,7 @@ struct CommandText {
             }
         }
         // What follows the last command is blank.
-        return text.utf8.count
+        return bytes.count
     }
 }
 

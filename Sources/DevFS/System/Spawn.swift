@@ -8,7 +8,7 @@ enum Spawn {
         guard let program = arguments.first else { return -1 }
         var texts = unsafe arguments.map { unsafe strdup($0) }
         unsafe texts.append(nil)
-        defer { unsafe texts.forEach { unsafe free($0) } }
+        defer { for index in unsafe texts.indices { unsafe free(texts[index]) } }
         var pid: pid_t = 0
         guard unsafe posix_spawnp(&pid, program, nil, nil, texts, Glibc.environ) == 0 else {
             return -1

@@ -22,7 +22,9 @@ final class CommandLog: Sendable {
     /// All that were refused since the mount.
     var count: UInt64 { total.withLock { $0 } }
 
-    func add(_ refusal: Refusal, command: String, file: String, by caller: Caller) {
+    func add(
+        _ refusal: Refusal, command: some Collection<UInt8>, file: String, by caller: Caller
+    ) {
         let entry = Entry(
             time: .now(), caller: caller, file: file, command: Self.printable(command),
             refusal: refusal)
@@ -34,9 +36,9 @@ final class CommandLog: Sendable {
     }
 
     /// Bytes that do not print as `\xNN`, quotes and backslashes escaped, cut to the width.
-    static func printable(_ text: String) -> String {
+    static func printable(_ bytes: some Collection<UInt8>) -> String {
         var result = ""
-        for byte in text.utf8.prefix(width) {
+        for byte in bytes.prefix(width) {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
                 result += "\\" + String(UnicodeScalar(byte))
@@ -44,7 +46,7 @@ final class CommandLog: Sendable {
             default: result += "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
             }
         }
-        return text.utf8.count > width ? result + "..." : result
+        return bytes.count > width ? result + "..." : result
     }
 
     var text: String {
@@ -52,7 +54,7 @@ final class CommandLog: Sendable {
             "\(Self.utc(entry.time)) pid=\(entry.caller.pid.number) uid=\(entry.caller.uid)"
                 + " file=\(entry.file) command=\"\(entry.command)\""
                 + " errno=\(ErrnoName.of(entry.refusal.errno))"
-                + " why=\"\(Self.printable(entry.refusal.why))\"\n"
+                + " why=\"\(Self.printable(entry.refusal.why.utf8))\"\n"
         }.joined()
     }
 

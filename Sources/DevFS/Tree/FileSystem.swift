@@ -439,7 +439,7 @@ public final class FileSystem: Sendable {
             do throws(Refusal) {
                 try buffers.resize(buffer, to: size, handles: open == nil ? 0 : 1)
             } catch {
-                log.add(error, command: "\(size)", file: "buffers/\(buffer.name)", by: caller)
+                log.add(error, command: "\(size)".utf8, file: "buffers/\(buffer.name)", by: caller)
                 throw error.errno
             }
         }

@@ -1,3 +1,4 @@
+import Glibc
 import SystemPackage
 
 /// The texts that tell of the whole device: lists, `features`, `status`, `metrics`.
@@ -64,7 +65,7 @@ enum Report {
         let on = tree.features.filter(\.isThere).map(\.name).joined(separator: " ")
         return """
             device    \(tree.backend.source)
-            version   devfs \(DevFSVersion.text)
+            server    devfs \(DevFSVersion.text), pid \(getpid())
             memory    \(space.size - space.free) of \(space.size) bytes used
             heaps     \(tree.backend.heaps.map(\.name).joined(separator: " "))
             buffers   \(tree.buffers.count)
