@@ -26,11 +26,13 @@ struct fuse_session *cfuse_session_new(const char *options, bool io_uring,
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	struct fuse_session *se = NULL;
+	char uring[64];
 
 	if (fuse_opt_add_arg(&args, "devfs") || fuse_opt_add_arg(&args, "-o") ||
 	    fuse_opt_add_arg(&args, options))
 		goto out;
-	if (io_uring && (fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, "io_uring")))
+	snprintf(uring, sizeof(uring), "io_uring,io_uring_q_depth=%d", CFUSE_RING_DEPTH);
+	if (io_uring && (fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, uring)))
 		goto out;
 	se = fuse_session_new(&args, ops, sizeof(*ops), userdata);
 out:
@@ -69,14 +71,18 @@ const char *cfuse_header_version(void)
 	return TEXT(FUSE_MAJOR_VERSION) "." TEXT(FUSE_MINOR_VERSION);
 }
 
-bool cfuse_req_is_uring(fuse_req_t req)
+void *cfuse_payload(fuse_req_t req, size_t *size)
 {
 #if HAVE_IO_URING
-	return fuse_req_is_uring(req);
+	char *payload = NULL;
+
+	if (fuse_req_is_uring(req) && !fuse_req_get_payload(req, &payload, size, NULL))
+		return payload;
 #else
 	(void)req;
-	return false;
+	(void)size;
 #endif
+	return NULL;
 }
 
 static bool want(struct fuse_conn_info *conn, uint64_t flag)

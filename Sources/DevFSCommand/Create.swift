@@ -76,20 +76,19 @@ struct CreateCommand: ParsableCommand {
         let source = try from.map { try CopySource($0) }
         defer { try? source?.close() }
         let bytes = try allocationSize(source)
-        let interrupts = try source.map { _ in try Interrupts() }
+        let interrupts = try Interrupts()
         try allocate(bytes, in: tree)
-        if let source {
-            do {
-                try source.copy(to: tree.path("buffers/\(name.text)"), limit: bytes) {
-                    try interrupts?.check("copying \(source.name)")
-                }
-            } catch {
-                try? Syscalls.unlink(tree.path("buffers/\(name.text)"))
-                throw error
+        do {
+            try interrupts.check("allocating \(name.text)")
+            try source?.copy(to: tree.path("buffers/\(name.text)"), limit: bytes) {
+                try interrupts.check("copying \(source?.name ?? "")")
             }
+        } catch {
+            try? Syscalls.unlink(tree.path("buffers/\(name.text)"))
+            throw error
         }
         if json { try show(tree) }
-        if lease == .process { try hold() }
+        if lease == .process { try hold(interrupts) }
     }
 
     /// Bytes to allocate: as asked, else the size of the file.
@@ -123,15 +122,13 @@ struct CreateCommand: ParsableCommand {
     }
 
     /// Stays alive as the owner of the lease, or becomes the program that is to be it.
-    private func hold() throws {
+    private func hold(_ interrupts: borrowing Interrupts) throws {
         if let program = command.first {
             try attempting("starting \(program)") { try Processes.replaceSelf(with: command) }
         }
-        let what = "holding \(name.text)"
-        let interrupts = try Interrupts()
         while true {
-            try interrupts.check(what)
-            _ = try attempting(what) { try interrupts.poll(.standardError, 0, timeout: -1) }
+            try interrupts.check("holding \(name.text)")
+            try interrupts.wait()
         }
     }
 }

@@ -52,7 +52,9 @@ enum Daemon {
             Terminal.complain(text)
             throw Failure.silent(.failed)
         }
-        if let refusal { throw Failure(what, refusal, detail: "the mount did not answer") }
+        if let refusal, ending.isByRequest {
+            throw Failure(what, refusal, detail: "the mount did not answer")
+        }
         throw Failure(what, "the server ended before the mount answered (\(ending))")
     }
 

@@ -71,7 +71,7 @@ enum DeviceTable {
     static func show(asJSON: Bool) throws {
         let devices = MemoryDevices.list().sorted { ($0.name, $0.path) < ($1.name, $1.path) }
         if asJSON { return try Output.json(Listing(devices: devices)) }
-        Output.table(
+        try Output.table(
             ["NAME", "SIZE", "USED", "BUFFERS", "MOUNTED"],
             devices.map { device in
                 [

@@ -28,8 +28,8 @@ struct DoctorCommand: ParsableCommand {
         } else {
             for check in checks {
                 let state = check.state == .fail ? "FAIL" : check.state.rawValue
-                print("\(state.padded(to: 4)) \(check.name): \(check.what)")
-                if let fix = check.fix { print("       \(fix)") }
+                try Output.line("\(state.padded(to: 4)) \(check.name): \(check.what)")
+                if let fix = check.fix { try Output.line("       \(fix)") }
             }
         }
         if checks.contains(where: { $0.state == .fail }) { throw Failure.silent(.failed) }

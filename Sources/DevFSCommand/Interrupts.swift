@@ -54,6 +54,13 @@ struct Interrupts: ~Copyable {
         try Syscalls.poll(descriptor, events, or: readEnd, timeout: timeout)
     }
 
+    /// Waits for a signal.
+    func wait() throws {
+        _ = try attempting("waiting for a signal") {
+            try Syscalls.poll(readEnd, POLLIN, timeout: -1)
+        }
+    }
+
     deinit {
         wakeDescriptor.store(-1, ordering: .relaxed)
         try? readEnd.close()

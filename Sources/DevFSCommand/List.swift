@@ -49,9 +49,9 @@ struct ListCommand: ParsableCommand {
         if streams { listing.streams = try StreamRecord.all(in: tree) }
         if !signals && !streams { listing.buffers = try BufferRecord.all(in: tree, isWhole: json) }
         if json { return try Output.json(listing) }
-        Output.table(BufferRecord.heading, listing.buffers?.map(\.row) ?? [])
-        Output.table(SignalRecord.heading, listing.signals?.map(\.row) ?? [])
-        if signals && streams { print() }
-        Output.table(StreamRecord.heading, listing.streams?.map(\.row) ?? [])
+        try Output.table(BufferRecord.heading, listing.buffers?.map(\.row) ?? [])
+        try Output.table(SignalRecord.heading, listing.signals?.map(\.row) ?? [])
+        if signals && streams { try Output.line("") }
+        try Output.table(StreamRecord.heading, listing.streams?.map(\.row) ?? [])
     }
 }

@@ -96,6 +96,8 @@ struct MountCommand: ParsableCommand {
         do {
             // Fails for the leader of a process group, which this is not.
             setsid()
+            // A parent that was killed must not take the mount with it.
+            signal(SIGPIPE, SIG_IGN)
             try Syscalls.changeDirectory("/")
             server = try Server(source: source, mountpoint: mountpoint, options: options)
         } catch {

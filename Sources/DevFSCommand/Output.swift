@@ -5,7 +5,7 @@ import SystemPackage
 enum Output {
     /// Prints a value as indented JSON.
     static func json(_ value: some Encodable) throws {
-        try print(encoded(value, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]))
+        try line(encoded(value, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]))
     }
 
     /// Prints a value as JSON on a line of its own, at once.
@@ -13,7 +13,7 @@ enum Output {
         try line(encoded(value, options: [.sortedKeys, .withoutEscapingSlashes]))
     }
 
-    /// Prints a line without waiting for a buffer to fill: the reader may be a pipe.
+    /// Prints text and a newline, at once: the reader may be a pipe that waits for it.
     static func line(_ text: String) throws {
         try attempting("writing the output") {
             _ = try FileDescriptor.standardOutput.writeAll("\(text)\n".utf8)
@@ -29,7 +29,7 @@ enum Output {
     }
 
     /// Prints rows below a heading, in columns two blanks apart; nothing where there is no row.
-    static func table(_ heading: [String], _ rows: [[String]]) {
+    static func table(_ heading: [String], _ rows: [[String]]) throws {
         guard !rows.isEmpty else { return }
         var widths = heading.map(\.count)
         for row in rows {
@@ -37,14 +37,16 @@ enum Output {
                 widths[column] = max(widths[column], cell.count)
             }
         }
+        var lines: [String] = []
         for row in [heading] + rows {
             var line = ""
             for (cell, width) in zip(row, widths) {
                 line += cell + String(repeating: " ", count: width - cell.count + 2)
             }
             while line.last == " " { line.removeLast() }
-            print(line)
+            lines.append(line)
         }
+        try line(lines.joined(separator: "\n"))
     }
 
     /// Bytes as the tree takes them: in the largest unit that divides them.

@@ -22,11 +22,9 @@ struct StatusCommand: ParsableCommand {
     func run() throws {
         let tree = try Tree(containing: path)
         if json { return try Output.json(StatusReport(tree)) }
-        // First, so that a dead mount is told before anything is printed.
         let (status, features) = (try tree.text("status"), try tree.text("features"))
-        print(status)
-        print("features:")
-        for line in features.split(separator: "\n") { print("  \(line)") }
+        let list = features.split(separator: "\n").map { "\n  \($0)" }.joined()
+        try Output.line("\(status)\nfeatures:\(list)")
     }
 }
 

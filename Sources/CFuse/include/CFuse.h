@@ -56,8 +56,10 @@ void cfuse_negotiate(struct fuse_conn_info *_Nonnull conn, bool want_passthrough
 bool cfuse_has_passthrough(void);
 bool cfuse_has_io_uring(void);
 const char *_Nonnull cfuse_header_version(void);
-/* True for a request that came over io_uring. */
-bool cfuse_req_is_uring(fuse_req_t _Nonnull req);
+/* Where the reply to a request that came over io_uring is written; NULL for any other. */
+void *_Nullable cfuse_payload(fuse_req_t _Nonnull req, size_t *_Nonnull size);
+/* Requests that each cpu's ring has room for. */
+static const int CFUSE_RING_DEPTH = 32;
 
 /* Open flags of a reply; `backing_id` 0 is no passthrough. */
 void cfuse_set_open(struct fuse_file_info *_Nonnull fi, bool direct_io, bool nonseekable,

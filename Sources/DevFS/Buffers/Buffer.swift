@@ -73,4 +73,12 @@ final class Buffer: Sendable {
             state.sync = settings
         }
     }
+
+    /// Why a buffer of a fixed heap does not grow.
+    func sizedOnce(_ size: UInt64) -> Refusal {
+        Refusal(
+            .noSpace,
+            "\(name) is \(traits.heap.name) memory, which is sized once: "
+                + (size == 0 ? "truncate gives it its size" : "it has \(size) bytes"))
+    }
 }

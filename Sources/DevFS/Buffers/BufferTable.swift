@@ -248,10 +248,7 @@ final class BufferTable: Sendable {
                         .resourceBusy, "a descriptor of \(buffer.name) was handed out and is open")
                 }
             } else if buffer.traits.heap.isFixed && old > 0 {
-                throw Refusal(
-                    .noSpace,
-                    "\(buffer.name) is \(buffer.traits.heap.name) memory, which is sized once: "
-                        + "it has \(old) bytes")
+                throw buffer.sizedOnce(old)
             }
             try backend.resize(memory.descriptor.raw, to: size)
         }

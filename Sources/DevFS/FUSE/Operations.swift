@@ -46,6 +46,7 @@ enum Operations {
         case .bytes(let bytes): reply.bytes(bytes)
         case .memory(let mapping, let range):
             mapping.send(range, reply)
+        case .payload(let bytes): unsafe reply.bytes(bytes)
         case .written(let count): reply.written(count)
         case .space(let space): reply.space(space)
         case .polled(let events): reply.polled(events)
@@ -180,10 +181,11 @@ enum Operations {
             }
         }
         unsafe ops.open = { request, inode, info in
-            unsafe Operations.serve(request, .open, info) { (session, _) throws(Errno) in
+            unsafe Operations.serve(request, .open, info) { (session, caller) throws(Errno) in
                 guard let info = unsafe info else { throw .invalidArgument }
                 let flags = OpenFlags(unsafe info.pointee.flags)
-                let handle = OpenHandle(try session.tree.open(Inode(UInt64(inode)), flags))
+                let handle = OpenHandle(
+                    try session.tree.open(Inode(UInt64(inode)), flags, by: caller))
                 unsafe session.fill(info, handle, flags)
                 return .opened(handle)
             }
@@ -221,12 +223,12 @@ enum Operations {
             }
         }
         unsafe ops.fallocate = { request, _, mode, offset, length, info in
-            unsafe Operations.serve(request, .fallocate) { (_, _) throws(Errno) in
+            unsafe Operations.serve(request, .fallocate) { (_, caller) throws(Errno) in
                 let file = unsafe try Operations.bufferFile(info, else: .notPermitted)
                 let (end, overflow) = offset.addingReportingOverflow(length)
                 guard !overflow else { throw .fileTooLarge }
                 try file.allocate(
-                    try AllocationMode(mode), UInt64(offset)..<UInt64(end))
+                    try AllocationMode(mode), UInt64(offset)..<UInt64(end), by: caller)
                 return .done
             }
         }

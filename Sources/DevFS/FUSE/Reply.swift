@@ -3,7 +3,7 @@ import Glibc
 import SystemPackage
 
 /// What a request is answered with.
-enum Answer {
+@safe enum Answer {
     /// Success and nothing else.
     case done
     case entry(FileStatus)
@@ -13,6 +13,8 @@ enum Answer {
     case openedDirectory(DirectoryHandle)
     case bytes(ArraySlice<UInt8>)
     case memory(Mapping, Range<Int>)
+    /// In the place where the reply goes.
+    case payload(UnsafeRawBufferPointer)
     case written(Int)
     case space(SpaceStatus)
     case polled(PollEvents)

@@ -102,6 +102,13 @@ final class Session: Sendable {
         _ request: fuse_req_t, _ handle: OpenHandle, at offset: UInt64, size: Int, waits: Bool
     ) throws(Errno) -> Answer {
         let file = handle.file
+        if let buffer = file as? BufferFile, let payload = unsafe Payload(request) {
+            // Copied by the kernel: a copy of ours from a mapping that is cut meanwhile is SIGBUS.
+            let room = unsafe UnsafeMutableRawBufferPointer(rebasing: payload.room.prefix(size))
+            let count = unsafe try buffer.read(into: room, at: offset)
+            tree.metrics.addRead(count)
+            return unsafe .payload(UnsafeRawBufferPointer(rebasing: room[..<count]))
+        }
         guard file.waits, waits else {
             switch try file.read(at: offset, size: size, parked: nil) {
             case .bytes(let bytes)?:
@@ -112,6 +119,12 @@ final class Session: Sendable {
                 return .memory(mapping, range)
             case nil: throw .resourceTemporarilyUnavailable
             }
+        }
+        // A waiting read keeps its place in a ring: all places taken, nothing could wake it.
+        if agreed.withLock({ $0.io_uring }),
+            waiting.withLock({ $0.count }) >= Int(CFUSE_RING_DEPTH) - 2
+        {
+            throw .resourceBusy
         }
         let number = nextWaiting.add(1, ordering: .relaxed).oldValue
         let read = unsafe WaitingRead(request, size: size, file: file) { [weak self] in
@@ -149,5 +162,17 @@ final class Session: Sendable {
         tree.shutDown()
         for read in waiting.withLock({ Array($0.values) }) { read.finish(.failure(.noDevice)) }
         handles.removeAll()
+    }
+}
+
+/// Where the reply to a request of an io_uring goes.
+@unsafe private struct Payload {
+    let room: UnsafeMutableRawBufferPointer
+
+    /// Nil for a request that came by /dev/fuse.
+    init?(_ request: fuse_req_t) {
+        var size = 0
+        guard let base = unsafe cfuse_payload(request, &size) else { return nil }
+        unsafe room = UnsafeMutableRawBufferPointer(start: base, count: size)
     }
 }

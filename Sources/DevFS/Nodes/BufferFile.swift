@@ -5,12 +5,14 @@ import SystemPackage
 public final class BufferFile: OpenFile {
     let buffer: Buffer
     private let table: BufferTable
+    private let log: CommandLog
     private let memory: BufferMemory
     private let isClosed = Atomic(false)
 
-    init(_ buffer: Buffer, in table: BufferTable) throws(Errno) {
+    init(_ buffer: Buffer, in table: BufferTable, log: CommandLog) throws(Errno) {
         self.buffer = buffer
         self.table = table
+        self.log = log
         memory = try table.acquire(buffer, as: .handle)
     }
 
@@ -38,13 +40,22 @@ public final class BufferFile: OpenFile {
         }
     }
 
+    /// A read to where the reply is sent from: how many bytes were there.
+    func read(into room: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
+        unsafe try Syscalls.read(descriptor, into: room, at: offset)
+    }
+
     public func write(
         _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
     ) throws(Errno) -> Int {
         var part = unsafe bytes
         if buffer.traits.heap.isFixed {
             let end = try size()
-            guard offset < end else { throw .noSpace }
+            guard offset < end else {
+                throw log.add(
+                    buffer.sizedOnce(end), command: "write at \(offset)".utf8,
+                    file: "buffers/\(buffer.name)", by: caller)
+            }
             unsafe part = UnsafeRawBufferPointer(
                 rebasing: bytes.prefix(Int(min(UInt64(bytes.count), end - offset))))
         }
@@ -61,7 +72,9 @@ public final class BufferFile: OpenFile {
     }
 
     /// `fallocate(2)` by its mode.
-    public func allocate(_ mode: AllocationMode, _ range: Range<UInt64>) throws(Errno) {
+    public func allocate(
+        _ mode: AllocationMode, _ range: Range<UInt64>, by caller: Caller
+    ) throws(Errno) {
         let end = try size()
         switch mode {
         case .grow:
@@ -69,7 +82,9 @@ public final class BufferFile: OpenFile {
             do throws(Refusal) {
                 try table.resize(buffer, to: range.upperBound, handles: 1)
             } catch {
-                throw error.errno
+                throw log.add(
+                    error, command: "fallocate \(range.upperBound)".utf8,
+                    file: "buffers/\(buffer.name)", by: caller)
             }
         case .keepSize:
             guard range.upperBound <= end else { throw .notSupported }

@@ -75,7 +75,6 @@ struct CommandText {
     ) throws(Errno) -> Int {
         func refuse(_ refusal: Refusal, _ line: ArraySlice<UInt8>) -> Errno {
             log.add(refusal, command: line, file: file, by: caller)
-            return refusal.errno
         }
         let lines = lines
         guard !lines.isEmpty else { throw refuse(.invalid("no command"), []) }

@@ -22,9 +22,11 @@ final class CommandLog: Sendable {
     /// All that were refused since the mount.
     var count: UInt64 { total.withLock { $0 } }
 
+    /// Keeps a refusal, and gives its errno for the caller.
+    @discardableResult
     func add(
         _ refusal: Refusal, command: some Collection<UInt8>, file: String, by caller: Caller
-    ) {
+    ) -> Errno {
         let entry = Entry(
             time: .now(), caller: caller, file: file, command: Self.printable(command),
             refusal: refusal)
@@ -33,6 +35,7 @@ final class CommandLog: Sendable {
             entries.append(entry)
         }
         total.withLock { $0 += 1 }
+        return refusal.errno
     }
 
     /// Bytes that do not print as `\xNN`, quotes and backslashes escaped, cut to the width.

@@ -1,0 +1,145 @@
+import Glibc
+import SystemPackage
+
+/// Flags of `open(2)`.
+public struct OpenFlags: Sendable {
+    public let bits: Int32
+
+    public init(_ bits: Int32) { self.bits = bits }
+
+    public var reads: Bool { bits & O_ACCMODE != O_WRONLY }
+    public var writes: Bool { bits & O_ACCMODE != O_RDONLY }
+    public var truncates: Bool { bits & O_TRUNC != 0 }
+    public var isExclusive: Bool { bits & O_EXCL != 0 }
+    public var waits: Bool { bits & O_NONBLOCK == 0 }
+}
+
+extension FileSystem {
+    func open(
+        _ inode: Inode, _ flags: OpenFlags, by caller: Caller
+    ) throws(Errno) -> any OpenFile {
+        func text<S>(
+            _ table: [TextFile<S>], _ row: Int, _ folder: String, _ subject: S
+        ) throws(Errno) -> any OpenFile {
+            guard table.indices.contains(row) else { throw .staleNFSFileHandle }
+            let file = table[row]
+            let isReadable = file.read != nil || file.open != nil
+            guard isReadable || !flags.reads, file.write != nil || !flags.writes else {
+                throw .permissionDenied
+            }
+            if let open = file.open { return try open(self, subject) }
+            return OpenTextFile(file, of: subject, in: self, path: folder + file.name)
+        }
+        switch try node(of: inode) {
+        case .rootFile(let row): return try text(Layout.root, row, "", ())
+        case .controlFile(let row): return try text(Layout.control, row, "control/", ())
+        case .heapFile(let heap, let row):
+            return try text(Layout.heap, row, "control/heaps/\(heap.name)/", heap)
+        case .attribute(let id, let row):
+            let buffer = try buffer(id)
+            return try text(Layout.attributes, row, "attributes/\(buffer.name)/", buffer)
+        case .signalFile(let id, let row):
+            let signal = try signal(id)
+            return try text(Layout.signal, row, "signals/\(signal.name)/", signal)
+        case .streamFile(let id, let row):
+            let stream = try stream(id)
+            return try text(Layout.stream, row, "streams/\(stream.name)/", stream)
+        case .buffer(let id):
+            let buffer = try buffer(id)
+            if flags.truncates && !buffer.traits.heap.isFixed {
+                do throws(Refusal) {
+                    try buffers.resize(buffer, to: 0, handles: 0)
+                } catch {
+                    throw log.add(
+                        error, command: "O_TRUNC".utf8, file: "buffers/\(buffer.name)",
+                        by: caller)
+                }
+            }
+            return try BufferFile(buffer, in: buffers, log: log)
+        default: throw .isDirectory
+        }
+    }
+
+    /// `open(O_CREAT)`.
+    func create(
+        _ name: String, in parent: Inode, mode: UInt32, _ flags: OpenFlags, by caller: Caller
+    ) throws(Errno) -> (FileStatus, any OpenFile) {
+        guard try node(of: parent) == .directory(.buffers) else { throw .notPermitted }
+        guard let valid = Name(name) else { throw .invalidArgument }
+        do throws(Refusal) {
+            let traits = BufferTraits(heap: options.heap).owned(by: caller.pid)
+            let buffer = try buffers.allocate(
+                valid, size: 0, traits: traits, owner: ownership(of: caller, mode: mode))
+            metrics.allocations.add()
+            let file = try refusing("opening") { () throws(Errno) in
+                try BufferFile(buffer, in: buffers, log: log)
+            }
+            return (try refusing("reading") { () throws(Errno) in try status(of: file) }, file)
+        } catch  where error.errno == .fileExists && !flags.isExclusive {
+            let inode = Inode(try lookup(name, in: parent).inode)
+            let file = try open(inode, flags, by: caller)
+            return (try status(of: inode, file: file), file)
+        } catch {
+            throw error.errno
+        }
+    }
+
+    func refusing<T>(
+        _ what: String, _ body: () throws(Errno) -> T
+    ) throws(Refusal) -> T {
+        do throws(Errno) {
+            return try body()
+        } catch {
+            throw Refusal(error, "\(what) failed")
+        }
+    }
+
+    func ownership(of caller: Caller, mode: UInt32) -> Ownership {
+        Ownership(
+            uid: options.forcesUID ? options.uid : caller.uid,
+            gid: options.forcesGID ? options.gid : caller.gid,
+            mode: mode & 0o777 & ~options.umask)
+    }
+
+    /// A line of `control/alloc`.
+    func allocate(_ request: AllocationRequest, by caller: Caller) throws(Refusal) {
+        let heap = request.heap ?? options.heap
+        guard backend.heaps.contains(heap) else {
+            throw .invalid("this device has no \(heap.name) heap")
+        }
+        let traits = BufferTraits(
+            heap: heap, direction: request.direction, lease: request.lease
+        ).owned(by: caller.pid)
+        if request.lease == .process && traits.ownerStart == 0 {
+            throw Refusal(.noSuchProcess, "the process of the lease is not to be seen from here")
+        }
+        let buffer = try buffers.allocate(
+            request.name, size: request.size, traits: traits,
+            owner: ownership(of: caller, mode: 0o666))
+        metrics.allocations.add()
+        if request.lease == .process {
+            do throws(Errno) {
+                try leases.bind(buffer)
+            } catch {
+                try? buffers.remove(buffer)
+                throw Refusal(error, "the process of the lease can't be watched")
+            }
+        }
+    }
+}
+
+extension BufferTraits {
+    /// With the process that the buffer belongs to.
+    func owned(by owner: ProcessID) -> BufferTraits {
+        var traits = self
+        traits.owner = owner
+        traits.ownerStart = ProcessHandle.startTime(of: owner) ?? 0
+        return traits
+    }
+
+    /// The owner's pid while it lives, else 0.
+    var livingOwner: Int32 {
+        guard owner.number > 0, ProcessHandle.startTime(of: owner) == ownerStart else { return 0 }
+        return owner.number
+    }
+}

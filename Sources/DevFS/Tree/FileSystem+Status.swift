@@ -1,0 +1,135 @@
+import Glibc
+import SystemPackage
+
+/// An entry of a directory.
+public struct DirectoryEntry: Sendable, Equatable {
+    public var name: String
+    public var inode: Inode
+    public var isDirectory: Bool
+}
+
+extension FileSystem {
+    func status(of inode: Inode, file: (any OpenFile)? = nil) throws(Errno) -> FileStatus {
+        if let file = file as? BufferFile { return try status(of: file) }
+        return try status(of: try node(of: inode))
+    }
+
+    /// An open buffer's, which may have no name any more.
+    func status(of file: BufferFile) throws(Errno) -> FileStatus {
+        present(try Syscalls.status(of: file.descriptor), file.buffer)
+    }
+
+    private func present(_ status: FileStatus, _ buffer: Buffer) -> FileStatus {
+        var status = status
+        status.inode = Node.buffer(buffer.id).inode.number
+        status.links = buffer.isLinked ? 1 : 0
+        return status
+    }
+
+    func status(of node: Node) throws(Errno) -> FileStatus {
+        func file(_ mode: UInt32, _ time: Timestamp? = nil) -> FileStatus {
+            FileStatus(
+                inode: node.inode.number, mode: S_IFREG | (mode & ~options.umask),
+                uid: options.uid, gid: options.gid, at: time ?? started)
+        }
+        func directory(_ time: Timestamp? = nil) -> FileStatus {
+            FileStatus(
+                inode: node.inode.number, mode: S_IFDIR | (0o777 & ~options.umask),
+                uid: options.uid, gid: options.gid, at: time ?? started)
+        }
+        func mode<S>(_ table: [TextFile<S>], _ row: Int) throws(Errno) -> UInt32 {
+            guard table.indices.contains(row) else { throw .staleNFSFileHandle }
+            return table[row].mode
+        }
+        switch node {
+        case .directory(.buffers), .directory(.attributes): return directory(buffers.changed)
+        case .directory(.signals): return directory(signals.changed)
+        case .directory(.streams): return directory(streams.changed)
+        case .directory, .heapDirectory: return directory()
+        case .rootFile(let row): return file(try mode(Layout.root, row))
+        case .controlFile(let row): return file(try mode(Layout.control, row))
+        case .heapFile(_, let row): return file(try mode(Layout.heap, row))
+        case .buffer(let id):
+            let buffer = try buffer(id)
+            return present(try buffers.status(of: buffer), buffer)
+        case .attributes(let id):
+            return directory(try buffers.status(of: try buffer(id)).changed)
+        case .attribute(let id, let row):
+            let status = try buffers.status(of: try buffer(id))
+            let bits = try mode(Layout.attributes, row)
+            var result = file(bits, status.changed)
+            // Addresses are the mount owner's business, the rest the buffer owner's.
+            if bits != Layout.secret { (result.uid, result.gid) = (status.uid, status.gid) }
+            return result
+        case .signal(let id):
+            _ = try signal(id)
+            return directory(signals.changed)
+        case .signalFile(let id, let row):
+            _ = try signal(id)
+            return file(try mode(Layout.signal, row))
+        case .stream(let id):
+            _ = try stream(id)
+            return directory(streams.changed)
+        case .streamFile(let id, let row):
+            _ = try stream(id)
+            return file(try mode(Layout.stream, row))
+        }
+    }
+
+    func entries(of inode: Inode) throws(Errno) -> [DirectoryEntry] {
+        func rows<S>(_ table: [TextFile<S>], _ node: (Int) -> Node) -> [DirectoryEntry] {
+            table.enumerated().map { row, file in
+                DirectoryEntry(name: file.name, inode: node(row).inode, isDirectory: false)
+            }
+        }
+        func directory(_ name: String, _ node: Node) -> DirectoryEntry {
+            DirectoryEntry(name: name, inode: node.inode, isDirectory: true)
+        }
+        func fixed(_ parent: Directory) -> [DirectoryEntry] {
+            parent.children.map { directory($0.name, .directory($0)) }
+        }
+        let node = try node(of: inode)
+        switch node {
+        case .directory(.root):
+            return fixed(.root) + rows(Layout.root) { .rootFile($0) }
+        case .directory(.control):
+            return fixed(.control) + rows(Layout.control) { .controlFile($0) }
+        case .directory(.buffers):
+            return buffers.all.map {
+                DirectoryEntry(
+                    name: $0.name.text, inode: Node.buffer($0.id).inode, isDirectory: false)
+            }
+        case .directory(.attributes):
+            return buffers.all.map { directory($0.name.text, .attributes($0.id)) }
+        case .directory(.heaps):
+            return backend.heaps.map { directory($0.name, .heapDirectory($0)) }
+        case .directory(.signals):
+            return signals.all.map { directory($0.name.text, .signal($0.id)) }
+        case .directory(.streams):
+            return streams.all.map { directory($0.name.text, .stream($0.id)) }
+        case .heapDirectory(let heap): return rows(Layout.heap) { .heapFile(heap, $0) }
+        case .attributes(let id):
+            _ = try buffer(id)
+            return rows(Layout.attributes) { .attribute(id, $0) }
+        case .signal(let id):
+            _ = try signal(id)
+            return rows(Layout.signal) { .signalFile(id, $0) }
+        case .stream(let id):
+            _ = try stream(id)
+            return rows(Layout.stream) { .streamFile(id, $0) }
+        default: throw .notDirectory
+        }
+    }
+
+    /// The directory that holds this one.
+    func parent(of inode: Inode) throws(Errno) -> Inode {
+        switch try node(of: inode) {
+        case .directory(let directory): Node.directory(directory.parent).inode
+        case .heapDirectory: Node.directory(.heaps).inode
+        case .attributes: Node.directory(.attributes).inode
+        case .signal: Node.directory(.signals).inode
+        case .stream: Node.directory(.streams).inode
+        default: throw .notDirectory
+        }
+    }
+}
