@@ -41,8 +41,9 @@ let package = Package(
         .executableTarget(
             name: "DevFSCommand",
             dependencies: [
-                "DevFS",
+                "CFuse", "DevFS",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         .testTarget(

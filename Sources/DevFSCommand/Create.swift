@@ -116,7 +116,7 @@ struct CreateCommand: ParsableCommand {
 
     private func show(_ tree: Tree) throws {
         let line = try tree.lines("control/alloc").first { $0.hasPrefix("\(name.text) ") }
-        if let record = line.flatMap({ BufferRecord($0, in: tree, isWhole: true) }) {
+        if let record = line.flatMap({ BufferRecord($0) }) {
             try Output.json(record)
         }
     }

@@ -47,7 +47,7 @@ struct ListCommand: ParsableCommand {
         var listing = Listing()
         if signals { listing.signals = try SignalRecord.all(in: tree) }
         if streams { listing.streams = try StreamRecord.all(in: tree) }
-        if !signals && !streams { listing.buffers = try BufferRecord.all(in: tree, isWhole: json) }
+        if !signals && !streams { listing.buffers = try BufferRecord.all(in: tree) }
         if json { return try Output.json(listing) }
         try Output.table(BufferRecord.heading, listing.buffers?.map(\.row) ?? [])
         try Output.table(SignalRecord.heading, listing.signals?.map(\.row) ?? [])

@@ -23,9 +23,12 @@ struct ControlLine {
         self.words = words
         self.values = values
     }
+
+    func text(_ key: String) -> String { values[key] ?? "" }
+    func number(_ key: String) -> UInt64? { values[key].flatMap { UInt64($0) } }
 }
 
-/// A buffer, as `control/alloc` and `attributes/NAME/` tell it.
+/// A buffer, as a line of `control/alloc` tells it.
 struct BufferRecord: Encodable {
     var name: String
     /// Bytes.
@@ -38,85 +41,75 @@ struct BufferRecord: Encodable {
     /// Permissions, octal.
     var mode: String
     /// Process that allocated it, 0 when that has ended.
-    var pid: UInt64?
-    /// Open descriptors and streams on it; nil if it went meanwhile.
-    var refs: UInt64?
-    var lease: String?
+    var pid: UInt64
+    /// Open descriptors and streams on it.
+    var refs: UInt64
+    var lease: String
 
     static let heading = ["NAME", "SIZE", "HEAP", "DIRECTION", "OWNER", "MODE", "REFS"]
 
     var row: [String] {
-        let references = refs.map { String($0) } ?? "-"
-        return [name, Output.size(size), heap, direction, owner, mode, references]
+        [name, Output.size(size), heap, direction, owner, mode, "\(refs)"]
     }
 
     /// All buffers, by name.
-    static func all(in tree: Tree, isWhole: Bool) throws -> [BufferRecord] {
-        try tree.lines("control/alloc")
-            .compactMap { BufferRecord($0, in: tree, isWhole: isWhole) }
+    static func all(in tree: Tree) throws -> [BufferRecord] {
+        try tree.lines("control/alloc").compactMap { BufferRecord($0) }
             .sorted { $0.name < $1.name }
     }
 
-    /// Reads what the line of `control/alloc` does not say from the buffer's own files.
-    ///
-    /// - Parameter isWhole: false leaves out what the table does not show: each file costs a
-    ///   handful of round trips to the server, which counts where there are thousands of buffers.
-    init?(_ line: Substring, in tree: Tree, isWhole: Bool) {
+    init?(_ line: Substring) {
         guard let parsed = ControlLine(line), let bytes = parsed.words.first else { return nil }
         name = parsed.name
         size = UInt64(bytes) ?? 0
-        heap = parsed.values["heap"] ?? ""
-        direction = parsed.values["direction"] ?? ""
-        uid = parsed.values["uid"].flatMap { UInt32($0) } ?? 0
-        gid = parsed.values["gid"].flatMap { UInt32($0) } ?? 0
+        heap = parsed.text("heap")
+        direction = parsed.text("direction")
+        uid = UInt32(clamping: parsed.number("uid") ?? 0)
+        gid = UInt32(clamping: parsed.number("gid") ?? 0)
         owner = Syscalls.userName(uid)
-        mode = parsed.values["mode"] ?? ""
-        refs = tree.number("attributes/\(name)/refs")
-        guard isWhole else { return }
-        pid = tree.number("attributes/\(name)/owner")
-        lease = tree.optionalText("attributes/\(name)/lease")
+        mode = parsed.text("mode")
+        pid = parsed.number("owner") ?? 0
+        refs = parsed.number("refs") ?? 0
+        lease = parsed.text("lease")
     }
 }
 
-/// A signal, as `control/signal` and `signals/NAME/` tell it.
+/// A signal, as a line of `control/signal` tells it.
 struct SignalRecord: Encodable {
     var name: String
     /// `software`, `timer`, ...
     var kind: String
     /// Period of a timer, with its unit.
     var period: String?
-    var enabled: Bool?
+    var enabled: Bool
     /// Events so far.
-    var count: UInt64?
+    var count: UInt64
     /// Events lost so far.
-    var missed: UInt64?
+    var missed: UInt64
 
     static let heading = ["NAME", "KIND", "PERIOD", "ENABLED", "COUNT", "MISSED"]
 
     var row: [String] {
-        [
-            name, kind, period ?? "-", enabled.map { $0 ? "yes" : "no" } ?? "-",
-            count.map { String($0) } ?? "-", missed.map { String($0) } ?? "-",
-        ]
+        [name, kind, period ?? "-", enabled ? "yes" : "no", "\(count)", "\(missed)"]
     }
 
     static func all(in tree: Tree) throws -> [SignalRecord] {
-        try tree.lines("control/signal").compactMap { SignalRecord($0, in: tree) }
+        try tree.lines("control/signal").compactMap { SignalRecord($0) }
             .sorted { $0.name < $1.name }
     }
 
-    init?(_ line: Substring, in tree: Tree) {
+    init?(_ line: Substring) {
         guard let parsed = ControlLine(line) else { return nil }
         name = parsed.name
         kind = parsed.words.first ?? ""
         period = parsed.values["period"]
-        enabled = tree.number("signals/\(name)/enable").map { $0 == 1 }
-        count = tree.number("signals/\(name)/count")
-        missed = tree.number("signals/\(name)/missed")
+        enabled = parsed.number("enable") == 1
+        count = parsed.number("count") ?? 0
+        missed = parsed.number("missed") ?? 0
     }
 }
 
-/// A stream, as `control/stream` and `streams/NAME/` tell it.
+/// A stream, as a line of `control/stream` tells it.
 struct StreamRecord: Encodable {
     var name: String
     var buffer: String
@@ -127,12 +120,12 @@ struct StreamRecord: Encodable {
     /// Bytes of a period.
     var period: UInt64
     /// `armed`, `running`, `stopped` or `overrun`.
-    var status: String?
+    var status: String
     /// Bytes that can be read now.
-    var available: UInt64?
-    var watermark: UInt64?
+    var available: UInt64
+    var watermark: UInt64
     /// Periods lost so far.
-    var overruns: UInt64?
+    var overruns: UInt64
 
     static let heading = [
         "NAME", "BUFFER", "SOURCE", "POLICY", "PERIOD", "STATUS", "AVAILABLE", "OVERRUNS",
@@ -140,27 +133,27 @@ struct StreamRecord: Encodable {
 
     var row: [String] {
         [
-            name, buffer, source, policy, Output.size(period), status ?? "-",
-            available.map { String($0) } ?? "-", overruns.map { String($0) } ?? "-",
+            name, buffer, source, policy, Output.size(period), status, "\(available)",
+            "\(overruns)",
         ]
     }
 
     static func all(in tree: Tree) throws -> [StreamRecord] {
-        try tree.lines("control/stream").compactMap { StreamRecord($0, in: tree) }
+        try tree.lines("control/stream").compactMap { StreamRecord($0) }
             .sorted { $0.name < $1.name }
     }
 
-    init?(_ line: Substring, in tree: Tree) {
+    init?(_ line: Substring) {
         guard let parsed = ControlLine(line) else { return nil }
         name = parsed.name
-        buffer = parsed.values["buffer"] ?? ""
-        source = parsed.values["source"] ?? ""
-        rate = parsed.values["rate"].flatMap { UInt64($0) }
-        policy = parsed.values["policy"] ?? ""
-        period = parsed.values["period"].flatMap { ByteCount(argument: $0)?.bytes } ?? 0
-        status = tree.optionalText("streams/\(name)/status")
-        available = tree.number("streams/\(name)/available")
-        watermark = tree.number("streams/\(name)/watermark")
-        overruns = tree.number("streams/\(name)/overruns")
+        buffer = parsed.text("buffer")
+        source = parsed.text("source")
+        rate = parsed.number("rate")
+        policy = parsed.text("policy")
+        period = parsed.number("period") ?? 0
+        status = parsed.text("status")
+        available = parsed.number("available") ?? 0
+        watermark = parsed.number("watermark") ?? 0
+        overruns = parsed.number("overruns") ?? 0
     }
 }

@@ -208,6 +208,8 @@ public enum MemoryDevices {
                 try? Syscalls.unlink("\(device.path)/\(file)", at: Syscalls.currentDirectory)
             }
             try Syscalls.removeDirectory(device.path)
+            // The last device of this user takes the directory of all with it.
+            try? Syscalls.removeDirectory(MemoryDevice.base())
         } catch {
             throw SetupError(
                 "removing \(device.source)", error,

@@ -50,7 +50,9 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         self.mountpoint = mountpoint
         let backend = try Self.backend(source, options)
         try Self.cleanUp(mountpoint, source: backend.source, log)
-        try Self.checkDirectory(mountpoint)
+        // Held until it is mounted, so that of two servers at once on one directory one is told.
+        let claim = try Self.claim(mountpoint)
+        try Self.cleanUp(mountpoint, source: backend.source, log)
         Self.raiseDescriptorLimit()
         let tree: FileSystem
         do throws(Errno) {
@@ -91,6 +93,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
                 error.rawValue == 0 ? .ioError : error, fix: "devfs doctor says what is missing")
         }
         session.attach(unsafe fuse_session_fd(fuse))
+        _ = consume claim
     }
 
     deinit {
@@ -126,12 +129,12 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
             } ?? (source[...], "default")
         guard kind == "memory" else {
             throw SetupError(
-                "opening \(source)", .operationNotSupportedByDevice,
+                "opening '\(source)'", .operationNotSupportedByDevice,
                 fix: "this version mounts memory devices: memory or memory:NAME")
         }
         guard let valid = Name(name) else {
             throw SetupError(
-                "opening \(source)", .invalidArgument,
+                "opening '\(source)'", .invalidArgument,
                 fix: "a name is 1 to 63 bytes of A-Za-z0-9._-, not starting with a dot")
         }
         if options.size == 0 {
@@ -181,9 +184,15 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         }
     }
 
-    private static func checkDirectory(_ path: String) throws(SetupError) {
+    /// Locks the directory that is to be the mount point.
+    private static func claim(_ path: String) throws(SetupError) -> Descriptor {
         do throws(Errno) {
-            guard try Syscalls.status(of: path).isDirectory else { throw .notDirectory }
+            let directory = try Syscalls.open(path, flags: O_RDONLY | O_DIRECTORY)
+            try Syscalls.lock(directory.raw)
+            return directory
+        } catch .wouldBlock {
+            throw SetupError(
+                "mounting on \(path)", .resourceBusy, fix: "another mount is being made there")
         } catch {
             throw SetupError(
                 "mounting on \(path)", error,

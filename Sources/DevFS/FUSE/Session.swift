@@ -48,7 +48,7 @@ final class Session: Sendable {
         tree.setMountFeatures([
             Feature("passthrough", agreed.passthrough, why),
             Feature("mmap", agreed.passthrough, why),
-            Feature("io_uring", agreed.io_uring, agreed.io_uring ? "" : "-o io_uring asks for it"),
+            Feature("io_uring", agreed.io_uring, ringObstacle(agreed)),
             Feature("parallel_direct_writes", agreed.parallel_direct_writes),
         ])
         if !agreed.passthrough {
@@ -71,6 +71,14 @@ final class Session: Sendable {
                 + "install libfuse 3.17 or newer and build again"
         }
         return "the kernel has FUSE 7.\(agreed.protocol_minor); install kernel 6.9 or newer"
+    }
+
+    private func ringObstacle(_ agreed: cfuse_features) -> String {
+        if agreed.io_uring { return "" }
+        if !wishes.ioUring { return "the mount option io_uring asks for it" }
+        return agreed.protocol_minor < 42
+            ? "the kernel has FUSE 7.\(agreed.protocol_minor); install kernel 6.14 or newer"
+            : "switched off: echo 1 > /sys/module/fuse/parameters/enable_uring, then mount again"
     }
 
     // MARK: Open files

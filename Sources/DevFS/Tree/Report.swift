@@ -11,7 +11,8 @@ enum Report {
             let mode = String(status.mode & 0o7777, radix: 8)
             return "\(buffer.name) \(status.size) heap=\(traits.heap.name)"
                 + " direction=\(traits.direction.name) uid=\(status.uid) gid=\(status.gid)"
-                + " mode=0\(mode)\n"
+                + " mode=0\(mode) owner=\(traits.livingOwner) refs=\(buffer.references)"
+                + " lease=\(traits.lease.rawValue)\n"
         }.joined()
     }
 
@@ -49,6 +50,7 @@ enum Report {
             return "\(stream.name) buffer=\(definition.buffer) period=\(definition.period)"
                 + " source=\(source) policy=\(definition.policy.rawValue)"
                 + " watermark=\(stream.watermark) status=\(stream.status.rawValue)"
+                + " available=\(stream.available)"
                 + " overruns=\(stream.overruns)\n"
         }.joined()
     }
