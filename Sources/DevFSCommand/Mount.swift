@@ -1,6 +1,7 @@
 import ArgumentParser
 import DevFS
 import Glibc
+import Synchronization
 import SystemPackage
 
 struct MountCommand: ParsableCommand {
@@ -92,19 +93,22 @@ struct MountCommand: ParsableCommand {
         at mountpoint: String, _ options: MountOptions, for pipe: FileDescriptor
     ) throws {
         let report = DaemonReport(pipe)
-        let server: Server
+        let isReady = Atomic(false)
         do {
             // Fails for the leader of a process group, which this is not.
             setsid()
             // A parent that was killed must not take the mount with it.
             signal(SIGPIPE, SIG_IGN)
             try Syscalls.changeDirectory("/")
-            server = try Server(source: source, mountpoint: mountpoint, options: options)
+            let server = try Server(source: source, mountpoint: mountpoint, options: options)
+            try server.run {
+                report.ready()
+                isReady.store(true, ordering: .releasing)
+            }
         } catch {
-            report.failed("\(error)")
+            // Once it is ready nobody listens, and the pipe's number may be another file's.
+            if !isReady.load(ordering: .acquiring) { report.failed("\(error)") }
             throw Failure.silent(.failed)
         }
-        report.ready()
-        try server.run()
     }
 }

@@ -35,6 +35,10 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         StreamLogHandler.standardError(label: $0)
     }
 
+    private static let noPassthrough = SetupError(
+        "mounting with passthrough", .notSupported,
+        fix: "it needs libfuse 3.17, kernel 6.9 and CAP_SYS_ADMIN; see devfs doctor")
+
     /// Threads that libfuse may start.
     private static let threads: UInt32 = 10
 
@@ -48,7 +52,18 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         source: String, mountpoint: String, options: MountOptions
     ) throws(SetupError) {
         self.mountpoint = mountpoint
+        if options.ioUring && !cfuse_has_io_uring() {
+            throw SetupError(
+                "mounting with io_uring", .notSupported,
+                fix: "it needs libfuse 3.18 and kernel 6.14")
+        }
+        if options.passthrough == true && !cfuse_has_passthrough() {
+            throw Self.noPassthrough
+        }
         let backend = try Self.backend(source, options)
+        if options.passthrough == true && !backend.allowsPassthrough {
+            throw Self.noPassthrough
+        }
         try Self.cleanUp(mountpoint, source: backend.source, log)
         // Held until it is mounted, so that of two servers at once on one directory one is told.
         let claim = try Self.claim(mountpoint)
@@ -61,18 +76,11 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         } catch {
             throw SetupError("setting up the tree of \(backend.source)", error)
         }
-        if options.passthrough == true && !(backend.allowsPassthrough && cfuse_has_passthrough()) {
-            throw SetupError(
-                "mounting with passthrough", .notSupported,
-                fix: "it needs libfuse 3.17, kernel 6.9 and CAP_SYS_ADMIN; see devfs doctor")
-        }
         session = Session(
-            tree, .init(passthrough: options.passthrough ?? true, ioUring: options.ioUring))
-        if options.ioUring && !cfuse_has_io_uring() {
-            throw SetupError(
-                "mounting with io_uring", .notSupported,
-                fix: "it needs libfuse 3.18 and kernel 6.14")
-        }
+            tree,
+            .init(
+                passthrough: options.passthrough ?? true,
+                needsPassthrough: options.passthrough == true, ioUring: options.ioUring))
         let table = Operations.table()
         let userdata = unsafe Unmanaged.passUnretained(session).toOpaque()
         let text = Self.fuseOptions(backend.source, options)
@@ -92,7 +100,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
                 "mounting \(backend.source) on \(mountpoint)",
                 error.rawValue == 0 ? .ioError : error, fix: "devfs doctor says what is missing")
         }
-        session.attach(unsafe fuse_session_fd(fuse))
+        unsafe session.attach(fuse)
         _ = consume claim
     }
 
@@ -101,7 +109,10 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
     }
 
     /// Serves until the mount is taken away or SIGTERM, SIGINT or SIGHUP comes; buffers stay.
-    public func run() throws(SetupError) {
+    ///
+    /// - Parameter whenReady: called once, when the kernel has agreed and requests are answered.
+    public func run(whenReady: @escaping @Sendable () -> Void = {}) throws(SetupError) {
+        session.whenReady(whenReady)
         guard unsafe fuse_set_signal_handlers(fuse) == 0 else {
             throw SetupError("catching signals", .ioError)
         }
@@ -112,6 +123,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         unsafe fuse_session_unmount(fuse)
         unsafe fuse_remove_signal_handlers(fuse)
         log.info("\(mountpoint) is unmounted")
+        if session.isRefused { throw Self.noPassthrough }
         // A positive number is the signal that ended it, as it should.
         if result < 0 {
             throw SetupError("serving \(mountpoint)", Errno(rawValue: -result))

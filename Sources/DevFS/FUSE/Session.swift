@@ -8,6 +8,8 @@ final class Session: Sendable {
     /// What the mount may use.
     struct Wishes: Sendable {
         var passthrough = true
+        /// Without it the session ends at once.
+        var needsPassthrough = false
         var ioUring = false
     }
 
@@ -17,6 +19,10 @@ final class Session: Sendable {
     /// What the kernel and libfuse agreed on.
     private let agreed = Mutex(cfuse_features())
     private let backing = Mutex<BackingTable?>(nil)
+    /// libfuse's session, to end it from within.
+    private let fuse = Mutex<UInt>(0)
+    private let refusal = Atomic(false)
+    private let ready = Mutex<(@Sendable () -> Void)?>(nil)
     private let waiting = Mutex<[UInt: WaitingRead]>([:])
     private let nextWaiting = Atomic<UInt>(1)
 
@@ -29,10 +35,12 @@ final class Session: Sendable {
         unsafe Unmanaged<Session>.fromOpaque(fuse_req_userdata(request)).takeUnretainedValue()
     }
 
-    /// - Parameter device: the descriptor of /dev/fuse.
-    func attach(_ device: CInt) {
-        let table = BackingTable(device)
+    /// Gives it the mounted session of libfuse.
+    func attach(_ fuse: OpaquePointer) {
+        let table = unsafe BackingTable(fuse_session_fd(fuse))
         backing.withLock { $0 = table }
+        let number = UInt(bitPattern: fuse)
+        self.fuse.withLock { $0 = number }
         tree.buffers.whenGone { table.drop($0) }
     }
 
@@ -51,12 +59,27 @@ final class Session: Sendable {
             Feature("io_uring", agreed.io_uring, ringObstacle(agreed)),
             Feature("parallel_direct_writes", agreed.parallel_direct_writes),
         ])
+        if wishes.needsPassthrough && !agreed.passthrough {
+            refusal.store(true, ordering: .releasing)
+            if let fuse = unsafe OpaquePointer(bitPattern: fuse.withLock { $0 }) {
+                unsafe fuse_session_exit(fuse)
+            }
+            return
+        }
+        ready.withLock { $0.take() }?()
         if !agreed.passthrough {
             tree.log.add(
                 Refusal(.noDevice, "mmap is refused on this mount: \(why)"), command: "mmap".utf8,
                 file: "buffers/", by: Caller(pid: ProcessID(getpid()), uid: getuid(), gid: getgid())
             )
         }
+    }
+
+    /// The mount wants passthrough and the kernel has none.
+    var isRefused: Bool { refusal.load(ordering: .acquiring) }
+
+    func whenReady(_ action: @escaping @Sendable () -> Void) {
+        ready.withLock { $0 = action }
     }
 
     /// Why there is no passthrough, and what to install; empty where there is.
