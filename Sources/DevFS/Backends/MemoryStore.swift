@@ -242,7 +242,7 @@ extension BufferTraits {
 
     init?(text: String) {
         guard
-            let fields = try? Words(text[...]).options([
+            let fields = try? (try Words(text[...])).options([
                 "heap", "direction", "lease", "owner", "start",
             ]),
             let heap = fields["heap"].flatMap({ Heap(name: $0) }),

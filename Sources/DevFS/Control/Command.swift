@@ -82,7 +82,11 @@ public enum NotifyRequest: Sendable, Equatable {
 struct Words {
     private var words: ArraySlice<Substring>
 
-    init(_ line: Substring) {
+    /// - Throws: EINVAL for a byte that is not printable ASCII: names and numbers have none, and
+    ///   Swift takes some other characters for equal to ASCII ones.
+    init(_ line: Substring) throws(Refusal) {
+        guard line.utf8.allSatisfy({ (0x20...0x7e).contains($0) || $0 == UInt8(ascii: "\t") })
+        else { throw .invalid("a byte that is not printable ASCII") }
         words = line.split { $0 == " " || $0 == "\t" }[...]
     }
 
@@ -138,7 +142,7 @@ struct Words {
 extension AllocationRequest {
     /// `NAME SIZE [heap=H] [direction=D] [lease=none|process]`
     static func parse(_ line: Substring) throws(Refusal) -> AllocationRequest {
-        var words = Words(line)
+        var words = try Words(line)
         let name = try words.name()
         let size = try words.size("the size")
         guard size > 0 else { throw .invalid("the size is 0") }
@@ -167,7 +171,7 @@ extension AllocationRequest {
 extension Name {
     /// A line that is one name, as in `control/free`.
     static func parse(_ line: Substring) throws(Refusal) -> Name {
-        var words = Words(line)
+        var words = try Words(line)
         let name = try words.name()
         try words.end()
         return name
@@ -177,7 +181,7 @@ extension Name {
 extension SyncRequest {
     /// `NAME for_cpu|for_device [OFFSET LENGTH]`
     static func parse(_ line: Substring) throws(Refusal) -> SyncRequest {
-        var words = Words(line)
+        var words = try Words(line)
         let name = try words.name()
         guard let target = SyncTarget(rawValue: String(try words.next("for_cpu or for_device")))
         else { throw .invalid("neither for_cpu nor for_device") }
@@ -197,7 +201,7 @@ extension SignalRequest {
 
     /// `NAME software`, `NAME timer period=TIME` or `NAME remove`
     static func parse(_ line: Substring) throws(Refusal) -> SignalRequest {
-        var words = Words(line)
+        var words = try Words(line)
         let name = try words.name()
         switch try words.next("software, timer or remove") {
         case "software":
@@ -225,7 +229,7 @@ extension StreamRequest {
 
     /// `NAME buffer=B period=SIZE source=S [policy=P] [rate=N] [watermark=N]` or `NAME remove`
     static func parse(_ line: Substring) throws(Refusal) -> StreamRequest {
-        var words = Words(line)
+        var words = try Words(line)
         let name = try words.name()
         var after = words
         if !words.isEmpty, try after.next("") == "remove" {
@@ -275,7 +279,7 @@ extension StreamRequest {
 extension NotifyRequest {
     /// `PID SIGNAL [VALUE]` or `PID off`
     static func parse(_ line: Substring) throws(Refusal) -> NotifyRequest {
-        var words = Words(line)
+        var words = try Words(line)
         guard let pid = Number.plain(try words.next("the pid")).flatMap(Int32.init(exactly:)),
             pid > 0
         else { throw .invalid("not a pid") }

@@ -21,7 +21,10 @@ enum SignalNumber {
             return (1...64).contains(number) ? Int32(number) : nil
         }
         let name = text.hasPrefix("SIG") ? text.dropFirst(3) : text
-        if let match = names.first(where: { $0.0 == name }) { return match.1 }
+        // By bytes: as characters the Kelvin sign is a K.
+        if let match = names.first(where: { $0.0.utf8.elementsEqual(name.utf8) }) {
+            return match.1
+        }
         return offset(name, "RTMIN", "+").map { realTime.lowerBound + $0 }
             ?? offset(name, "RTMAX", "-").map { realTime.upperBound - $0 }
     }

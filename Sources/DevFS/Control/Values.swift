@@ -107,10 +107,10 @@ enum Number {
     static func parse(_ text: some StringProtocol) -> UInt64? {
         var digits = Substring(text)
         var shift: UInt64 = 0
-        switch digits.last {
-        case "K", "k": shift = 10
-        case "M", "m": shift = 20
-        case "G", "g": shift = 30
+        switch digits.utf8.last {
+        case UInt8(ascii: "K"), UInt8(ascii: "k"): shift = 10
+        case UInt8(ascii: "M"), UInt8(ascii: "m"): shift = 20
+        case UInt8(ascii: "G"), UInt8(ascii: "g"): shift = 30
         default: break
         }
         if shift > 0 { digits.removeLast() }

@@ -27,16 +27,16 @@ struct TextFile<Subject: Sendable>: Sendable {
         self.open = open
     }
 
-    /// A file that takes one command a line.
+    /// A file that takes one command a line, and `limit` of them in one write.
     static func commands<Command>(
-        _ name: String, _ mode: UInt32, read: Reader? = nil,
+        _ name: String, _ mode: UInt32, atMost limit: Int = .max, read: Reader? = nil,
         parse: @escaping @Sendable (Substring) throws(Refusal) -> Command,
         run: @escaping @Sendable (FileSystem, Subject, Command, Caller) throws(Refusal) -> Void
     ) -> TextFile {
         TextFile(
             name, mode, read: read,
             write: { (tree, subject, text, caller) throws(Errno) in
-                try text.carryOut(tree.log, by: caller, parse: parse) {
+                try text.carryOut(tree.log, by: caller, atMost: limit, parse: parse) {
                     (command) throws(Refusal) in
                     try run(tree, subject, command, caller)
                 }
@@ -69,7 +69,7 @@ struct CommandText {
     /// Parses all lines, then carries them out in order: the bytes of those that were.
     /// - Throws: EINVAL where any line is malformed; the errno of the first command.
     func carryOut<Command>(
-        _ log: CommandLog, by caller: Caller,
+        _ log: CommandLog, by caller: Caller, atMost limit: Int = .max,
         parse: (Substring) throws(Refusal) -> Command,
         run: (Command) throws(Refusal) -> Void
     ) throws(Errno) -> Int {
@@ -77,7 +77,10 @@ struct CommandText {
             log.add(refusal, command: line, file: file, by: caller)
         }
         let lines = lines
-        guard !lines.isEmpty else { throw refuse(.invalid("no command"), []) }
+        guard let first = lines.first else { throw refuse(.invalid("no command"), []) }
+        guard lines.count <= limit else {
+            throw refuse(.invalid("more than one value"), first)
+        }
         var commands: [Command] = []
         for line in lines {
             do throws(Refusal) {

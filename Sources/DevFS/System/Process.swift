@@ -39,6 +39,20 @@ final class ProcessHandle: Sendable {
         try check { cfuse_pidfd_sigqueue(pidfd.raw, signal, value) }
     }
 
+    /// The process of a thread, which is what FUSE names as the caller; the same number where it
+    /// can't be told. `proc_pid_status(5)`, Tgid
+    static func process(of thread: ProcessID) -> ProcessID {
+        ProcessID(statusField("Tgid", thread).flatMap { Int32($0) } ?? thread.number)
+    }
+
+    private static func statusField(_ name: String, _ id: ProcessID) -> Substring? {
+        guard let bytes = try? Syscalls.contents(of: "/proc/\(id.number)/status") else {
+            return nil
+        }
+        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+        return lines.first { $0.hasPrefix("\(name):\t") }?.dropFirst(name.utf8.count + 2)
+    }
+
     /// When a process started, in clock ticks since boot; nil where there is none.
     /// `proc_pid_stat(5)`, field 22
     static func startTime(of id: ProcessID) -> UInt64? {
@@ -53,16 +67,8 @@ final class ProcessHandle: Sendable {
 
     /// True where the process has the capability in its effective set. `capabilities(7)`
     static func has(capability: Int, _ id: ProcessID) -> Bool {
-        guard let bytes = try? Syscalls.contents(of: "/proc/\(id.number)/status") else {
-            return false
-        }
-        let key = "CapEff:\t"
-        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-        where line.hasPrefix(key) {
-            let set = UInt64(line.dropFirst(key.utf8.count), radix: 16) ?? 0
-            return set & 1 << UInt64(capability) != 0
-        }
-        return false
+        let set = statusField("CapEff", id).flatMap { UInt64($0, radix: 16) } ?? 0
+        return set & 1 << UInt64(capability) != 0
     }
 }
 

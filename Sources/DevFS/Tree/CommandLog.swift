@@ -10,6 +10,7 @@ final class CommandLog: Sendable {
 
     private struct Entry {
         var time: Timestamp
+        var process: ProcessID
         var caller: Caller
         var file: String
         var command: String
@@ -28,7 +29,8 @@ final class CommandLog: Sendable {
         _ refusal: Refusal, command: some Collection<UInt8>, file: String, by caller: Caller
     ) -> Errno {
         let entry = Entry(
-            time: .now(), caller: caller, file: file, command: Self.printable(command),
+            time: .now(), process: ProcessHandle.process(of: caller.pid), caller: caller,
+            file: file, command: Self.printable(command),
             refusal: refusal)
         entries.withLock { entries in
             if entries.count == Self.depth { entries.removeFirst() }
@@ -54,7 +56,7 @@ final class CommandLog: Sendable {
 
     var text: String {
         entries.withLock { $0 }.map { entry in
-            "\(Self.utc(entry.time)) pid=\(entry.caller.pid.number) uid=\(entry.caller.uid)"
+            "\(Self.utc(entry.time)) pid=\(entry.process.number) uid=\(entry.caller.uid)"
                 + " file=\(entry.file) command=\"\(entry.command)\""
                 + " errno=\(ErrnoName.of(entry.refusal.errno))"
                 + " why=\"\(Self.printable(entry.refusal.why.utf8))\"\n"

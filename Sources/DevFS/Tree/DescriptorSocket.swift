@@ -110,7 +110,7 @@ final class DescriptorSocket: Sendable {
         guard line.utf8.count <= Self.limit else {
             throw .invalid("a request has at most \(Self.limit) bytes")
         }
-        var words = Words(line)
+        var words = try Words(line)
         let what = try words.next("buffer or signal")
         let name = try words.name()
         let peer = try peer(of: raw)

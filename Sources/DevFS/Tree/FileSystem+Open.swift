@@ -129,9 +129,10 @@ extension FileSystem {
 }
 
 extension BufferTraits {
-    /// With the process that the buffer belongs to.
-    func owned(by owner: ProcessID) -> BufferTraits {
+    /// With the process that the buffer belongs to: that of the caller's thread.
+    func owned(by caller: ProcessID) -> BufferTraits {
         var traits = self
+        let owner = ProcessHandle.process(of: caller)
         traits.owner = owner
         traits.ownerStart = ProcessHandle.startTime(of: owner) ?? 0
         return traits

@@ -242,7 +242,7 @@ extension TextFile {
         write: @escaping @Sendable (FileSystem, Subject, Value, Caller) throws(Refusal) -> Void
     ) -> TextFile {
         .commands(
-            name, mode,
+            name, mode, atMost: 1,
             read: { (tree, subject) throws(Errno) in "\(try read(tree, subject))\n" },
             parse: { line throws(Refusal) in try word(line, parse) }, run: write)
     }
@@ -254,14 +254,15 @@ extension TextFile {
         write: @escaping @Sendable (FileSystem, Subject, Value, Caller) throws(Refusal) -> Void
     ) -> TextFile {
         .commands(
-            name, mode, parse: { line throws(Refusal) in try word(line, parse) }, run: write)
+            name, mode, atMost: 1, parse: { line throws(Refusal) in try word(line, parse) },
+            run: write)
     }
 
     /// A line that is one word.
     private static func word<Value>(
         _ line: Substring, _ parse: (Substring) throws(Refusal) -> Value
     ) throws(Refusal) -> Value {
-        var words = Words(line)
+        var words = try Words(line)
         let word = try words.next("the value")
         try words.end()
         return try parse(word)
