@@ -327,3 +327,87 @@ int cfuse_peer_groups(int socket, gid_t *groups, int capacity)
 		return -1;
 	return (int)(size / sizeof(*groups));
 }
+
+_Static_assert(sizeof(struct devfs_dma_info) == 176, "ABI");
+_Static_assert(sizeof(struct devfs_dma_heap) == 136, "ABI");
+_Static_assert(sizeof(struct devfs_dma_alloc) == 160, "ABI");
+_Static_assert(sizeof(struct devfs_dma_open) == 96, "ABI");
+_Static_assert(sizeof(struct devfs_dma_list) == 32, "ABI");
+_Static_assert(sizeof(struct devfs_dma_free) == 16, "ABI");
+_Static_assert(sizeof(struct devfs_dma_buf_info) == 232, "ABI");
+_Static_assert(sizeof(struct devfs_dma_buf_sync) == 24, "ABI");
+_Static_assert(sizeof(struct devfs_dma_buf_get_sg) == 24, "ABI");
+
+int cfuse_dma_info(int node, struct devfs_dma_info *info)
+{
+	return ioctl(node, DEVFS_DMA_IOC_GET_INFO, info);
+}
+
+int cfuse_dma_heap(int node, struct devfs_dma_heap *heap)
+{
+	return ioctl(node, DEVFS_DMA_IOC_GET_HEAP, heap);
+}
+
+int cfuse_dma_alloc(int node, struct devfs_dma_alloc *alloc)
+{
+	return ioctl(node, DEVFS_DMA_IOC_ALLOC, alloc);
+}
+
+int cfuse_dma_open(int node, struct devfs_dma_open *open)
+{
+	return ioctl(node, DEVFS_DMA_IOC_OPEN, open);
+}
+
+int cfuse_dma_list(int node, uint64_t *cursor, struct devfs_dma_buf_info *entries, uint32_t *count)
+{
+	struct devfs_dma_list list = {
+		.cursor = *cursor, .entries = (uintptr_t)entries, .count = *count,
+	};
+	int result = ioctl(node, DEVFS_DMA_IOC_LIST, &list);
+
+	*cursor = list.cursor;
+	*count = list.count;
+	return result;
+}
+
+int cfuse_dma_free(int node, uint64_t id)
+{
+	struct devfs_dma_free request = { .id = id };
+
+	return ioctl(node, DEVFS_DMA_IOC_FREE, &request);
+}
+
+int cfuse_dma_buf_info(int fd, struct devfs_dma_buf_info *info)
+{
+	return ioctl(fd, DEVFS_DMA_IOC_BUF_INFO, info);
+}
+
+int cfuse_dma_buf_sync(int fd, const struct devfs_dma_buf_sync *sync)
+{
+	return ioctl(fd, DEVFS_DMA_IOC_BUF_SYNC, sync);
+}
+
+int cfuse_dma_buf_sg(int fd, uint64_t first, struct devfs_dma_sg *entries, uint32_t *count,
+		     uint32_t *total)
+{
+	struct devfs_dma_buf_get_sg request = {
+		.first = first, .entries = (uintptr_t)entries, .count = *count,
+	};
+	int result = ioctl(fd, DEVFS_DMA_IOC_BUF_GET_SG, &request);
+
+	*count = request.count;
+	*total = request.total;
+	return result;
+}
+
+int cfuse_dma_set_name(int fd, const struct devfs_dma_buf_name *name)
+{
+	return ioctl(fd, DEVFS_DMA_IOC_BUF_SET_NAME, name);
+}
+
+int cfuse_dma_set_lease(int fd, uint32_t lease, uint32_t owner)
+{
+	struct devfs_dma_buf_lease request = { .lease = lease, .owner = owner };
+
+	return ioctl(fd, DEVFS_DMA_IOC_BUF_SET_LEASE, &request);
+}

@@ -34,6 +34,9 @@
 
 #include <fuse3/fuse_lowlevel.h>
 
+/* The module's ABI: the one definition. */
+#include "../../../kmod/uapi/devfs_dma.h"
+
 /* What the linked libfuse and the kernel agreed on, read in the init callback. */
 struct cfuse_features {
 	bool passthrough;
@@ -109,6 +112,21 @@ ssize_t cfuse_send_fd(int socket, const void *_Nonnull bytes, size_t size, int f
 int cfuse_peer(int socket, pid_t *_Nonnull pid, uid_t *_Nonnull uid, gid_t *_Nonnull gid);
 /* Its supplementary groups (SO_PEERGROUPS): how many, or -1. */
 int cfuse_peer_groups(int socket, gid_t *_Nonnull groups, int capacity);
+
+/* ioctls of the module, on its node or on a buffer's file; -1 with errno. */
+int cfuse_dma_info(int node, struct devfs_dma_info *_Nonnull info);
+int cfuse_dma_heap(int node, struct devfs_dma_heap *_Nonnull heap);
+int cfuse_dma_alloc(int node, struct devfs_dma_alloc *_Nonnull alloc);
+int cfuse_dma_open(int node, struct devfs_dma_open *_Nonnull open);
+int cfuse_dma_list(int node, uint64_t *_Nonnull cursor, struct devfs_dma_buf_info *_Nonnull entries,
+		   uint32_t *_Nonnull count);
+int cfuse_dma_free(int node, uint64_t id);
+int cfuse_dma_buf_info(int fd, struct devfs_dma_buf_info *_Nonnull info);
+int cfuse_dma_buf_sync(int fd, const struct devfs_dma_buf_sync *_Nonnull sync);
+int cfuse_dma_buf_sg(int fd, uint64_t first, struct devfs_dma_sg *_Nonnull entries,
+		     uint32_t *_Nonnull count, uint32_t *_Nonnull total);
+int cfuse_dma_set_name(int fd, const struct devfs_dma_buf_name *_Nonnull name);
+int cfuse_dma_set_lease(int fd, uint32_t lease, uint32_t owner);
 
 /* struct dma_buf_sync and its ioctl, from <linux/dma-buf.h>. */
 static const unsigned int CFUSE_DMA_BUF_IOCTL_SYNC = 0x40086200u;

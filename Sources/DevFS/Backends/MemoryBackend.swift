@@ -38,7 +38,7 @@ final class MemoryBackend: Backend {
     /// tmpfs would let a write through passthrough grow the file.
     let keepsFixedSize = false
     let isCoherent = true
-    var heaps: [Heap] { Heap.allCases }
+    let heaps: [Heap] = [.system, .contiguous, .coherent]
 
     var features: [Feature] {
         [

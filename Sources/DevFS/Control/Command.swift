@@ -225,7 +225,7 @@ extension SignalRequest {
 
 extension StreamRequest {
     /// The generator's rates, in words a second.
-    static let rates: ClosedRange<UInt64> = 1...1_000_000_000
+    static let rates: ClosedRange<UInt64> = 1...1 << 30
 
     /// `NAME buffer=B period=SIZE source=S [policy=P] [rate=N] [watermark=N]` or `NAME remove`
     static func parse(_ line: Substring) throws(Refusal) -> StreamRequest {
@@ -257,7 +257,7 @@ extension StreamRequest {
                 try Words.size(text, "the rate")
             }
             guard rates.contains(rate ?? 1 << 20) else {
-                throw .invalid("rate is 1 to 1000000000 words a second")
+                throw .invalid("rate is 1 to 1G words a second")
             }
             definition.source = .pattern(rate: rate ?? 1 << 20)
         } else if options["rate"] != nil {

@@ -59,7 +59,7 @@ public enum Direction: Int, Sendable, CaseIterable {
     }
 }
 
-/// Where the memory of a buffer comes from.
+/// Where the memory of a buffer comes from, numbered as in kmod/uapi/devfs_dma.h.
 public enum Heap: Int, Sendable, CaseIterable {
     /// Cacheable pages, scatter-gather; grows.
     case system = 0
@@ -67,12 +67,24 @@ public enum Heap: Int, Sendable, CaseIterable {
     case contiguous = 1
     /// `dma_alloc_coherent` memory; sized once.
     case coherent = 2
+    /// A memory region set aside; sized once.
+    case reserved = 3
+    /// Pinned pages of a process, made by the module's PIN.
+    case user = 4
+    /// A foreign dma-buf, made by the module's IMPORT.
+    case imported = 5
+
+    /// The kinds of `control/heaps/NAME/type`.
+    enum Kind: String { case page, fixed, pinned, imported }
 
     public var name: String {
         switch self {
         case .system: "system"
         case .contiguous: "contiguous"
         case .coherent: "coherent"
+        case .reserved: "reserved"
+        case .user: "user"
+        case .imported: "imported"
         }
     }
 
@@ -81,10 +93,19 @@ public enum Heap: Int, Sendable, CaseIterable {
         self = match
     }
 
-    /// Sized once: one bus range, which can't grow.
+    /// Sized once: memory that can't grow.
     var isFixed: Bool { self != .system }
-    /// What `control/heaps/NAME/type` says.
-    var type: String { isFixed ? "fixed" : "page" }
+    /// A command can take memory from it.
+    var isAllocatable: Bool { self != .user && self != .imported }
+
+    var kind: Kind {
+        switch self {
+        case .system: .page
+        case .contiguous, .coherent, .reserved: .fixed
+        case .user: .pinned
+        case .imported: .imported
+        }
+    }
 }
 
 /// How long a buffer lives.

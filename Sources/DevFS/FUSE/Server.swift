@@ -45,7 +45,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
     /// Makes or adopts the device, cleans up after a server that died, and mounts.
     ///
     /// - Parameters:
-    ///   - source: `memory:NAME`, or `memory` for `memory:default`.
+    ///   - source: `memory:NAME`, `memory` for `memory:default`, or a node of the kernel module.
     ///   - mountpoint: an absolute path of a directory.
     /// - Throws: what could not be had, and the fix.
     public init(
@@ -71,7 +71,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         Self.raiseDescriptorLimit()
         let tree: FileSystem
         do throws(Errno) {
-            tree = try FileSystem(backend, try Self.treeOptions(options))
+            tree = try FileSystem(backend, try Self.treeOptions(options, for: backend))
             try tree.openSocket()
         } catch {
             throw SetupError("setting up the tree of \(backend.source)", error)
@@ -135,6 +135,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
     private static func backend(
         _ source: String, _ options: MountOptions
     ) throws(SetupError) -> any Backend {
+        if source.hasPrefix("/") { return try KernelBackend(source) }
         let (kind, name) =
             source.firstIndex(of: ":").map {
                 (source[..<$0], source[source.index(after: $0)...])
@@ -142,7 +143,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         guard kind == "memory" else {
             throw SetupError(
                 "opening '\(source)'", .operationNotSupportedByDevice,
-                fix: "this version mounts memory devices: memory or memory:NAME")
+                fix: "a source is memory, memory:NAME, or a node of the module: /dev/devfs/host")
         }
         guard let valid = Name(name) else {
             throw SetupError(
@@ -155,12 +156,16 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         return try MemoryBackend(valid, size: options.size, huge: options.hugePages)
     }
 
-    private static func treeOptions(_ options: MountOptions) throws(Errno) -> TreeOptions {
+    private static func treeOptions(
+        _ options: MountOptions, for backend: any Backend
+    ) throws(Errno) -> TreeOptions {
         var tree = TreeOptions(uid: options.uid ?? getuid(), gid: options.gid ?? getgid())
         tree.forcesUID = options.uid != nil
         tree.forcesGID = options.gid != nil
         tree.umask = UInt32(options.umask)
-        guard let heap = Heap(name: options.heap) else { throw .invalidArgument }
+        guard let heap = Heap(name: options.heap), backend.heaps.contains(heap),
+            heap.isAllocatable
+        else { throw .invalidArgument }
         tree.heap = heap
         return tree
     }

@@ -167,8 +167,9 @@ final class Stream: SignalListener {
                 default: .wait
                 }
             }
-            // A read of fewer bytes than the watermark still waits for the watermark.
-            guard isOver || ring.available >= state.watermark else { return .wait }
+            // A read of fewer bytes than the watermark still waits for the watermark; but a ring
+            // that takes no more period is not going to get there.
+            guard isOver || ring.isFull || ring.available >= state.watermark else { return .wait }
             let run = min(ring.available, ring.size - ring.readOffset, UInt64(size))
             return .bytes(position: ring.consumed, offset: ring.readOffset, count: Int(run))
         }

@@ -104,8 +104,8 @@ extension FileSystem {
     /// A line of `control/alloc`.
     func allocate(_ request: AllocationRequest, by caller: Caller) throws(Refusal) {
         let heap = request.heap ?? options.heap
-        guard backend.heaps.contains(heap) else {
-            throw .invalid("this device has no \(heap.name) heap")
+        guard backend.heaps.contains(heap), heap.isAllocatable else {
+            throw .invalid("this device has no \(heap.name) heap to allocate from")
         }
         let traits = BufferTraits(
             heap: heap, direction: request.direction, lease: request.lease

@@ -96,5 +96,7 @@ enum Node: Hashable {
         case 12: self = .streamFile(StreamID(number: id), row)
         default: return nil
         }
+        // Bits that this kind has no use for are no number of ours.
+        guard self.inode == inode else { return nil }
     }
 }

@@ -59,7 +59,7 @@ enum Layout {
     // MARK: control/heaps/HEAP/
 
     static let heap: [TextFile<Heap>] = [
-        TextFile("type", 0o444, read: { _, heap in heap.type + "\n" }),
+        TextFile("type", 0o444, read: { _, heap in heap.kind.rawValue + "\n" }),
         TextFile(
             "size", 0o444,
             read: { tree, heap throws(Errno) in "\(try tree.backend.status(of: heap).size)\n" }),

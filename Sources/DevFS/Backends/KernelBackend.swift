@@ -1,0 +1,315 @@
+import CFuse
+import Glibc
+import SystemPackage
+
+/// The backend over the kernel module `devfs_dma`: every buffer is DMA memory of the device, and a
+/// regular file on the module's own file system, which FUSE passthrough takes.
+///
+/// The ABI is kmod/uapi/devfs_dma.h. Buffers are made to persist, so they outlive this server and
+/// are adopted by the next.
+final class KernelBackend: Backend {
+    let source: String
+    let runtimeDirectory: String
+    let heaps: [Heap]
+    let isCoherent: Bool
+    private let node: Descriptor
+    private let hasIOMMU: Bool
+    private let isPrivileged: Bool
+    /// Held as long as this server runs: one server a device.
+    private let lock: Descriptor
+
+    /// - Parameter path: the device's node, `/dev/devfs/NAME`.
+    init(_ path: String) throws(SetupError) {
+        do throws(Errno) {
+            node = try Syscalls.open(path, flags: O_RDWR)
+        } catch {
+            throw SetupError(
+                "opening \(path)", error,
+                fix: error == .noSuchFileOrDirectory
+                    ? "load the module: modprobe devfs_dma" : "its group is dma; see ls -l \(path)")
+        }
+        var info = devfs_dma_info()
+        guard unsafe cfuse_dma_info(node.raw, &info) == 0 else {
+            throw SetupError("asking \(path) what it is", lastError, fix: "is it a DevFS node?")
+        }
+        guard info.abi_version == UInt32(DEVFS_DMA_ABI_VERSION) else {
+            throw SetupError(
+                "using \(path)", .notSupported,
+                fix: "the module speaks ABI \(info.abi_version), this devfs "
+                    + "\(DEVFS_DMA_ABI_VERSION): install both from one version")
+        }
+        source = path
+        heaps = Heap.allCases.filter { info.heaps >> UInt64($0.rawValue) & 1 == 1 }
+        isCoherent = info.flags & (1 << 1) != 0
+        hasIOMMU = info.flags & 1 != 0
+        isPrivileged = ProcessHandle.has(
+            capability: Capability.systemAdministration, ProcessID(getpid()))
+        let device = path.split(separator: "/").last.map(String.init) ?? "device"
+        // Not a name of a memory device, which live beside it.
+        runtimeDirectory = "\(MemoryDevice.base())/.\(device)"
+        lock = try Self.lock(runtimeDirectory, path)
+    }
+
+    private static func lock(_ directory: String, _ path: String) throws(SetupError) -> Descriptor {
+        do throws(Errno) {
+            try Syscalls.makeDirectory(MemoryDevice.base(), mode: 0o755)
+            try Syscalls.makeDirectory(directory, mode: 0o755)
+            let lock = try Syscalls.open(
+                "\(directory)/lock", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+            try Syscalls.lock(lock.raw)
+            return lock
+        } catch .wouldBlock {
+            let place = MemoryDevices.mounts(of: path).first?.mountpoint
+            throw SetupError(
+                "locking \(path)", .resourceBusy,
+                fix: "it is mounted" + (place.map { " at \($0)" } ?? ""))
+        } catch {
+            throw SetupError("locking \(directory)/lock", error)
+        }
+    }
+
+    /// The module syncs in its read, and coherent memory is no pages that a reply could come from.
+    let readStrategy = ReadStrategy.descriptor
+    var allowsPassthrough: Bool { isPrivileged }
+    /// The module answers ENOSPC beyond a fixed buffer's end.
+    let keepsFixedSize = true
+
+    var features: [Feature] {
+        [
+            Feature(
+                "dma_addresses", true,
+                hasIOMMU ? "translated by the IOMMU" : "noiommu: a wrong one reaches any memory"),
+            Feature("iommu", hasIOMMU),
+            Feature("dma_coherent", isCoherent),
+        ]
+    }
+
+    // MARK: Buffers
+
+    func buffers() throws(Errno) -> [BufferDescription] {
+        var found: [BufferDescription] = []
+        var cursor: UInt64 = 0
+        repeat {
+            var room = [devfs_dma_buf_info](repeating: devfs_dma_buf_info(), count: 64)
+            var count = UInt32(room.count)
+            try check { unsafe cfuse_dma_list(node.raw, &cursor, &room, &count) }
+            found += room.prefix(Int(count)).compactMap(Self.description)
+        } while cursor != 0
+        return found
+    }
+
+    private static func description(_ info: devfs_dma_buf_info) -> BufferDescription? {
+        let text = unsafe withUnsafeBytes(of: info.name) { bytes in
+            unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        guard let name = Name(text), let heap = Heap(rawValue: Int(info.heap)),
+            let direction = Direction(rawValue: Int(info.direction))
+        else { return nil }
+        let owner = ProcessID(Int32(truncatingIfNeeded: info.owner))
+        return BufferDescription(
+            id: BufferID(info.id), name: name,
+            traits: BufferTraits(
+                heap: heap, direction: direction,
+                lease: info.lease == UInt32(DEVFS_DMA_LEASE_PROCESS) ? .process : .none,
+                owner: owner, ownerStart: ProcessHandle.startTime(of: owner) ?? 0))
+    }
+
+    func allocate(
+        _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
+    ) throws(Refusal) -> BufferID {
+        guard size > 0 || !traits.heap.isFixed else {
+            throw Refusal(
+                .notSupported,
+                "a \(traits.heap.name) buffer is made with its size, by control/alloc")
+        }
+        var request = devfs_dma_alloc()
+        Self.put(name, &request.name)
+        request.size = size
+        request.heap = UInt32(traits.heap.rawValue)
+        request.direction = UInt32(traits.direction.rawValue)
+        request.lease = Self.lease(traits.lease)
+        request.owner = UInt32(max(0, traits.owner.number))
+        request.mode = owner.mode
+        request.uid = owner.uid
+        request.gid = owner.gid
+        request.fd_flags = UInt32(O_RDWR | O_CLOEXEC)
+        guard unsafe cfuse_dma_alloc(node.raw, &request) == 0 else {
+            throw Refusal(lastError, Self.why(request, size))
+        }
+        _ = Descriptor(owning: request.fd)
+        return BufferID(request.id)
+    }
+
+    private static func lease(_ lease: Lease) -> UInt32 {
+        UInt32(lease == .process ? DEVFS_DMA_LEASE_PROCESS : DEVFS_DMA_LEASE_PERSIST)
+    }
+
+    /// What an allocation failed of, for `control/log`.
+    private static func why(_ request: devfs_dma_alloc, _ size: UInt64) -> String {
+        let reason =
+            switch CInt(request.why) {
+            case DEVFS_DMA_WHY_LIMIT: "more than the module's limit_bytes leaves"
+            case DEVFS_DMA_WHY_BUFFERS: "more buffers than the module's max_buffers"
+            case DEVFS_DMA_WHY_ORDER:
+                "one bus range of that length needs CMA, an IOMMU or reserved memory; "
+                    + "heap=system takes any length"
+            case DEVFS_DMA_WHY_MEMORY: "no free memory"
+            case DEVFS_DMA_WHY_MAPPING: "the device cannot address that memory: see its dma mask"
+            case DEVFS_DMA_WHY_MEMLOCK: "more than RLIMIT_MEMLOCK"
+            case DEVFS_DMA_WHY_PROCESS: "no such owner process"
+            default: "refused by the module"
+            }
+        return "\(size) bytes: \(reason)"
+    }
+
+    /// A name as the ABI has it: 64 bytes, closed and filled with zeros.
+    private static func put<T>(_ name: Name, _ field: inout T) {
+        unsafe withUnsafeMutableBytes(of: &field) { room in
+            for (index, byte) in name.text.utf8.enumerated() where index < room.count - 1 {
+                unsafe room[index] = byte
+            }
+        }
+    }
+
+    func open(_ buffer: BufferDescription) throws(Errno) -> Descriptor {
+        var request = devfs_dma_open()
+        request.id = buffer.id.number
+        request.fd_flags = UInt32(O_RDWR | O_CLOEXEC)
+        try check { unsafe cfuse_dma_open(node.raw, &request) }
+        return Descriptor(owning: request.fd)
+    }
+
+    func status(of buffer: BufferDescription) throws(Errno) -> FileStatus {
+        try Syscalls.status(of: try open(buffer).raw)
+    }
+
+    func resize(_ descriptor: CInt, to size: UInt64) throws(Refusal) {
+        do throws(Errno) {
+            try Syscalls.truncate(descriptor, to: size)
+        } catch {
+            throw Refusal(error, "\(size) bytes: the module answers \(error)")
+        }
+    }
+
+    func write(
+        _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
+    ) throws(Errno) -> Int {
+        unsafe try Syscalls.write(bytes, to: descriptor, at: offset)
+    }
+
+    func remove(_ buffer: BufferDescription) throws(Errno) {
+        do throws(Errno) {
+            try check { cfuse_dma_free(node.raw, buffer.id.number) }
+        } catch .noSuchFileOrDirectory {
+            // Its lease ended a moment ago.
+        }
+    }
+
+    func rename(
+        _ buffer: BufferDescription, to name: Name, flags: RenameFlags
+    ) throws(Errno) {
+        let other = try buffers().first { $0.name == name }
+        guard let other else {
+            if flags.contains(.exchange) { throw .noSuchFileOrDirectory }
+            return try setName(buffer, name)
+        }
+        if flags.contains(.noReplace) { throw .fileExists }
+        guard flags.contains(.exchange) else {
+            try remove(other)
+            return try setName(buffer, name)
+        }
+        // The module has no exchange: by way of a name that no user has.
+        guard let spare = Name("exchange-\(buffer.id.number)") else { throw .invalidArgument }
+        try setName(other, spare)
+        try setName(buffer, name)
+        try setName(other, buffer.name)
+    }
+
+    private func setName(_ buffer: BufferDescription, _ name: Name) throws(Errno) {
+        var request = devfs_dma_buf_name()
+        Self.put(name, &request.name)
+        let file = try open(buffer)
+        try check { unsafe cfuse_dma_set_name(file.raw, &request) }
+    }
+
+    func setTraits(_ traits: BufferTraits, of buffer: BufferDescription) throws(Errno) {
+        let file = try open(buffer)
+        try check {
+            cfuse_dma_set_lease(
+                file.raw, Self.lease(traits.lease), UInt32(max(0, traits.owner.number)))
+        }
+    }
+
+    func sync(
+        _ buffer: BufferDescription, _ range: Range<UInt64>, direction: Direction,
+        for target: SyncTarget
+    ) throws(Errno) {
+        let file = try open(buffer)
+        var request = devfs_dma_buf_sync()
+        request.offset = range.lowerBound
+        request.length = UInt64(range.count)
+        request.flags = target == .cpu ? 1 : 2
+        request.direction = UInt32(direction.rawValue)
+        try check { unsafe cfuse_dma_buf_sync(file.raw, &request) }
+    }
+
+    // MARK: Addresses
+
+    private func info(of buffer: BufferDescription) throws(Errno) -> devfs_dma_buf_info {
+        let file = try open(buffer)
+        var info = devfs_dma_buf_info()
+        try check { unsafe cfuse_dma_buf_info(file.raw, &info) }
+        return info
+    }
+
+    func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 {
+        let info = try info(of: buffer)
+        guard info.flags & 1 != 0 else { throw .noData }
+        return info.dma_addr
+    }
+
+    func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 {
+        let info = try info(of: buffer)
+        guard info.flags & 2 != 0 else { throw .noData }
+        return info.phys_addr
+    }
+
+    func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)] {
+        let file = try open(buffer)
+        var all: [(UInt64, UInt64)] = []
+        while true {
+            var room = [devfs_dma_sg](repeating: devfs_dma_sg(), count: 256)
+            var count = UInt32(room.count)
+            var total: UInt32 = 0
+            try check {
+                unsafe cfuse_dma_buf_sg(file.raw, UInt64(all.count), &room, &count, &total)
+            }
+            all += room.prefix(Int(count)).map { ($0.dma_addr, $0.length) }
+            if count == 0 || all.count >= Int(total) { return all }
+        }
+    }
+
+    func numaNode(of buffer: BufferDescription) throws(Errno) -> Int {
+        Int(try info(of: buffer).numa_node)
+    }
+
+    // MARK: Space
+
+    /// The module counts by itself.
+    func freed(bytes: UInt64) {}
+
+    func status(of heap: Heap) throws(Errno) -> HeapStatus {
+        var request = devfs_dma_heap()
+        request.heap = UInt32(heap.rawValue)
+        try check { unsafe cfuse_dma_heap(node.raw, &request) }
+        return HeapStatus(size: request.size, used: request.used, largest: request.max)
+    }
+
+    func space() throws(Errno) -> SpaceStatus {
+        var info = devfs_dma_info()
+        try check { unsafe cfuse_dma_info(node.raw, &info) }
+        return SpaceStatus(
+            size: info.limit, free: info.limit - min(info.limit, info.used),
+            files: UInt64(info.buffers))
+    }
+}
