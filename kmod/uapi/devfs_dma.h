@@ -1,0 +1,737 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * devfs_dma - DMA buffers handed out as files: the user-space interface.
+ *
+ * Rules that hold for every structure here:
+ *  - fields have fixed widths and natural alignment, there is no implicit
+ *    padding, and the layout is the same for 32-bit and 64-bit callers;
+ *    user pointers travel as __u64;
+ *  - reserved and pad fields must be zero on the way in (EINVAL) and are
+ *    zero on the way out, and so are all flag bits not named here;
+ *  - an unknown command is ENOTTY;
+ *  - a command that fails changes nothing;
+ *  - after the device was removed every command is ENODEV.
+ */
+#ifndef _UAPI_DEVFS_DMA_H
+#define _UAPI_DEVFS_DMA_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/** DEVFS_DMA_ABI_VERSION: raised when a structure or a meaning changes. */
+#define DEVFS_DMA_ABI_VERSION	1
+
+/** DEVFS_DMA_IOC_MAGIC: ioctl type of every command below. */
+#define DEVFS_DMA_IOC_MAGIC	0xDF
+
+/**
+ * DEVFS_DMA_NAME_SIZE: bytes of a name field, closing NUL included.
+ *
+ * A name is 1 to 63 bytes of A-Za-z0-9._- and does not start with '.'; the
+ * rest of the field is zero. Anything else is EINVAL.
+ */
+#define DEVFS_DMA_NAME_SIZE	64
+
+/** DEVFS_DMA_MAX_SOURCES: signal sources a device can have; ids are below. */
+#define DEVFS_DMA_MAX_SOURCES	64
+
+/** DEVFS_DMA_MAX_STREAMS: streams a device can have; ids are below. */
+#define DEVFS_DMA_MAX_STREAMS	32
+
+/** DEVFS_DMA_HISTORY: event times a source remembers. */
+#define DEVFS_DMA_HISTORY	256
+
+/** DEVFS_DMA_NO_ID: "the caller's" in uid and gid fields. */
+#define DEVFS_DMA_NO_ID		0xffffffffU
+
+/* Heaps. */
+#define DEVFS_DMA_HEAP_SYSTEM		0 /* cacheable pages, grows by segments */
+#define DEVFS_DMA_HEAP_CONTIGUOUS	1 /* cacheable, one bus range */
+#define DEVFS_DMA_HEAP_COHERENT		2 /* dma_alloc_coherent, one bus range */
+#define DEVFS_DMA_HEAP_RESERVED		3 /* a memory region set aside */
+#define DEVFS_DMA_HEAP_USER		4 /* pinned user pages */
+#define DEVFS_DMA_HEAP_IMPORTED		5 /* a foreign dma-buf */
+#define DEVFS_DMA_HEAPS			6
+
+/* Directions, numbered as enum dma_data_direction. */
+#define DEVFS_DMA_BIDIRECTIONAL	0
+#define DEVFS_DMA_TO_DEVICE	1
+#define DEVFS_DMA_FROM_DEVICE	2
+
+/* What keeps a buffer that nobody has open, mapped or exported. */
+#define DEVFS_DMA_LEASE_USE	0 /* nothing: its last user frees it */
+#define DEVFS_DMA_LEASE_PERSIST	1 /* it stays until FREE */
+#define DEVFS_DMA_LEASE_PROCESS	2 /* it stays until FREE or its owner's death */
+
+/* struct devfs_dma_info.flags */
+#define DEVFS_DMA_INFO_IOMMU	(1U << 0) /* bus addresses are translated */
+#define DEVFS_DMA_INFO_COHERENT	(1U << 1) /* no buffer ever needs a sync */
+#define DEVFS_DMA_INFO_HELPER	(1U << 2) /* the event helper was enabled at load */
+
+/**
+ * struct devfs_dma_info - DEVFS_DMA_IOC_GET_INFO
+ * @abi_version:   out: DEVFS_DMA_ABI_VERSION of the module
+ * @flags:         out: DEVFS_DMA_INFO_*
+ * @device:        out: name below /dev/devfs, "host" for no hardware
+ * @heaps:         out: bit n is set where heap n can be used
+ * @limit:         out: bytes all buffers of the device may have together
+ * @used:          out: bytes they have now
+ * @dma_mask:      out: highest bus address the device can reach
+ * @buffers:       out: buffers listed now
+ * @max_buffers:   out: how many there may be
+ * @sources:       out: signal sources now
+ * @streams:       out: streams now
+ * @regions:       out: device memory regions
+ * @numa_node:     out: node of the device, -1 for none
+ * @bounced:       out: pinned buffers that are not page aligned
+ * @dma_alignment: out: bytes a mapping should be aligned to
+ * @reserved:      zero
+ */
+struct devfs_dma_info {
+	__u32 abi_version;
+	__u32 flags;
+	char device[DEVFS_DMA_NAME_SIZE];
+	__u64 heaps;
+	__u64 limit;
+	__u64 used;
+	__u64 dma_mask;
+	__u32 buffers;
+	__u32 max_buffers;
+	__u32 sources;
+	__u32 streams;
+	__u32 regions;
+	__s32 numa_node;
+	__u64 bounced;
+	__u64 dma_alignment;
+	__u64 reserved[4];
+};
+
+/**
+ * struct devfs_dma_heap - DEVFS_DMA_IOC_GET_HEAP
+ * @heap:     in: DEVFS_DMA_HEAP_*; EINVAL where there is none such
+ * @flags:    zero
+ * @name:     out: "system", "contiguous", ...
+ * @size:     out: bytes the heap may hold
+ * @used:     out: bytes it holds now
+ * @max:      out: bytes of the largest single allocation it can promise
+ * @buffers:  out: buffers that have memory from it
+ * @pad:      zero
+ * @reserved: zero
+ */
+struct devfs_dma_heap {
+	__u32 heap;
+	__u32 flags;
+	char name[DEVFS_DMA_NAME_SIZE];
+	__u64 size;
+	__u64 used;
+	__u64 max;
+	__u32 buffers;
+	__u32 pad;
+	__u64 reserved[4];
+};
+
+/* Why an allocation failed: struct devfs_dma_alloc.why and its like. */
+#define DEVFS_DMA_WHY_NONE	0
+#define DEVFS_DMA_WHY_LIMIT	1 /* ENOSPC: module parameter limit_bytes */
+#define DEVFS_DMA_WHY_BUFFERS	2 /* ENOSPC: module parameter max_buffers */
+#define DEVFS_DMA_WHY_ORDER	3 /* ENOMEM: one range this long needs CMA or an IOMMU */
+#define DEVFS_DMA_WHY_MEMORY	4 /* ENOMEM: no free memory */
+#define DEVFS_DMA_WHY_MAPPING	5 /* EIO: the device cannot address the memory */
+#define DEVFS_DMA_WHY_MEMLOCK	6 /* ENOMEM: RLIMIT_MEMLOCK of the caller */
+#define DEVFS_DMA_WHY_PROCESS	7 /* ESRCH: no such owner process */
+
+/**
+ * struct devfs_dma_alloc - DEVFS_DMA_IOC_ALLOC: make a buffer and open it
+ * @name:      in: its name, EEXIST where taken
+ * @size:      in: bytes; 0 is allowed in the system heap only
+ * @heap:      in: SYSTEM, CONTIGUOUS, COHERENT or RESERVED
+ * @direction: in: DEVFS_DMA_BIDIRECTIONAL, _TO_DEVICE, _FROM_DEVICE
+ * @lease:     in: DEVFS_DMA_LEASE_*
+ * @owner:     in: process id shown as owner, and watched by LEASE_PROCESS;
+ *             0 is the caller; ESRCH where there is none such
+ * @mode:      in: permission bits 0777
+ * @uid:       in: owner, DEVFS_DMA_NO_ID for the caller; others need CAP_CHOWN
+ * @gid:       in: group, likewise
+ * @fd_flags:  in: O_RDONLY, O_WRONLY or O_RDWR, and O_CLOEXEC
+ * @fd:        out: a descriptor of the buffer's file
+ * @why:       out: DEVFS_DMA_WHY_*, written when the command fails, too
+ * @id:        out: names the buffer until it is gone, never used again
+ * @ino:       out: inode number of its file
+ * @reserved:  zero
+ *
+ * The buffer's bytes are zero. EINVAL, EEXIST, EPERM, ESRCH, ENOSPC, ENOMEM,
+ * EIO, EOPNOTSUPP (the device has no such heap), EMFILE.
+ */
+struct devfs_dma_alloc {
+	char name[DEVFS_DMA_NAME_SIZE];
+	__u64 size;
+	__u32 heap;
+	__u32 direction;
+	__u32 lease;
+	__u32 owner;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+	__u32 fd_flags;
+	__s32 fd;
+	__u32 why;
+	__u64 id;
+	__u64 ino;
+	__u64 reserved[4];
+};
+
+/**
+ * struct devfs_dma_open - DEVFS_DMA_IOC_OPEN: another descriptor of a buffer
+ * @id:       in: its id, or 0 to use @name; out: its id
+ * @name:     in: its name where @id is 0, else zero
+ * @fd_flags: in: O_RDONLY, O_WRONLY or O_RDWR, and O_CLOEXEC
+ * @fd:       out: the descriptor; the same inode as every other one
+ * @reserved: zero
+ *
+ * Permission bits are checked as open(2) would: EACCES. ENOENT.
+ */
+struct devfs_dma_open {
+	__u64 id;
+	char name[DEVFS_DMA_NAME_SIZE];
+	__u32 fd_flags;
+	__s32 fd;
+	__u64 reserved[2];
+};
+
+/**
+ * struct devfs_dma_free - DEVFS_DMA_IOC_FREE: give up a buffer's name and id
+ * @id:       in: its id; ENOENT where there is none such
+ * @flags:    zero
+ * @pad:      zero
+ *
+ * Always works while the buffer is used; the memory is freed with its last
+ * user. Only its owner, or CAP_FOWNER: EPERM.
+ */
+struct devfs_dma_free {
+	__u64 id;
+	__u32 flags;
+	__u32 pad;
+};
+
+/* struct devfs_dma_buf_info.flags */
+#define DEVFS_DMA_BUF_DMA_ADDR	(1U << 0) /* dma_addr is valid */
+#define DEVFS_DMA_BUF_PHYS_ADDR	(1U << 1) /* phys_addr is valid */
+#define DEVFS_DMA_BUF_COHERENT	(1U << 2) /* never needs a sync */
+#define DEVFS_DMA_BUF_FIXED	(1U << 3) /* cannot grow past capacity */
+#define DEVFS_DMA_BUF_FREED	(1U << 4) /* FREE was called, users remain */
+#define DEVFS_DMA_BUF_STREAMING	(1U << 5) /* a stream fills or drains it */
+#define DEVFS_DMA_BUF_BOUNCED	(1U << 6) /* pinned memory, not page aligned */
+#define DEVFS_DMA_BUF_MMAP	(1U << 7) /* mmap works */
+
+/* struct devfs_dma_buf_info.sync_owner, as u-dma-buf has it */
+#define DEVFS_DMA_OWNER_CPU	0
+#define DEVFS_DMA_OWNER_DEVICE	1
+
+/**
+ * struct devfs_dma_buf_info - one buffer, in BUF_INFO and LIST
+ * @name:       its name, empty once freed
+ * @id:         its id
+ * @ino:        inode number of its file
+ * @size:       bytes readable, what fstat says
+ * @capacity:   bytes of memory it has
+ * @dma_addr:   bus address of its only range (flag DMA_ADDR)
+ * @phys_addr:  CPU address of its only range (flag PHYS_ADDR)
+ * @heap:       DEVFS_DMA_HEAP_*
+ * @direction:  DEVFS_DMA_BIDIRECTIONAL, _TO_DEVICE, _FROM_DEVICE
+ * @lease:      DEVFS_DMA_LEASE_*
+ * @flags:      DEVFS_DMA_BUF_*
+ * @owner:      process id of the owner in the caller's namespace, 0 once dead
+ * @numa_node:  node of its first page, -1 where unknown
+ * @nents:      bus ranges it has, as BUF_GET_SG lists them
+ * @segments:   allocations it has grown by
+ * @opens:      open file descriptions, those of FUSE included
+ * @mappings:   mapped areas
+ * @exports:    dma-bufs that show it
+ * @sync_owner: DEVFS_DMA_OWNER_*: whom the last sync gave it to
+ * @mode:       permission bits
+ * @uid:        owner in the caller's user namespace
+ * @gid:        group likewise
+ * @pad:        zero
+ * @sync_cpu:     syncs for the CPU so far
+ * @sync_device:  syncs for the device so far
+ * @created_ns:   CLOCK_REALTIME of its allocation
+ * @reserved:   zero
+ *
+ * The addresses are given to callers with CAP_SYS_RAWIO only; others see both
+ * flags clear.
+ */
+struct devfs_dma_buf_info {
+	char name[DEVFS_DMA_NAME_SIZE];
+	__u64 id;
+	__u64 ino;
+	__u64 size;
+	__u64 capacity;
+	__u64 dma_addr;
+	__u64 phys_addr;
+	__u32 heap;
+	__u32 direction;
+	__u32 lease;
+	__u32 flags;
+	__u32 owner;
+	__s32 numa_node;
+	__u32 nents;
+	__u32 segments;
+	__u32 opens;
+	__u32 mappings;
+	__u32 exports;
+	__u32 sync_owner;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+	__u32 pad;
+	__u64 sync_cpu;
+	__u64 sync_device;
+	__u64 created_ns;
+	__u64 reserved[4];
+};
+
+/**
+ * struct devfs_dma_list - DEVFS_DMA_IOC_LIST: the buffers, in order of id
+ * @cursor:   in: 0, then what the last call returned; out: 0 at the end
+ * @entries:  in: user pointer to struct devfs_dma_buf_info[@count]
+ * @count:    in: room; out: entries written. 0 in counts all buffers only
+ * @pad:      zero
+ * @total:    out: buffers there are
+ */
+struct devfs_dma_list {
+	__u64 cursor;
+	__u64 entries;
+	__u32 count;
+	__u32 pad;
+	__u64 total;
+};
+
+/**
+ * struct devfs_dma_pin - DEVFS_DMA_IOC_PIN: the caller's memory as a buffer
+ * @alloc:    as for ALLOC; heap must be USER; size is the length
+ * @address:  in: start of the memory, any alignment
+ * @reserved: zero
+ *
+ * The pages stay pinned, charged to RLIMIT_MEMLOCK (ENOMEM), until the buffer
+ * is gone. The file reads and writes them; mmap of it is ENODEV: its owner
+ * has them mapped. Memory that the caller cannot write is EFAULT, whatever
+ * the direction: the buffer's file can write it.
+ */
+struct devfs_dma_pin {
+	struct devfs_dma_alloc alloc;
+	__u64 address;
+	__u64 reserved[3];
+};
+
+/**
+ * struct devfs_dma_import - DEVFS_DMA_IOC_IMPORT: a foreign dma-buf as a buffer
+ * @alloc:      as for ALLOC; heap must be IMPORTED; size must be 0: it is
+ *              the dma-buf's
+ * @dmabuf_fd:  in: the dma-buf
+ * @pad:        zero
+ * @reserved:   zero
+ *
+ * EBADF and EINVAL for what is no dma-buf; EOPNOTSUPP for one whose memory the
+ * CPU cannot read.
+ */
+struct devfs_dma_import {
+	struct devfs_dma_alloc alloc;
+	__s32 dmabuf_fd;
+	__u32 pad;
+	__u64 reserved[3];
+};
+
+/**
+ * struct devfs_dma_region - DEVFS_DMA_IOC_GET_REGION
+ * @index:    in: below struct devfs_dma_info.regions, else EINVAL
+ * @flags:    zero
+ * @name:     out: "bar0", ...
+ * @size:     out: bytes
+ * @offset:   out: what mmap and pread of the node add to reach it
+ * @reserved: zero
+ */
+struct devfs_dma_region {
+	__u32 index;
+	__u32 flags;
+	char name[DEVFS_DMA_NAME_SIZE];
+	__u64 size;
+	__u64 offset;
+	__u64 reserved[2];
+};
+
+/* ------------------------------------------------------------- signals -- */
+
+/* Kinds of signal sources. */
+#define DEVFS_DMA_SIGNAL_SOFTWARE	0 /* TRIGGER makes its events */
+#define DEVFS_DMA_SIGNAL_TIMER		1 /* an hrtimer, every period_ns */
+#define DEVFS_DMA_SIGNAL_INTERRUPT	2 /* an interrupt of the device */
+
+/* struct devfs_dma_signal.flags */
+#define DEVFS_DMA_SIGNAL_ENABLED	(1U << 0)
+#define DEVFS_DMA_SIGNAL_UEVENT		(1U << 1) /* events are uevents, too */
+
+/* struct devfs_dma_signal.op */
+#define DEVFS_DMA_SIGNAL_CREATE		0 /* name, kind, period_ns, flags -> source */
+#define DEVFS_DMA_SIGNAL_REMOVE		1 /* source; EBUSY while a stream uses it */
+#define DEVFS_DMA_SIGNAL_SET		2 /* source, flags, period_ns */
+#define DEVFS_DMA_SIGNAL_TRIGGER	3 /* source; EINVAL if not software */
+#define DEVFS_DMA_SIGNAL_GET		4 /* source -> all */
+#define DEVFS_DMA_SIGNAL_NEXT		5 /* first source at or after source -> all */
+
+/** DEVFS_DMA_PERIOD_MIN: shortest period of a timer in ns, 10 us. */
+#define DEVFS_DMA_PERIOD_MIN	10000ULL
+/** DEVFS_DMA_PERIOD_MAX: longest one, one day. */
+#define DEVFS_DMA_PERIOD_MAX	86400000000000ULL
+
+/**
+ * struct devfs_dma_signal - DEVFS_DMA_IOC_SIGNAL_CTL
+ * @op:        in: what to do; the fields it does not take must be zero
+ * @source:    in or out: the source's id
+ * @name:      its name, EEXIST where taken
+ * @kind:      DEVFS_DMA_SIGNAL_SOFTWARE, ...
+ * @flags:     DEVFS_DMA_SIGNAL_*
+ * @period_ns: of a timer: between DEVFS_DMA_PERIOD_MIN and _MAX
+ * @count:     out: events so far
+ * @missed:    out: periods a timer was too late for, events while disabled
+ * @last_ns:   out: CLOCK_MONOTONIC of the last event, 0 for none
+ * @listeners: out: eventfds and process signals registered
+ * @pad:       zero
+ * @reserved:  zero
+ *
+ * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES). Others: ENOENT.
+ * A new source is enabled if @flags says so. TRIGGER of a disabled source is
+ * counted as missed and makes no event. SET with a @period_ns of 0 keeps it.
+ * Uevents (and the helper program, where the module was loaded with one) tell
+ * the latest count: events that come faster than they go out are one of them.
+ */
+struct devfs_dma_signal {
+	__u32 op;
+	__u32 source;
+	char name[DEVFS_DMA_NAME_SIZE];
+	__u32 kind;
+	__u32 flags;
+	__u64 period_ns;
+	__u64 count;
+	__u64 missed;
+	__u64 last_ns;
+	__u32 listeners;
+	__u32 pad;
+	__u64 reserved[2];
+};
+
+/* struct devfs_dma_event.flags */
+#define DEVFS_DMA_EVENT_LOST	(1U << 0) /* this reader lost records before it */
+
+/**
+ * struct devfs_dma_event - what read(2) of the node returns, one or more
+ * @seq:          number of the record on this device, all sources together
+ * @count:        events of the source so far, this one included
+ * @missed:       of the source so far
+ * @timestamp_ns: CLOCK_MONOTONIC of the event
+ * @source:       id of the source
+ * @flags:        DEVFS_DMA_EVENT_*
+ *
+ * Each open node has its own position and sees the events since its open (or
+ * its last SIGNAL_SUBSCRIBE). A read shorter than one record is EINVAL.
+ */
+struct devfs_dma_event {
+	__u64 seq;
+	__u64 count;
+	__u64 missed;
+	__u64 timestamp_ns;
+	__u32 source;
+	__u32 flags;
+};
+
+/**
+ * struct devfs_dma_subscribe - DEVFS_DMA_IOC_SIGNAL_SUBSCRIBE
+ * @sources: in: bit n: this open node reports events of source n; all at open
+ *
+ * Events before the call are dropped.
+ */
+struct devfs_dma_subscribe {
+	__u64 sources;
+};
+
+/* struct devfs_dma_eventfd.flags */
+#define DEVFS_DMA_EVENTFD_STREAM	(1U << 0) /* source is a stream's id */
+
+/**
+ * struct devfs_dma_eventfd - DEVFS_DMA_IOC_SET_EVENTFD
+ * @source: in: whose events are added to the eventfd; with EVENTFD_STREAM the
+ *          stream whose periods are, once it has its watermark
+ * @fd:     in: the eventfd; -1 ends this open node's registrations there
+ * @flags:  in: DEVFS_DMA_EVENTFD_*
+ * @pad:    zero
+ *
+ * Ends with the open node at the latest. ENOENT, EINVAL, ENOSPC (64 a source).
+ */
+struct devfs_dma_eventfd {
+	__u32 source;
+	__s32 fd;
+	__u32 flags;
+	__u32 pad;
+};
+
+/**
+ * struct devfs_dma_notify - DEVFS_DMA_IOC_SIGNAL_NOTIFY
+ * @source: in: whose events are sent
+ * @pid:    in: process that gets them
+ * @signo:  in: signal 1 to 64; 0 ends this open node's registrations of @pid
+ * @flags:  zero
+ * @value:  in: si_value of the signal (si_code is SI_QUEUE)
+ *
+ * Only to processes the caller may signal: EPERM; this is checked again with
+ * the caller's credentials at every event. Ends with the process (a reused
+ * pid never gets it) or the open node. ESRCH, ENOENT, EINVAL, ENOSPC.
+ */
+struct devfs_dma_notify {
+	__u32 source;
+	__u32 pid;
+	__u32 signo;
+	__u32 flags;
+	__u64 value;
+};
+
+/**
+ * struct devfs_dma_history - DEVFS_DMA_IOC_SIGNAL_HISTORY
+ * @source: in: whose
+ * @count:  in: room; out: times written, at most DEVFS_DMA_HISTORY
+ * @first:  in: number of the first event wanted, from 1; out: of the first given
+ * @times:  in: user pointer to __u64[@count], CLOCK_MONOTONIC ns
+ */
+struct devfs_dma_history {
+	__u32 source;
+	__u32 count;
+	__u64 first;
+	__u64 times;
+};
+
+/* ------------------------------------------------------------- streams -- */
+
+/* struct devfs_dma_stream.policy */
+#define DEVFS_DMA_STREAM_OVERWRITE	0 /* a full ring loses the oldest bytes */
+#define DEVFS_DMA_STREAM_STOP		1 /* a full ring takes no more: the newest are lost */
+
+/* struct devfs_dma_stream.flags */
+#define DEVFS_DMA_STREAM_ENABLED	(1U << 0)
+#define DEVFS_DMA_STREAM_PATTERN	(1U << 1) /* the pattern generator fills it */
+
+/* struct devfs_dma_stream.op */
+#define DEVFS_DMA_STREAM_CREATE		0 /* name, buffer, period, ... -> stream */
+#define DEVFS_DMA_STREAM_REMOVE		1 /* stream */
+#define DEVFS_DMA_STREAM_SET		2 /* stream, flags (ENABLED), watermark */
+#define DEVFS_DMA_STREAM_GET		3 /* stream -> all */
+#define DEVFS_DMA_STREAM_NEXT		4 /* first stream at or after stream -> all */
+
+/**
+ * struct devfs_dma_stream - DEVFS_DMA_IOC_STREAM_CTL: a buffer as a ring
+ * @op:        in: what to do; the fields it does not take must be zero
+ * @stream:    in or out: the stream's id
+ * @name:      its name, EEXIST where taken
+ * @buffer:    id of its buffer, which cannot shrink or stream twice meanwhile
+ * @period:    bytes of a period: a multiple of 4; two or more fit the buffer;
+ *             what is left over at its end stays unused
+ * @rate:      PATTERN: bytes a second, 1 to 2^32
+ * @source:    source whose events each mean one more period; with PATTERN the
+ *             stream makes them itself, of this source, or of none where it
+ *             is DEVFS_DMA_NO_ID
+ * @policy:    DEVFS_DMA_STREAM_OVERWRITE, _STOP
+ * @flags:     DEVFS_DMA_STREAM_*
+ * @periods:   out: periods in the ring
+ * @produced:  out: bytes filled so far
+ * @consumed:  out: bytes read so far
+ * @overruns:  out: bytes lost so far; produced = consumed + available + overruns
+ * @watermark: bytes that make the stream readable, up to what the ring holds;
+ *             0 at CREATE is one period, at SET what it was
+ * @available: out: bytes to be read
+ * @reserved:  zero
+ *
+ * The device may be filling the period after the newest one, so the ring holds
+ * @periods - 1 periods to be read. STOP is for producers that can be held back.
+ * Pattern words are 32-bit counters from 0 in the CPU's byte order, each
+ * number once; those lost are skipped.
+ * CREATE: EEXIST, ENOENT (buffer, source), EINVAL, ENOSPC (too many), EBUSY
+ * (the buffer streams). Others: ENOENT.
+ */
+struct devfs_dma_stream {
+	__u32 op;
+	__u32 stream;
+	char name[DEVFS_DMA_NAME_SIZE];
+	__u64 buffer;
+	__u64 period;
+	__u64 rate;
+	__u32 source;
+	__u32 policy;
+	__u32 flags;
+	__u32 periods;
+	__u64 produced;
+	__u64 consumed;
+	__u64 overruns;
+	__u64 watermark;
+	__u64 available;
+	__u64 reserved[2];
+};
+
+/* struct devfs_dma_stream_read.flags */
+#define DEVFS_DMA_STREAM_NONBLOCK	(1U << 0) /* EAGAIN instead of waiting */
+
+/**
+ * struct devfs_dma_stream_read - DEVFS_DMA_IOC_STREAM_READ
+ * @stream:   in: its id
+ * @flags:    in: DEVFS_DMA_STREAM_NONBLOCK
+ * @address:  in: user pointer
+ * @length:   in: bytes wanted
+ * @copied:   out: bytes got, in order, each byte once; 0 only where the stream
+ *            was disabled or removed and all of it was read
+ * @lost:     out: bytes lost just before them
+ *
+ * Waits for the watermark (or @length, if that is less). EINTR, EAGAIN,
+ * EFAULT where nothing could be copied: those bytes are not consumed.
+ */
+struct devfs_dma_stream_read {
+	__u32 stream;
+	__u32 flags;
+	__u64 address;
+	__u64 length;
+	__u64 copied;
+	__u64 lost;
+};
+
+/* -------------------------------------------------------- a buffer's fd -- */
+
+/* struct devfs_dma_buf_sync.flags */
+#define DEVFS_DMA_SYNC_FOR_CPU		(1U << 0)
+#define DEVFS_DMA_SYNC_FOR_DEVICE	(1U << 1)
+
+/** DEVFS_DMA_SYNC_BUFFER_DIRECTION: sync in the direction of the buffer. */
+#define DEVFS_DMA_SYNC_BUFFER_DIRECTION	0xffffffffU
+
+/**
+ * struct devfs_dma_buf_sync - DEVFS_DMA_IOC_BUF_SYNC
+ * @offset:    in: first byte
+ * @length:    in: bytes; 0 is up to the end; past the end is EINVAL
+ * @flags:     in: one of DEVFS_DMA_SYNC_FOR_*
+ * @direction: in: a direction, which must be the buffer's unless that is
+ *             bidirectional (EINVAL), or DEVFS_DMA_SYNC_BUFFER_DIRECTION
+ */
+struct devfs_dma_buf_sync {
+	__u64 offset;
+	__u64 length;
+	__u32 flags;
+	__u32 direction;
+};
+
+/**
+ * struct devfs_dma_sg - one bus range
+ * @dma_addr:  bus address
+ * @length:    bytes
+ */
+struct devfs_dma_sg {
+	__u64 dma_addr;
+	__u64 length;
+};
+
+/**
+ * struct devfs_dma_buf_get_sg - DEVFS_DMA_IOC_BUF_GET_SG, CAP_SYS_RAWIO (EPERM)
+ * @first:   in: index of the first range wanted
+ * @entries: in: user pointer to struct devfs_dma_sg[@count]
+ * @count:   in: room; out: ranges written
+ * @total:   out: ranges there are
+ */
+struct devfs_dma_buf_get_sg {
+	__u64 first;
+	__u64 entries;
+	__u32 count;
+	__u32 total;
+};
+
+/**
+ * struct devfs_dma_buf_rw - DEVFS_DMA_IOC_BUF_READ and _BUF_WRITE
+ * @offset:  in: first byte of the buffer
+ * @address: in: user pointer
+ * @length:  in: bytes wanted
+ * @copied:  out: bytes that went through
+ *
+ * As pread and pwrite, coherence and growth included. A faulting pointer gives
+ * the bytes before it, EFAULT if there are none. A descriptor opened the other
+ * way is EBADF.
+ */
+struct devfs_dma_buf_rw {
+	__u64 offset;
+	__u64 address;
+	__u64 length;
+	__u64 copied;
+};
+
+/**
+ * struct devfs_dma_buf_name - DEVFS_DMA_IOC_BUF_SET_NAME
+ * @name: in: the new name, EEXIST where taken, ENOENT once freed
+ *
+ * The buffer's owner or CAP_FOWNER: EPERM.
+ */
+struct devfs_dma_buf_name {
+	char name[DEVFS_DMA_NAME_SIZE];
+};
+
+/**
+ * struct devfs_dma_buf_lease - DEVFS_DMA_IOC_BUF_SET_LEASE
+ * @lease: in: DEVFS_DMA_LEASE_*
+ * @owner: in: the new owner process, 0 for the one it has
+ *
+ * The buffer's owner or CAP_FOWNER: EPERM. ESRCH, ENOENT once freed.
+ */
+struct devfs_dma_buf_lease {
+	__u32 lease;
+	__u32 owner;
+};
+
+/**
+ * struct devfs_dma_buf_export - DEVFS_DMA_IOC_BUF_EXPORT
+ * @fd_flags: in: O_RDONLY or O_RDWR, and O_CLOEXEC
+ * @fd:       out: a dma-buf of the whole buffer as it is now, which keeps it
+ *            and keeps it from shrinking
+ * @reserved: zero
+ *
+ * EACCES where the descriptor is not open that way, EINVAL for an empty
+ * buffer, EOPNOTSUPP for pinned and imported memory.
+ */
+struct devfs_dma_buf_export {
+	__u32 fd_flags;
+	__s32 fd;
+	__u64 reserved;
+};
+
+#define DEVFS_DMA_IOWR(nr, type)	_IOWR(DEVFS_DMA_IOC_MAGIC, nr, type)
+#define DEVFS_DMA_IOW(nr, type)		_IOW(DEVFS_DMA_IOC_MAGIC, nr, type)
+#define DEVFS_DMA_IOR(nr, type)		_IOR(DEVFS_DMA_IOC_MAGIC, nr, type)
+
+/* Of the node. */
+#define DEVFS_DMA_IOC_GET_INFO		DEVFS_DMA_IOR(0x00, struct devfs_dma_info)
+#define DEVFS_DMA_IOC_GET_HEAP		DEVFS_DMA_IOWR(0x01, struct devfs_dma_heap)
+#define DEVFS_DMA_IOC_ALLOC		DEVFS_DMA_IOWR(0x02, struct devfs_dma_alloc)
+#define DEVFS_DMA_IOC_OPEN		DEVFS_DMA_IOWR(0x03, struct devfs_dma_open)
+#define DEVFS_DMA_IOC_LIST		DEVFS_DMA_IOWR(0x04, struct devfs_dma_list)
+#define DEVFS_DMA_IOC_FREE		DEVFS_DMA_IOW(0x05, struct devfs_dma_free)
+#define DEVFS_DMA_IOC_PIN		DEVFS_DMA_IOWR(0x06, struct devfs_dma_pin)
+#define DEVFS_DMA_IOC_IMPORT		DEVFS_DMA_IOWR(0x07, struct devfs_dma_import)
+#define DEVFS_DMA_IOC_GET_REGION	DEVFS_DMA_IOWR(0x08, struct devfs_dma_region)
+#define DEVFS_DMA_IOC_SIGNAL_CTL	DEVFS_DMA_IOWR(0x10, struct devfs_dma_signal)
+#define DEVFS_DMA_IOC_SIGNAL_NOTIFY	DEVFS_DMA_IOW(0x11, struct devfs_dma_notify)
+#define DEVFS_DMA_IOC_SET_EVENTFD	DEVFS_DMA_IOW(0x12, struct devfs_dma_eventfd)
+#define DEVFS_DMA_IOC_SIGNAL_SUBSCRIBE	DEVFS_DMA_IOW(0x13, struct devfs_dma_subscribe)
+#define DEVFS_DMA_IOC_SIGNAL_HISTORY	DEVFS_DMA_IOWR(0x14, struct devfs_dma_history)
+#define DEVFS_DMA_IOC_STREAM_CTL	DEVFS_DMA_IOWR(0x20, struct devfs_dma_stream)
+#define DEVFS_DMA_IOC_STREAM_READ	DEVFS_DMA_IOWR(0x21, struct devfs_dma_stream_read)
+
+/* Of a buffer's file, which also takes DMA_BUF_IOCTL_SYNC. */
+#define DEVFS_DMA_IOC_BUF_INFO		DEVFS_DMA_IOR(0x40, struct devfs_dma_buf_info)
+#define DEVFS_DMA_IOC_BUF_SYNC		DEVFS_DMA_IOW(0x41, struct devfs_dma_buf_sync)
+#define DEVFS_DMA_IOC_BUF_GET_SG	DEVFS_DMA_IOWR(0x42, struct devfs_dma_buf_get_sg)
+#define DEVFS_DMA_IOC_BUF_READ		DEVFS_DMA_IOWR(0x43, struct devfs_dma_buf_rw)
+#define DEVFS_DMA_IOC_BUF_WRITE		DEVFS_DMA_IOWR(0x44, struct devfs_dma_buf_rw)
+#define DEVFS_DMA_IOC_BUF_SET_NAME	DEVFS_DMA_IOW(0x45, struct devfs_dma_buf_name)
+#define DEVFS_DMA_IOC_BUF_SET_LEASE	DEVFS_DMA_IOW(0x46, struct devfs_dma_buf_lease)
+#define DEVFS_DMA_IOC_BUF_EXPORT	DEVFS_DMA_IOWR(0x47, struct devfs_dma_buf_export)
+
+#endif /* _UAPI_DEVFS_DMA_H */
