@@ -180,7 +180,8 @@ final class KernelBackend: Backend {
     }
 
     func status(of buffer: BufferDescription) throws(Errno) -> FileStatus {
-        try Syscalls.status(of: try open(buffer).raw)
+        let file = try open(buffer)
+        return try Syscalls.status(of: file.raw)
     }
 
     func resize(_ descriptor: CInt, to size: UInt64) throws(Refusal) {

@@ -48,6 +48,8 @@ public protocol OpenFile: AnyObject, Sendable {
         -> Int
     /// What can be done now; `waiter` is woken when that changes.
     func poll(_ waiter: (any PollWaiter)?) -> PollEvents
+    /// Bytes that a reader of this open file will find, where it is a text.
+    var length: UInt64? { get }
     func close()
 }
 
@@ -56,5 +58,6 @@ extension OpenFile {
     public var waits: Bool { false }
     public func cancel(_ parked: any ParkedRead) -> Bool { false }
     public func poll(_ waiter: (any PollWaiter)?) -> PollEvents { [.readable, .writable] }
+    public var length: UInt64? { nil }
     public func close() {}
 }

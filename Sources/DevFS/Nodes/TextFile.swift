@@ -15,11 +15,14 @@ struct TextFile<Subject: Sendable>: Sendable {
     let write: Writer?
     /// A file that is more than text: it reads by itself.
     let open: Opener?
+    /// Tells of many objects, and may be longer than a page.
+    let isReport: Bool
 
     init(
-        _ name: String, _ mode: UInt32, read: Reader? = nil, write: Writer? = nil,
-        open: Opener? = nil
+        _ name: String, _ mode: UInt32, isReport: Bool = false, read: Reader? = nil,
+        write: Writer? = nil, open: Opener? = nil
     ) {
+        self.isReport = isReport
         self.name = name
         self.mode = mode
         self.read = read
@@ -29,12 +32,12 @@ struct TextFile<Subject: Sendable>: Sendable {
 
     /// A file that takes one command a line, and `limit` of them in one write.
     static func commands<Command>(
-        _ name: String, _ mode: UInt32, atMost limit: Int = .max, read: Reader? = nil,
-        parse: @escaping @Sendable (Substring) throws(Refusal) -> Command,
+        _ name: String, _ mode: UInt32, atMost limit: Int = .max, isReport: Bool = false,
+        read: Reader? = nil, parse: @escaping @Sendable (Substring) throws(Refusal) -> Command,
         run: @escaping @Sendable (FileSystem, Subject, Command, Caller) throws(Refusal) -> Void
     ) -> TextFile {
         TextFile(
-            name, mode, read: read,
+            name, mode, isReport: isReport, read: read,
             write: { (tree, subject, text, caller) throws(Errno) in
                 try text.carryOut(tree.log, by: caller, atMost: limit, parse: parse) {
                     (command) throws(Refusal) in
@@ -122,18 +125,23 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
         self.path = path
     }
 
+    /// What this open file shows: made when it is first wanted, or `anew`.
+    private func whole(anew: Bool) throws(Errno) -> [UInt8] {
+        guard let read = file.read else { throw .badFileDescriptor }
+        if !anew, let present = text.withLock({ $0 }) { return present }
+        let fresh = Array(try read(tree, subject).utf8)
+        text.withLock { $0 = fresh }
+        return fresh
+    }
+
     func read(at offset: UInt64, size: Int, parked: (any ParkedRead)?) throws(Errno) -> ReadResult?
     {
-        guard let read = file.read else { throw .badFileDescriptor }
-        var present = text.withLock { $0 }
-        if offset == 0 || present == nil {
-            let fresh = Array(try read(tree, subject).utf8)
-            text.withLock { $0 = fresh }
-            present = fresh
-        }
-        guard let present, offset < UInt64(present.count) else { return .end }
-        return .bytes(present[Int(offset)...].prefix(size))
+        let bytes = try whole(anew: offset == 0)
+        guard offset < UInt64(bytes.count) else { return .end }
+        return .bytes(bytes[Int(offset)...].prefix(size))
     }
+
+    var length: UInt64? { (try? whole(anew: false)).map { UInt64($0.count) } }
 
     func write(
         _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller

@@ -11,7 +11,10 @@ public struct DirectoryEntry: Sendable, Equatable {
 extension FileSystem {
     func status(of inode: Inode, file: (any OpenFile)? = nil) throws(Errno) -> FileStatus {
         if let file = file as? BufferFile { return try status(of: file) }
-        return try status(of: try node(of: inode))
+        var status = try status(of: try node(of: inode))
+        // tail(1) and cp(1) seek from the end of what they have open.
+        if let length = file?.length { status.size = length }
+        return status
     }
 
     /// An open buffer's, which may have no name any more.
@@ -27,28 +30,29 @@ extension FileSystem {
     }
 
     func status(of node: Node) throws(Errno) -> FileStatus {
-        func file(_ mode: UInt32, _ time: Timestamp? = nil) -> FileStatus {
-            FileStatus(
-                inode: node.inode.number, mode: S_IFREG | (mode & ~options.umask),
+        func file<S>(
+            _ table: [TextFile<S>], _ row: Int, _ time: Timestamp? = nil
+        ) throws(Errno) -> FileStatus {
+            guard table.indices.contains(row) else { throw .staleNFSFileHandle }
+            var status = FileStatus(
+                inode: node.inode.number, mode: S_IFREG | (table[row].mode & ~options.umask),
                 uid: options.uid, gid: options.gid, at: time ?? started)
+            status.size = table[row].open != nil ? 0 : table[row].isReport ? reportBound : 4096
+            return status
         }
         func directory(_ time: Timestamp? = nil) -> FileStatus {
             FileStatus(
                 inode: node.inode.number, mode: S_IFDIR | (0o777 & ~options.umask),
                 uid: options.uid, gid: options.gid, at: time ?? started)
         }
-        func mode<S>(_ table: [TextFile<S>], _ row: Int) throws(Errno) -> UInt32 {
-            guard table.indices.contains(row) else { throw .staleNFSFileHandle }
-            return table[row].mode
-        }
         switch node {
         case .directory(.buffers), .directory(.attributes): return directory(buffers.changed)
         case .directory(.signals): return directory(signals.changed)
         case .directory(.streams): return directory(streams.changed)
         case .directory, .heapDirectory: return directory()
-        case .rootFile(let row): return file(try mode(Layout.root, row))
-        case .controlFile(let row): return file(try mode(Layout.control, row))
-        case .heapFile(_, let row): return file(try mode(Layout.heap, row))
+        case .rootFile(let row): return try file(Layout.root, row)
+        case .controlFile(let row): return try file(Layout.control, row)
+        case .heapFile(_, let row): return try file(Layout.heap, row)
         case .buffer(let id):
             let buffer = try buffer(id)
             return present(try buffers.status(of: buffer), buffer)
@@ -56,24 +60,34 @@ extension FileSystem {
             return directory(try buffers.status(of: try buffer(id)).changed)
         case .attribute(let id, let row):
             let status = try buffers.status(of: try buffer(id))
-            let bits = try mode(Layout.attributes, row)
-            var result = file(bits, status.changed)
+            var result = try file(Layout.attributes, row, status.changed)
             // Addresses are the mount owner's business, the rest the buffer owner's.
-            if bits != Layout.secret { (result.uid, result.gid) = (status.uid, status.gid) }
+            if Layout.attributes[row].mode != Layout.secret {
+                (result.uid, result.gid) = (status.uid, status.gid)
+            }
             return result
         case .signal(let id):
             _ = try signal(id)
             return directory(signals.changed)
         case .signalFile(let id, let row):
             _ = try signal(id)
-            return file(try mode(Layout.signal, row))
+            return try file(Layout.signal, row)
         case .stream(let id):
             _ = try stream(id)
             return directory(streams.changed)
         case .streamFile(let id, let row):
             _ = try stream(id)
-            return file(try mode(Layout.stream, row))
+            return try file(Layout.stream, row)
         }
+    }
+
+    /// More bytes than any report has. A kernel that splices (sendfile(2), busybox cat) reads from
+    /// its page cache up to `st_size`, and takes a short read for the end: too much is right, too
+    /// little is not, and the true size of a list of all buffers is too dear for every look-up.
+    private var reportBound: UInt64 {
+        UInt64(
+            8192 + 256 * buffers.count + 512 * (signals.all.count + streams.all.count)
+                + 1024 * Int(min(log.count, 256)))
     }
 
     func entries(of inode: Inode) throws(Errno) -> [DirectoryEntry] {

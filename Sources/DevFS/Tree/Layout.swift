@@ -13,15 +13,19 @@ enum Layout {
     static let root: [TextFile<Void>] = [
         TextFile("version", 0o444, read: { _, _ in "devfs \(DevFSVersion.text)\n" }),
         TextFile("features", 0o444, read: { tree, _ in Report.features(tree) }),
-        TextFile("status", 0o444, read: { tree, _ throws(Errno) in try Report.status(tree) }),
-        TextFile("metrics", 0o444, read: { tree, _ throws(Errno) in try Report.metrics(tree) }),
+        TextFile(
+            "status", 0o444, isReport: true,
+            read: { tree, _ throws(Errno) in try Report.status(tree) }),
+        TextFile(
+            "metrics", 0o444, isReport: true,
+            read: { tree, _ throws(Errno) in try Report.metrics(tree) }),
     ]
 
     // MARK: control/
 
     static let control: [TextFile<Void>] = [
         .commands(
-            "alloc", 0o666, read: { tree, _ in Report.buffers(tree) },
+            "alloc", 0o666, isReport: true, read: { tree, _ in Report.buffers(tree) },
             parse: AllocationRequest.parse,
             run: { tree, _, request, caller throws(Refusal) in
                 try tree.allocate(request, by: caller)
@@ -45,14 +49,14 @@ enum Layout {
                     direction: buffer.traits.direction, for: request.target)
             }),
         .commands(
-            "signal", 0o666, read: { tree, _ in Report.signals(tree) },
+            "signal", 0o666, isReport: true, read: { tree, _ in Report.signals(tree) },
             parse: SignalRequest.parse,
             run: { tree, _, request, _ throws(Refusal) in try tree.signals.carryOut(request) }),
         .commands(
-            "stream", 0o666, read: { tree, _ in Report.streams(tree) },
+            "stream", 0o666, isReport: true, read: { tree, _ in Report.streams(tree) },
             parse: StreamRequest.parse,
             run: { tree, _, request, _ throws(Refusal) in try tree.streams.carryOut(request) }),
-        TextFile("log", 0o444, read: { tree, _ in tree.log.text }),
+        TextFile("log", 0o444, isReport: true, read: { tree, _ in tree.log.text }),
         TextFile("socket", 0o444, read: { tree, _ in tree.socketPath + "\n" }),
     ]
 
@@ -174,7 +178,7 @@ enum Layout {
                 }
             }),
         .commands(
-            "notify", 0o666,
+            "notify", 0o666, isReport: true,
             read: { tree, signal in
                 tree.signals.notifications(of: signal).map { $0.text + "\n" }.joined()
             },
