@@ -3,6 +3,7 @@
 #include "CFuse.h"
 
 #include <errno.h>
+#include <linux/aio_abi.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,6 +223,55 @@ int cfuse_fcntl(int fd, int command, int argument)
 	return fcntl(fd, command, argument);
 }
 
+int cfuse_try_lease(int fd)
+{
+	if (fcntl(fd, F_SETLEASE, F_WRLCK))
+		return -1;
+	return fcntl(fd, F_SETLEASE, F_UNLCK);
+}
+
+static aio_context_t aio;
+static int aio_file = -1;
+
+static void start_aio(void)
+{
+	aio_file = memfd_create("devfs-eventfd", MFD_CLOEXEC);
+	if (syscall(SYS_io_setup, 256, &aio))
+		aio = 0;
+}
+
+int cfuse_eventfd_signal(int eventfd, uint64_t count)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct io_event done[64];
+	struct iocb *list[64];
+	struct iocb read = {
+		.aio_fildes = (uint32_t)aio_file, .aio_lio_opcode = IOCB_CMD_PREAD,
+		.aio_flags = IOCB_FLAG_RESFD, .aio_resfd = (uint32_t)eventfd,
+	};
+	long batch, result;
+
+	pthread_once(&once, start_aio);
+	if (!aio || aio_file < 0) {
+		errno = ENOSYS;
+		return -1;
+	}
+	read.aio_fildes = (uint32_t)aio_file;
+	while (count) {
+		batch = count < 64 ? (long)count : 64;
+		for (long i = 0; i < batch; i++)
+			list[i] = &read;
+		result = syscall(SYS_io_submit, aio, batch, list);
+		/* Whoever makes room in the ring makes it for all. */
+		syscall(SYS_io_getevents, aio, 0L, 64L, done, NULL);
+		if (result > 0)
+			count -= (uint64_t)result;
+		else if (errno != EAGAIN)
+			return -1;
+	}
+	return 0;
+}
+
 int cfuse_renameat2(int from, const char *old, int to, const char *name, unsigned int flags)
 {
 	return (int)syscall(SYS_renameat2, from, old, to, name, flags);
@@ -239,6 +289,16 @@ void cfuse_name_thread(pthread_t thread, const char *name)
 
 const int cfuse_o_path = O_PATH;
 const int cfuse_o_tmpfile = O_TMPFILE;
+
+off_t cfuse_seek_data(int fd, off_t offset)
+{
+	return lseek(fd, offset, SEEK_DATA);
+}
+
+off_t cfuse_seek_hole(int fd, off_t offset)
+{
+	return lseek(fd, offset, SEEK_HOLE);
+}
 
 int cfuse_pidfd_open(pid_t pid)
 {

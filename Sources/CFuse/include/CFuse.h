@@ -90,6 +90,13 @@ void cfuse_wait_readable(int fd, int64_t ns);
 int cfuse_epoll_add(int epoll, int fd, uint64_t number);
 int cfuse_epoll_wait(int epoll, uint64_t *_Nonnull number);
 int cfuse_fcntl(int fd, int command, int argument);
+/* Takes a write lease and gives it back; EAGAIN where the inode is open elsewhere. fcntl(2) */
+int cfuse_try_lease(int fd);
+/*
+ * Adds to an eventfd that others have as well, and never waits: write(2) would, where one of them
+ * made it blocking and filled it. Signalled as the completion of an empty asynchronous read.
+ */
+int cfuse_eventfd_signal(int eventfd, uint64_t count);
 int cfuse_renameat2(int from, const char *_Nonnull old, int to, const char *_Nonnull name,
 		    unsigned int flags);
 /* fallocate(2), mode 0. */
@@ -98,6 +105,9 @@ void cfuse_name_thread(pthread_t thread, const char *_Nonnull name);
 /* O_PATH and O_TMPFILE, which need _GNU_SOURCE. */
 extern const int cfuse_o_path;
 extern const int cfuse_o_tmpfile;
+/* lseek(2) with SEEK_DATA and SEEK_HOLE. */
+off_t cfuse_seek_data(int fd, off_t offset);
+off_t cfuse_seek_hole(int fd, off_t offset);
 int cfuse_pidfd_open(pid_t pid);
 /* Queues `signal` with `value` (si_code SI_QUEUE) to the process of `pidfd`. */
 int cfuse_pidfd_sigqueue(int pidfd, int signal, int32_t value);

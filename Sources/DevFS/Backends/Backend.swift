@@ -133,6 +133,10 @@ protocol Backend: Sendable {
     /// Changes the size of an open buffer; new bytes are zero and really there.
     /// - Throws: ENOSPC the limit, which the reason names.
     func resize(_ descriptor: CInt, to size: UInt64) throws(Refusal)
+    /// Makes sure that a range inside the buffer has its memory.
+    func populate(_ descriptor: CInt, _ range: Range<UInt64>) throws(Refusal)
+    /// Makes a range inside the buffer zero.
+    func zero(_ descriptor: CInt, _ range: Range<UInt64>) throws(Errno)
     /// Writes in a buffer, growing it where needed.
     func write(
         _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
@@ -155,7 +159,9 @@ protocol Backend: Sendable {
     /// The node of the memory; -1 for none or unknown.
     func numaNode(of buffer: BufferDescription) throws(Errno) -> Int
     /// The memory of a removed buffer is gone now: its last user closed it.
-    func freed(bytes: UInt64)
+    func freed(_ id: BufferID)
+    /// Another buffer took the name of this one by `rename`.
+    func replaced(_ id: BufferID)
     func status(of heap: Heap) throws(Errno) -> HeapStatus
     func space() throws(Errno) -> SpaceStatus
 }

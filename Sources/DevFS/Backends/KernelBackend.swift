@@ -192,6 +192,13 @@ final class KernelBackend: Backend {
         }
     }
 
+    /// Every byte has its memory from the start.
+    func populate(_ descriptor: CInt, _ range: Range<UInt64>) {}
+
+    func zero(_ descriptor: CInt, _ range: Range<UInt64>) throws(Errno) {
+        try Syscalls.zero(descriptor, range)
+    }
+
     func write(
         _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
     ) throws(Errno) -> Int {
@@ -297,7 +304,10 @@ final class KernelBackend: Backend {
     // MARK: Space
 
     /// The module counts by itself.
-    func freed(bytes: UInt64) {}
+    func freed(_ id: BufferID) {}
+
+    /// FREE took all of it.
+    func replaced(_ id: BufferID) {}
 
     func status(of heap: Heap) throws(Errno) -> HeapStatus {
         var request = devfs_dma_heap()

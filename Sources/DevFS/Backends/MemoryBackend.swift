@@ -92,6 +92,18 @@ final class MemoryBackend: Backend {
         }
     }
 
+    func populate(_ descriptor: CInt, _ range: Range<UInt64>) throws(Refusal) {
+        do throws(Errno) {
+            try store.populate(descriptor, range)
+        } catch {
+            throw refusal(error, UInt64(range.count))
+        }
+    }
+
+    func zero(_ descriptor: CInt, _ range: Range<UInt64>) throws(Errno) {
+        try Syscalls.zeroData(descriptor, range)
+    }
+
     func write(
         _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
     ) throws(Errno) -> Int {
@@ -108,8 +120,6 @@ final class MemoryBackend: Backend {
         try store.setTraits(traits, of: buffer.id)
     }
 
-    func forgetTraits(of id: BufferID) { store.forgetTraits(of: id) }
-
     /// Nothing to do: cpu and "device" share the memory.
     func sync(
         _ buffer: BufferDescription, _ range: Range<UInt64>, direction: Direction,
@@ -123,7 +133,9 @@ final class MemoryBackend: Backend {
     }
     func numaNode(of buffer: BufferDescription) -> Int { -1 }
 
-    func freed(bytes: UInt64) { store.giveBack(bytes) }
+    func freed(_ id: BufferID) { store.free(id) }
+
+    func replaced(_ id: BufferID) { store.forgetTraits(of: id) }
 
     func status(of heap: Heap) throws(Errno) -> HeapStatus {
         let space = try store.space()

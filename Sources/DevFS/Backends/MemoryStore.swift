@@ -13,14 +13,31 @@ final class MemoryStore: Sendable {
     private let buffers: Descriptor
     private let traits: Descriptor
     private let root: Descriptor
-    /// Where the tmpfs is the device's own, it keeps the limit; else `quota` does.
+    /// Where the tmpfs is the device's own, it keeps the limit; else `quota` does, and is held
+    /// over every change of a size.
     private let isPrivate: Bool
     private let quota: Mutex<Quota>
 
     private struct Quota {
         var limit: UInt64 = 0
-        /// Whole pages of all files, open ones without a name included.
-        var used: UInt64 = 0
+        /// Bytes that each file has, open ones without a name included.
+        var charged: [UInt64: UInt64] = [:]
+        private(set) var used: UInt64 = 0
+
+        mutating func charge(_ file: FileStatus) {
+            forget(file.inode)
+            charged[file.inode] = file.allocated
+            used += file.allocated
+        }
+
+        mutating func forget(_ inode: UInt64) {
+            used -= charged.removeValue(forKey: inode) ?? 0
+        }
+
+        /// Bytes that a file can have at the most.
+        func room(for inode: UInt64) -> UInt64 {
+            limit - min(limit, used - (charged[inode] ?? 0))
+        }
     }
 
     static let page: UInt64 = 4096
@@ -40,15 +57,17 @@ final class MemoryStore: Sendable {
             quota = Mutex(Quota())
             return
         }
-        var used: UInt64 = 0
+        var quota = Quota()
         for name in try Syscalls.names(in: buffers.raw) {
-            used += Self.pages(try Syscalls.status(of: name, at: buffers.raw).size)
+            if let status = try? Syscalls.status(of: name, at: buffers.raw) { quota.charge(status) }
         }
         let kept = (try? Syscalls.link(Self.limitFile, at: root.raw)).flatMap { UInt64($0) }
-        let now = limit ?? kept ?? MemoryDevice.defaultSize
-        guard used <= now else { throw .resourceBusy }
-        if now != kept { try Syscalls.setLink(Self.limitFile, to: "\(now)", at: root.raw) }
-        quota = Mutex(Quota(limit: now, used: used))
+        quota.limit = limit ?? kept ?? MemoryDevice.defaultSize
+        guard limit == nil || quota.used <= quota.limit else { throw .resourceBusy }
+        if quota.limit != kept {
+            try Syscalls.setLink(Self.limitFile, to: "\(quota.limit)", at: root.raw)
+        }
+        self.quota = Mutex(quota)
     }
 
     func space() throws(Errno) -> SpaceStatus {
@@ -75,8 +94,10 @@ final class MemoryStore: Sendable {
     private func list() throws(Errno) -> [BufferDescription] {
         var found: [BufferDescription] = []
         for text in try Syscalls.names(in: buffers.raw) {
-            guard let name = Name(text) else { continue }
-            let number = try Syscalls.status(of: text, at: buffers.raw).inode
+            // A file that went since the names were read is none.
+            guard let name = Name(text),
+                let number = try? Syscalls.status(of: text, at: buffers.raw).inode
+            else { continue }
             let kept = try? Syscalls.link("\(number)", at: traits.raw)
             found.append(
                 BufferDescription(
@@ -86,20 +107,31 @@ final class MemoryStore: Sendable {
         return found
     }
 
-    /// Takes pages from the limit before they are allocated.
-    private func reserve(from old: UInt64, to new: UInt64) throws(Errno) {
-        guard !isPrivate else { return }
-        let fits = quota.withLock { quota in
-            let used = quota.used - Self.pages(old) + Self.pages(new)
-            guard used <= quota.limit || new <= old else { return false }
-            quota.used = used
-            return true
-        }
-        guard fits else { throw .noSpace }
+    /// The memory of a removed file is gone.
+    func free(_ id: BufferID) {
+        quota.withLock { $0.forget(id.number) }
     }
 
-    func giveBack(_ bytes: UInt64) {
-        quota.withLock { $0.used -= min($0.used, Self.pages(bytes)) }
+    /// Runs what changes the memory of an open file, with the bytes that it may have at the most.
+    private func changing<T>(
+        _ descriptor: CInt, _ change: (UInt64) throws(Errno) -> T
+    ) throws(Errno) -> T {
+        guard !isPrivate else {
+            let space = try space()
+            return try change(try Syscalls.status(of: descriptor).allocated + space.free)
+        }
+        let result: Result<T, Errno> = quota.withLock { quota in
+            do throws(Errno) {
+                let room = quota.room(for: try Syscalls.status(of: descriptor).inode)
+                defer {
+                    if let status = try? Syscalls.status(of: descriptor) { quota.charge(status) }
+                }
+                return .success(try change(room))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
     }
 
     /// A buffer comes into being whole: the file has no name until all else is done.
@@ -112,12 +144,12 @@ final class MemoryStore: Sendable {
         let file = try Syscalls.open(
             ".", at: buffers.raw, flags: cfuse_o_tmpfile | O_RDWR, mode: 0o600)
         try resize(file.raw, to: size)
+        let number = try Syscalls.status(of: file.raw).inode
         var isDone = false
-        defer { if !isDone { giveBack(size) } }
+        defer { if !isDone { free(BufferID(number)) } }
         // Only root can give a file away; an ordinary user's server keeps its own.
         if geteuid() == 0 { try Syscalls.setOwner(file.raw, uid: owner.uid, gid: owner.gid) }
         try Syscalls.setMode(file.raw, owner.mode)
-        let number = try Syscalls.status(of: file.raw).inode
         try setTraits(traits, of: BufferID(number))
         do throws(Errno) {
             try Syscalls.link(file.raw, as: name.text, at: buffers.raw)
@@ -130,50 +162,47 @@ final class MemoryStore: Sendable {
     }
 
     func resize(_ descriptor: CInt, to size: UInt64) throws(Errno) {
-        let old = try Syscalls.status(of: descriptor).size
-        guard size != old else { return }
-        guard size > old else {
-            try Syscalls.truncate(descriptor, to: size)
-            giveBack(Self.pages(old) - Self.pages(size))
-            return
-        }
         guard size <= UInt64(Int64.max) - Self.page else { throw .noSpace }
-        let space = try space()
-        guard Self.pages(size) - Self.pages(old) <= space.free else { throw .noSpace }
-        try reserve(from: old, to: size)
-        do throws(Errno) {
-            // The length first: tmpfs gives huge pages only to what lies within it.
-            try Syscalls.truncate(descriptor, to: size)
-            try Syscalls.allocate(descriptor, old..<size)
-        } catch {
-            try? Syscalls.truncate(descriptor, to: old)
-            giveBack(Self.pages(size) - Self.pages(old))
-            throw error
+        try changing(descriptor) { (room) throws(Errno) in
+            let old = try Syscalls.status(of: descriptor).size
+            guard size > old else { return try Syscalls.truncate(descriptor, to: size) }
+            guard Self.pages(size) <= room else { throw .noSpace }
+            do throws(Errno) {
+                // The length first: tmpfs gives huge pages only to what lies within it.
+                try Syscalls.truncate(descriptor, to: size)
+                try Syscalls.allocate(descriptor, old..<size)
+            } catch {
+                try? Syscalls.truncate(descriptor, to: old)
+                throw error
+            }
+        }
+    }
+
+    /// Gives the holes of a range their memory.
+    func populate(_ descriptor: CInt, _ range: Range<UInt64>) throws(Errno) {
+        try changing(descriptor) { (room) throws(Errno) in
+            guard Self.pages(UInt64(range.count)) <= room else { throw .noSpace }
+            try Syscalls.allocate(descriptor, range)
         }
     }
 
     func write(
         _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
     ) throws(Errno) -> Int {
-        guard !isPrivate else {
-            return unsafe try Syscalls.write(bytes, to: descriptor, at: offset)
-        }
-        let old = try Syscalls.status(of: descriptor).size
         let end = offset + UInt64(bytes.count)
-        guard end > old else {
+        let status = try Syscalls.status(of: descriptor)
+        guard end > status.size || status.isSparse else {
             return unsafe try Syscalls.write(bytes, to: descriptor, at: offset)
         }
-        // Whole or as much of it as the limit leaves room for.
-        let room = try space().free + Self.pages(old)
-        let fitting = min(end, room)
-        guard fitting > offset else { throw .noSpace }
-        try reserve(from: old, to: fitting)
-        let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<Int(fitting - offset)])
-        let done = unsafe (try? Syscalls.write(part, to: descriptor, at: offset)) ?? 0
-        let reached = max(old, offset + UInt64(done))
-        if reached < fitting { giveBack(Self.pages(fitting) - Self.pages(reached)) }
-        guard done > 0 else { throw .noSpace }
-        return done
+        return try changing(descriptor) { (room) throws(Errno) in
+            // What is skipped has its memory too; then whole, or as much as the limit leaves.
+            let old = try Syscalls.status(of: descriptor).size
+            guard offset < room else { throw .noSpace }
+            if offset > old { try Syscalls.allocate(descriptor, old..<offset) }
+            let count = Int(min(UInt64(bytes.count), room - offset))
+            return unsafe try Syscalls.write(
+                UnsafeRawBufferPointer(rebasing: bytes.prefix(count)), to: descriptor, at: offset)
+        }
     }
 
     func open(_ buffer: BufferDescription, flags: CInt) throws(Errno) -> Descriptor {
@@ -208,12 +237,11 @@ final class MemoryStore: Sendable {
         try? Syscalls.unlink("\(id.number)", at: traits.raw)
     }
 
-    /// Bytes of the named buffers of each heap, in whole pages.
+    /// Bytes of the named buffers of each heap.
     func usage() throws(Errno) -> [Heap: UInt64] {
         var usage: [Heap: UInt64] = [:]
         for buffer in try list() {
-            usage[buffer.traits.heap, default: 0] += Self.pages(
-                (try? status(of: buffer))?.size ?? 0)
+            usage[buffer.traits.heap, default: 0] += (try? status(of: buffer))?.allocated ?? 0
         }
         return usage
     }

@@ -38,6 +38,8 @@ final class Buffer: Sendable {
         /// Open descriptors through the mount.
         var handles = 0
         var streams = 0
+        /// Its memory is being cut: nobody may begin to use it.
+        var isShrinking = false
         var memory: BufferMemory?
         /// The u-dma-buf sync attributes, made when they are first changed.
         var sync: Settings?

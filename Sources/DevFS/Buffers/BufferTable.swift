@@ -18,6 +18,8 @@ final class BufferTable: Sendable {
     let backend: any Backend
     private let names = Mutex(())
     private let state = Mutex(State())
+    /// Called when a buffer has no name any more.
+    private let unlinked = Mutex<(@Sendable (BufferID) -> Void)?>(nil)
     /// Called when a buffer has neither name nor user any more.
     private let gone = Mutex<(@Sendable (BufferID) -> Void)?>(nil)
 
@@ -35,12 +37,19 @@ final class BufferTable: Sendable {
         }
     }
 
+    func whenUnlinked(_ action: @escaping @Sendable (BufferID) -> Void) {
+        unlinked.withLock { $0 = action }
+    }
+
     func whenGone(_ action: @escaping @Sendable (BufferID) -> Void) {
         gone.withLock { $0 = action }
     }
 
     subscript(id: BufferID) -> Buffer? { state.withLock { $0.byID[id] } }
     subscript(name: Name) -> Buffer? { state.withLock { $0.byName[name] } }
+
+    /// The name is being given to a buffer at the moment.
+    func isReserved(_ name: Name) -> Bool { state.withLock { $0.reserved.contains(name) } }
 
     var count: Int { state.withLock { $0.byName.count } }
     /// When a name was last made, changed or taken.
@@ -72,98 +81,107 @@ final class BufferTable: Sendable {
     }
 
     func remove(_ buffer: Buffer) throws(Errno) {
-        let result: Result<UInt64?, Errno> = names.withLock { _ in
+        try changingNames { () throws(Errno) in
+            guard buffer.isLinked else { throw .noSuchFileOrDirectory }
+            try backend.remove(buffer.description)
+            unlink(buffer, for: nil)
+        }
+        afterUnlink(buffer)
+    }
+
+    private func changingNames<T>(_ body: () throws(Errno) -> T) throws(Errno) -> T {
+        let result: Result<T, Errno> = names.withLock { _ in
             do throws(Errno) {
-                guard buffer.isLinked else { throw .noSuchFileOrDirectory }
-                let size = try? status(of: buffer).size
-                try backend.remove(buffer.description)
-                return .success(unlink(buffer) ? size : nil)
+                return .success(try body())
             } catch {
                 return .failure(error)
             }
         }
-        if let size = try result.get() { free(buffer.id, size) }
+        return try result.get()
     }
 
-    /// Takes a buffer out of the tables; true where nobody uses it.
-    private func unlink(_ buffer: Buffer) -> Bool {
-        let (name, isUnused) = buffer.state.withLock { state in
+    /// Takes a buffer's name away, and gives it to another one in the same step.
+    private func unlink(_ buffer: Buffer, for other: Buffer?) {
+        let name = buffer.state.withLock { state in
             state.isLinked = false
-            return (state.name, state.handles + state.streams == 0)
+            return state.name
         }
         state.withLock { state in
-            if state.byName[name] === buffer { state.byName[name] = nil }
-            if isUnused { state.byID[buffer.id] = nil }
+            state.byName[name] = other
             state.changed = .now()
         }
-        return isUnused
     }
 
-    private func free(_ id: BufferID, _ size: UInt64) {
-        backend.freed(bytes: size)
+    /// Frees a buffer that has lost its name, unless somebody uses it.
+    private func afterUnlink(_ buffer: Buffer) {
+        unlinked.withLock { $0 }?(buffer.id)
+        if buffer.state.withLock({ $0.handles + $0.streams == 0 }) { free(buffer.id) }
+    }
+
+    /// Once for each buffer: whoever takes it out of the table.
+    private func free(_ id: BufferID) {
+        guard state.withLock({ $0.byID.removeValue(forKey: id) }) != nil else { return }
+        backend.freed(id)
         gone.withLock { $0 }?(id)
     }
 
     /// `renameat2(2)`
     func rename(_ buffer: Buffer, to name: Name, flags: RenameFlags) throws(Errno) {
-        let result: Result<(BufferID, UInt64)?, Errno> = names.withLock { _ in
-            do throws(Errno) {
-                return .success(try renameLocked(buffer, to: name, flags: flags))
-            } catch {
-                return .failure(error)
+        let replaced: Buffer? = try changingNames { () throws(Errno) in
+            let (target, isReserved) = state.withLock {
+                ($0.byName[name], $0.reserved.contains(name))
             }
-        }
-        if let (id, size) = try result.get() { free(id, size) }
-    }
-
-    /// What was replaced, where nobody uses it.
-    private func renameLocked(
-        _ buffer: Buffer, to name: Name, flags: RenameFlags
-    ) throws(Errno) -> (BufferID, UInt64)? {
-        let (target, isReserved) = state.withLock {
-            ($0.byName[name], $0.reserved.contains(name))
-        }
-        guard buffer.isLinked else { throw .noSuchFileOrDirectory }
-        if isReserved { throw flags.contains(.noReplace) ? .fileExists : .resourceBusy }
-        if target === buffer { return nil }
-        let size = try target.map { (target) throws(Errno) in try status(of: target).size }
-        try backend.rename(buffer.description, to: name, flags: flags)
-        let old = buffer.name
-        var freed: (BufferID, UInt64)?
-        if let target {
+            guard buffer.isLinked else { throw .noSuchFileOrDirectory }
+            if isReserved { throw flags.contains(.noReplace) ? .fileExists : .resourceBusy }
+            if target === buffer { return nil }
+            try backend.rename(buffer.description, to: name, flags: flags)
+            let old = buffer.name
+            buffer.state.withLock { $0.name = name }
             if flags.contains(.exchange) {
-                target.state.withLock { $0.name = old }
-            } else if unlink(target) {
-                freed = (target.id, size ?? 0)
+                target?.state.withLock { $0.name = old }
+                state.withLock { state in
+                    state.byName[old] = target
+                    state.byName[name] = buffer
+                }
+                return nil
             }
+            if let target { unlink(target, for: buffer) }
+            state.withLock { state in
+                state.byName[old] = nil
+                state.byName[name] = buffer
+                state.changed = .now()
+            }
+            return target
         }
-        buffer.state.withLock { $0.name = name }
-        state.withLock { state in
-            state.byName[old] = flags.contains(.exchange) ? target : nil
-            state.byName[name] = buffer
-            state.changed = .now()
+        if let replaced {
+            backend.replaced(replaced.id)
+            afterUnlink(replaced)
         }
-        return freed
     }
 
     // MARK: Use
 
-    /// Does what needs a name's file, again if the name changed meanwhile.
+    /// Does what needs a name's file; once more without a rename under way where it is not there.
     private func withDescription<T: ~Copyable>(
         of buffer: Buffer, _ body: (BufferDescription) throws(Errno) -> T
     ) throws(Errno) -> T {
-        while true {
-            let description = buffer.description
-            do throws(Errno) {
-                return try body(description)
-            } catch .noSuchFileOrDirectory {
-                guard buffer.isLinked, buffer.name != description.name else { throw error(buffer) }
+        do throws(Errno) {
+            return try body(buffer.description)
+        } catch .noSuchFileOrDirectory {
+            // A mutex does not give away what can't be copied: the result goes by a variable.
+            var result: T?
+            var failure = Errno.noSuchFileOrDirectory
+            names.withLock { _ in
+                guard buffer.isLinked else { return }
+                do throws(Errno) {
+                    result = try body(buffer.description)
+                } catch {
+                    failure = error == .noSuchFileOrDirectory ? .ioError : error
+                }
             }
+            guard let result else { throw failure }
+            return result
         }
-    }
-
-    private func error(_ buffer: Buffer) -> Errno {
-        buffer.isLinked ? .ioError : .noSuchFileOrDirectory
     }
 
     func status(of buffer: Buffer) throws(Errno) -> FileStatus {
@@ -180,20 +198,25 @@ final class BufferTable: Sendable {
 
     /// The buffer's one descriptor, kept open until the same is given to `release`.
     func acquire(_ buffer: Buffer, as user: User) throws(Errno) -> BufferMemory {
-        func enter(_ state: inout Buffer.State, _ fresh: BufferMemory?) -> BufferMemory? {
-            guard let memory = state.memory ?? fresh else { return nil }
-            state.memory = memory
-            if user == .handle { state.handles += 1 } else { state.streams += 1 }
-            return memory
+        /// Nil where the memory has to be opened first.
+        func enter(_ fresh: BufferMemory?) throws(Errno) -> BufferMemory? {
+            let result: Result<BufferMemory?, Errno> = buffer.state.withLock { state in
+                if state.isShrinking { return .failure(.resourceBusy) }
+                guard let memory = state.memory ?? (state.isLinked ? fresh : nil) else {
+                    return fresh == nil ? .success(nil) : .failure(.noSuchFileOrDirectory)
+                }
+                state.memory = memory
+                if user == .handle { state.handles += 1 } else { state.streams += 1 }
+                return .success(memory)
+            }
+            return try result.get()
         }
-        if let memory = buffer.state.withLock({ enter(&$0, nil) }) { return memory }
+        if let memory = try enter(nil) { return memory }
         let fresh = BufferMemory(
             try withDescription(of: buffer) { (description) throws(Errno) in
                 try backend.open(description)
             })
-        guard let memory = buffer.state.withLock({ $0.isLinked ? enter(&$0, fresh) : nil }) else {
-            throw .noSuchFileOrDirectory
-        }
+        guard let memory = try enter(fresh) else { throw .noSuchFileOrDirectory }
         return memory
     }
 
@@ -204,9 +227,9 @@ final class BufferTable: Sendable {
             defer { state.memory = nil }
             return (state.memory, !state.isLinked)
         }
-        guard let memory, isGone else { return }
-        _ = state.withLock { $0.byID.removeValue(forKey: buffer.id) }
-        free(buffer.id, (try? Syscalls.status(of: memory.descriptor.raw))?.size ?? 0)
+        // The last descriptor goes here, without a lock held, and then what it kept.
+        _ = consume memory
+        if isGone { free(buffer.id) }
     }
 
     /// Runs with a descriptor of the buffer, opened for the time where nobody has it open.
@@ -228,7 +251,6 @@ final class BufferTable: Sendable {
     /// `ftruncate(2)` on a buffer.
     /// - Parameter handles: open descriptors that the caller has itself: 1 for ftruncate, else 0.
     func resize(_ buffer: Buffer, to size: UInt64, handles: Int) throws(Refusal) {
-        let other = buffer.state.withLock { ($0.handles - handles, $0.streams) }
         try withMemory(of: buffer) { (memory) throws(Refusal) in
             let old: UInt64
             do throws(Errno) {
@@ -238,20 +260,41 @@ final class BufferTable: Sendable {
             }
             if size == old { return }
             if size < old {
-                if other.1 > 0 { throw Refusal(.resourceBusy, "\(buffer.name) is streaming") }
-                if other.0 > 0 {
-                    throw Refusal(
-                        .resourceBusy, "\(buffer.name) is open or mapped \(other.0) times")
+                // From here on nobody begins to use it; `withMemory` has a handle of its own.
+                let (others, streams) = buffer.state.withLock { state in
+                    let counts = (state.handles - handles - 1, state.streams)
+                    if counts == (0, 0) { state.isShrinking = true }
+                    return counts
                 }
-                if try isExported(buffer) {
-                    throw Refusal(
-                        .resourceBusy, "a descriptor of \(buffer.name) was handed out and is open")
+                if streams > 0 { throw Refusal(.resourceBusy, "\(buffer.name) is streaming") }
+                if others > 0 {
+                    throw Refusal(.resourceBusy, "\(buffer.name) is open \(others) times")
                 }
-            } else if buffer.traits.heap.isFixed && old > 0 {
-                throw buffer.sizedOnce(old)
+                defer { buffer.state.withLock { $0.isShrinking = false } }
+                if try isUsedOutside(buffer, memory, handles: handles) {
+                    throw Refusal(
+                        .resourceBusy, "\(buffer.name) is mapped, or its descriptor handed out")
+                }
+                return try backend.resize(memory.descriptor.raw, to: size)
             }
+            if buffer.traits.heap.isFixed && old > 0 { throw buffer.sizedOnce(old) }
             try backend.resize(memory.descriptor.raw, to: size)
         }
+    }
+
+    /// Somebody has the memory by a descriptor or a mapping that the mount does not know of: from
+    /// the socket, or by a mapping whose descriptor was closed.
+    private func isUsedOutside(
+        _ buffer: Buffer, _ memory: BufferMemory, handles: Int
+    ) throws(Refusal) -> Bool {
+        if try isExported(buffer) { return true }
+        // A write lease is given to the only one that has an inode open, mappings included. Who
+        // comes with a descriptor of his own has the kernel's backing file open by it, so there
+        // the lease can't tell.
+        guard handles == 0, buffer.isLinked else { return false }
+        // The registration for passthrough holds a file as well; the next open makes it anew.
+        gone.withLock { $0 }?(buffer.id)
+        return !Syscalls.isSoleUser(memory.descriptor.raw)
     }
 
     /// A descriptor that the socket handed out, or a mapping of one, is still there.
@@ -273,6 +316,7 @@ final class BufferTable: Sendable {
 
     /// A descriptor to give away, which `resize` will know of as long as it is open.
     func export(_ buffer: Buffer, readOnly: Bool) throws(Errno) -> Descriptor {
+        if buffer.state.withLock({ $0.isShrinking }) { throw .resourceBusy }
         let own = try withDescription(of: buffer) { (description) throws(Errno) in
             try backend.open(description)
         }

@@ -3,44 +3,57 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// An open file as the kernel knows it, by the number in `fuse_file_info.fh`.
-final class OpenHandle: Sendable {
+/// What the kernel has open, by the number in `fuse_file_info.fh`.
+class Handle: @unchecked Sendable {
+    // *Safety*: both subclasses are final and have nothing that changes outside of a mutex.
+    fileprivate init() {}
+
+    func close() {}
+}
+
+/// An open file.
+final class OpenHandle: Handle, @unchecked Sendable {
     let file: any OpenFile
 
     init(_ file: any OpenFile) {
         self.file = file
+        super.init()
     }
+
+    override func close() { file.close() }
 }
 
 /// An open directory: one listing, made when it is read from the start.
-final class DirectoryHandle: Sendable {
+final class DirectoryHandle: Handle, @unchecked Sendable {
     let entries = Mutex<[DirectoryEntry]>([])
+
+    override init() { super.init() }
 }
 
 /// Keeps what the kernel has open, and what is left of it when the session ends.
 ///
-/// *Safety* of `file(_:)`: the kernel sends no request with a number before it was replied to an
-/// open or after its release, and in between the object is held here.
+/// *Safety* of `object`: the kernel sends no request with a number before it was replied to an
+/// open or after its release, and in between the object is held here. Which kind it is, is
+/// checked: an ioctl comes for directories as well.
 final class HandleTable: Sendable {
-    private let handles = Mutex<[UInt64: any AnyObject & Sendable]>([:])
+    private let handles = Mutex<[UInt64: Handle]>([:])
 
-    func insert(_ handle: some AnyObject & Sendable) -> UInt64 {
+    func insert(_ handle: Handle) -> UInt64 {
         let number = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(handle).toOpaque()))
         handles.withLock { $0[number] = handle }
         return number
     }
 
     func remove(_ number: UInt64) {
-        guard let handle = handles.withLock({ $0.removeValue(forKey: number) }) else { return }
-        (handle as? OpenHandle)?.file.close()
+        handles.withLock { $0.removeValue(forKey: number) }?.close()
     }
 
     /// The object of a number that `insert` gave, without a look into the table.
-    static func object<T: AnyObject>(_ number: UInt64, as type: T.Type) throws(Errno) -> T {
-        guard let pointer = unsafe UnsafeRawPointer(bitPattern: UInt(number)) else {
-            throw .badFileDescriptor
-        }
-        return unsafe Unmanaged<T>.fromOpaque(pointer).takeUnretainedValue()
+    static func object<T: Handle>(_ number: UInt64, as type: T.Type) throws(Errno) -> T {
+        guard let pointer = unsafe UnsafeRawPointer(bitPattern: UInt(number)),
+            let object = unsafe Unmanaged<Handle>.fromOpaque(pointer).takeUnretainedValue() as? T
+        else { throw .badFileDescriptor }
+        return object
     }
 
     func removeAll() {
@@ -48,7 +61,7 @@ final class HandleTable: Sendable {
             defer { handles.removeAll() }
             return Array(handles.values)
         }
-        for handle in left { (handle as? OpenHandle)?.file.close() }
+        for handle in left { handle.close() }
     }
 }
 

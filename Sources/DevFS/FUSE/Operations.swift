@@ -84,7 +84,7 @@ enum Operations {
     private static func bufferFile(
         _ info: UnsafeMutablePointer<fuse_file_info>?, else error: Errno
     ) throws(Errno) -> BufferFile {
-        guard let file = unsafe try handle(info).file as? BufferFile else { throw error }
+        guard let file = unsafe (try? handle(info))?.file as? BufferFile else { throw error }
         return file
     }
 

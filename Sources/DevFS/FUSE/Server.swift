@@ -52,6 +52,8 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         source: String, mountpoint: String, options: MountOptions
     ) throws(SetupError) {
         self.mountpoint = mountpoint
+        // Sent to who holds a lease that somebody breaks, and fatal by default.
+        signal(SIGIO, SIG_IGN)
         if options.ioUring && !cfuse_has_io_uring() {
             throw SetupError(
                 "mounting with io_uring", .notSupported,
@@ -163,6 +165,8 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         tree.forcesUID = options.uid != nil
         tree.forcesGID = options.gid != nil
         tree.umask = UInt32(options.umask)
+        tree.allowsOthers = options.allowOther
+        tree.isReadOnly = options.readOnly
         guard let heap = Heap(name: options.heap), backend.heaps.contains(heap),
             heap.isAllocatable
         else { throw .invalidArgument }

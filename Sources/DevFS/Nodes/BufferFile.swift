@@ -28,16 +28,16 @@ public final class BufferFile: OpenFile {
     public func read(
         at offset: UInt64, size: Int, parked: (any ParkedRead)?
     ) throws(Errno) -> ReadResult? {
-        let end = try self.size()
+        let status = try Syscalls.status(of: descriptor)
+        let end = status.size
         guard offset < end else { return .end }
         let count = Int(min(UInt64(size), end - offset))
-        switch table.backend.readStrategy {
-        case .mapping:
+        // From a mapping a hole would get memory by being read.
+        if table.backend.readStrategy == .mapping && !status.isSparse {
             let mapping = try memory.mapping(of: Int(end))
             return .memory(mapping, Int(offset)..<Int(offset) + count)
-        case .descriptor:
-            return .bytes(try Syscalls.bytes(of: descriptor, at: offset, count: count)[...])
         }
+        return .bytes(try Syscalls.bytes(of: descriptor, at: offset, count: count)[...])
     }
 
     /// A read to where the reply is sent from: how many bytes were there.
@@ -78,9 +78,13 @@ public final class BufferFile: OpenFile {
         let end = try size()
         switch mode {
         case .grow:
-            guard range.upperBound > end else { return }
             do throws(Refusal) {
-                try table.resize(buffer, to: range.upperBound, handles: 1)
+                if range.lowerBound < end {
+                    try table.backend.populate(descriptor, range.clamped(to: 0..<end))
+                }
+                if range.upperBound > end {
+                    try table.resize(buffer, to: range.upperBound, handles: 1)
+                }
             } catch {
                 throw log.add(
                     error, command: "fallocate \(range.upperBound)".utf8,
@@ -89,7 +93,7 @@ public final class BufferFile: OpenFile {
         case .keepSize:
             guard range.upperBound <= end else { throw .notSupported }
         case .zero:
-            try Syscalls.zero(descriptor, range.clamped(to: 0..<end))
+            try table.backend.zero(descriptor, range.clamped(to: 0..<end))
         }
     }
 

@@ -3,7 +3,8 @@ import SystemPackage
 /// The readers and pollers that wait on one open file, as part of its locked state.
 struct ReadQueue {
     private var reads: [any ParkedRead] = []
-    private var pollers: [any PollWaiter] = []
+    /// The newest: the kernel has one for each open file, however many poll it.
+    private var poller: (any PollWaiter)?
 
     var first: (any ParkedRead)? { reads.first }
 
@@ -19,13 +20,13 @@ struct ReadQueue {
     }
 
     mutating func add(_ poller: (any PollWaiter)?) {
-        if let poller { pollers.append(poller) }
+        if let poller { self.poller = poller }
     }
 
-    /// All pollers: each is woken once.
-    mutating func takePollers() -> [any PollWaiter] {
-        defer { pollers.removeAll() }
-        return pollers
+    /// The poller, which is woken once.
+    mutating func takePoller() -> (any PollWaiter)? {
+        defer { poller = nil }
+        return poller
     }
 
     mutating func takeAll() -> [any ParkedRead] {

@@ -96,7 +96,7 @@ final class StreamFile: OpenFile {
             read.finish(result)
         }
         if stream.next(1) != .wait {
-            for poller in queue.withLock({ $0.takePollers() }) { poller.wake() }
+            queue.withLock { $0.takePoller() }?.wake()
         }
     }
 

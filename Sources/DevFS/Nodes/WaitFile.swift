@@ -99,7 +99,7 @@ final class WaitFile: OpenFile, SignalListener {
             guard let (read, result) = step else { break }
             read.finish(result)
         }
-        for poller in state.withLock({ $0.queue.takePollers() }) { poller.wake() }
+        state.withLock { $0.queue.takePoller() }?.wake()
     }
 
     func close() {

@@ -70,7 +70,7 @@ final class EventCounterListener: SignalListener {
     }
 
     func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
-        counter.add(UInt64(numbers.count))
+        counter.signal(UInt64(numbers.count))
     }
 
     func ended() {}

@@ -21,9 +21,12 @@ final class PatternGenerator: Sendable {
         worker.withLock { $0 = started }
     }
 
+    /// Words that are made and written at a time.
+    private static let chunk = 16384
+
     private func run() {
         let words = Int(stream.definition.period) / 4
-        var period = [UInt32](repeating: 0, count: words)
+        var room = [UInt32](repeating: 0, count: min(words, Self.chunk))
         var counter: UInt32 = 0
         let nanoseconds = UInt64(
             (Double(words) / Double(rate) * 1_000_000_000).rounded(.up))
@@ -36,20 +39,12 @@ final class PatternGenerator: Sendable {
                 due = Clock.monotonic
                 continue
             }
-            for index in 0..<words {
-                period[index] = counter.littleEndian
-                counter &+= 1
-            }
             due += nanoseconds
             while Clock.monotonic < due, !isStopping.load(ordering: .acquiring) {
                 bell.wait(until: due)
                 _ = bell.take()
             }
-            let isWritten = unsafe period.withUnsafeBytes { bytes in
-                unsafe (try? Syscalls.write(bytes, to: stream.descriptor, at: offset))
-                    == bytes.count
-            }
-            guard isWritten else {
+            guard fill(&room, at: offset, words: words, &counter) else {
                 // The buffer was cut from outside: its memory is gone, and so is the device.
                 stream.stop()
                 continue
@@ -58,6 +53,29 @@ final class PatternGenerator: Sendable {
             let now = Clock.monotonic
             if now > due + 1_000_000_000 { due = now }
         }
+    }
+
+    /// Writes one period of counter words; false where the buffer does not take it.
+    private func fill(
+        _ room: inout [UInt32], at offset: UInt64, words: Int, _ counter: inout UInt32
+    ) -> Bool {
+        var done = 0
+        while done < words {
+            let count = min(room.count, words - done)
+            for index in 0..<count {
+                room[index] = counter.littleEndian
+                counter &+= 1
+            }
+            let isWritten = unsafe room.withUnsafeBytes { bytes in
+                let part = unsafe UnsafeRawBufferPointer(rebasing: bytes.prefix(4 * count))
+                let place = offset + UInt64(4 * done)
+                return unsafe (try? Syscalls.write(part, to: stream.descriptor, at: place))
+                    == part.count
+            }
+            guard isWritten else { return false }
+            done += count
+        }
+        return true
     }
 
     /// Ends the thread and waits for it.

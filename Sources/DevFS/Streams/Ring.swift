@@ -36,6 +36,12 @@ struct Ring: Equatable {
     /// The device filled a period; the oldest are lost where there is no room.
     mutating func produce() {
         produced += period
+        if produced > 1 << 62 {
+            // Whole rings less: offsets stay what they are.
+            let rings = consumed / size * size
+            produced -= rings
+            consumed -= rings
+        }
         guard available > capacity else { return }
         // A period that was read in part is lost as a whole.
         let oldest = produced - capacity

@@ -83,12 +83,20 @@ final class StreamTable: Sendable {
             signal = found
         }
         var isDone = false
+        var why = "the stream can't be started"
         do throws(Errno) {
             let memory = try buffers.acquire(buffer, as: .stream)
             defer { if !isDone { buffers.release(buffer, as: .stream) } }
             let size = try Syscalls.status(of: memory.descriptor.raw).size
             guard size.isMultiple(of: definition.period), size / definition.period >= 2 else {
                 throw Errno.invalidArgument
+            }
+            // A device can't fill a hole.
+            do throws(Refusal) {
+                try buffers.backend.populate(memory.descriptor.raw, 0..<size)
+            } catch {
+                why = error.why
+                throw error.errno
             }
             if let watermark = definition.watermark {
                 guard (1...size - definition.period).contains(watermark) else {
@@ -123,7 +131,7 @@ final class StreamTable: Sendable {
                 "the period must divide the buffer into 2 periods or more, "
                     + "and the watermark be at most the buffer less one period")
         } catch {
-            throw Refusal(error, "the stream can't be started")
+            throw Refusal(error, why)
         }
     }
 

@@ -127,8 +127,15 @@ final class EventCounter: Sendable {
 
     var raw: CInt { descriptor.raw }
 
+    /// Adds, where this process alone has the counter.
     func add(_ count: UInt64) {
         _ = eventfd_write(raw, count)
+    }
+
+    /// Adds where others have it as well, who may have made it block: never waits.
+    func signal(_ count: UInt64) {
+        // Without AIO in the kernel: as long as nobody has tampered with it.
+        if cfuse_eventfd_signal(raw, count) != 0 { add(count) }
     }
 
     /// Takes the count; 0 where there is none.

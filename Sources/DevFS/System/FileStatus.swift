@@ -101,6 +101,11 @@ public struct FileStatus: Sendable, Equatable {
         return status
     }
 
+    /// Bytes that it really has.
+    var allocated: UInt64 { blocks * 512 }
+    /// It has holes: bytes without memory.
+    var isSparse: Bool { allocated < size }
+
     public var isRegular: Bool { mode & S_IFMT == S_IFREG }
     public var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
 }

@@ -65,10 +65,19 @@ final class ProcessHandle: Sendable {
         return UInt64(String(decoding: fields[19], as: UTF8.self))
     }
 
-    /// True where the process has the capability in its effective set. `capabilities(7)`
+    /// True where the process has the capability in its effective set, in the user namespace of
+    /// this server: in one of its own anybody has them all. `capabilities(7)`, `user_namespaces(7)`
     static func has(capability: Int, _ id: ProcessID) -> Bool {
+        guard let own = try? userNamespace("self"),
+            (try? userNamespace("\(id.number)")) == own
+        else { return false }
         let set = statusField("CapEff", id).flatMap { UInt64($0, radix: 16) } ?? 0
         return set & 1 << UInt64(capability) != 0
+    }
+
+    private static func userNamespace(_ process: String) throws(Errno) -> UInt64 {
+        let namespace = try Syscalls.open("/proc/\(process)/ns/user", flags: O_RDONLY)
+        return try Syscalls.status(of: namespace.raw).inode
     }
 }
 

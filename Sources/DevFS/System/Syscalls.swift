@@ -75,6 +75,21 @@ enum Syscalls {
         }
     }
 
+    /// Writes zeros over the data of a range; holes stay holes. `lseek(2)`, SEEK_DATA
+    static func zeroData(_ descriptor: CInt, _ range: Range<UInt64>) throws(Errno) {
+        // A position of its own: the descriptor is shared.
+        let file = try reopen(descriptor, flags: O_RDWR)
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let start = cfuse_seek_data(file.raw, off_t(offset))
+            guard start >= 0, UInt64(start) < range.upperBound else { return }
+            let end = cfuse_seek_hole(file.raw, start)
+            guard end > start else { throw lastError }
+            offset = min(UInt64(end), range.upperBound)
+            try zero(file.raw, UInt64(start)..<offset)
+        }
+    }
+
     /// `pwrite(2)` until all is written: the bytes that were, or the errno if none was.
     static func write(
         _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
@@ -237,6 +252,13 @@ enum Syscalls {
             all += room[..<count]
         }
         return all
+    }
+
+    /// True where the descriptor's is the only open file description of its inode, mappings
+    /// included: a write lease is given then alone. `fcntl(2)`, F_SETLEASE; fs/locks.c
+    static func isSoleUser(_ descriptor: CInt) -> Bool {
+        // Not every file system has leases: only EAGAIN says that there is another one.
+        cfuse_try_lease(descriptor) == 0 || lastError != .resourceTemporarilyUnavailable
     }
 
     /// Marks the open file description, whoever it is given to, until its last copy and mapping

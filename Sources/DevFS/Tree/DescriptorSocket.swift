@@ -42,7 +42,8 @@ final class DescriptorSocket: Sendable {
         try check {
             unsafe chown(path, tree.options.uid, tree.options.gid)
         }
-        try check { unsafe chmod(path, 0o666 & ~tree.options.umask) }
+        // Who asks is checked by his credentials.
+        try check { unsafe chmod(path, tree.options.allowsOthers ? 0o666 : 0o600) }
         try check { listen(descriptor.raw, 16) }
         listener = SharedDescriptor(descriptor)
         let started = try loop.watch(listener.raw) { [weak self] in self?.accept() }
@@ -114,11 +115,17 @@ final class DescriptorSocket: Sendable {
         let what = try words.next("buffer or signal")
         let name = try words.name()
         let peer = try peer(of: raw)
+        guard tree.options.allowsOthers || peer.caller.uid == geteuid() else {
+            throw Refusal(.permissionDenied, "the mount is its user's alone: -o allow_other")
+        }
         switch what {
         case "buffer":
             let access = words.isEmpty ? "rw" : try words.next("rw or ro")
             guard access == "rw" || access == "ro" else { throw .invalid("neither rw nor ro") }
             try words.end()
+            if access == "rw" && tree.options.isReadOnly {
+                throw Refusal(.readOnlyFileSystem, "the mount is read-only")
+            }
             guard let buffer = tree.buffers[name] else {
                 throw Refusal(.noSuchFileOrDirectory, "no buffer \(name)")
             }

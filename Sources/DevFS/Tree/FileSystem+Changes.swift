@@ -24,7 +24,6 @@ extension FileSystem {
     }
 
     func remove(_ buffer: Buffer) throws(Errno) {
-        leases.unbind(buffer.id)
         try buffers.remove(buffer)
         metrics.frees.add()
     }

@@ -66,21 +66,29 @@ extension FileSystem {
     ) throws(Errno) -> (FileStatus, any OpenFile) {
         guard try node(of: parent) == .directory(.buffers) else { throw .notPermitted }
         guard let valid = Name(name) else { throw .invalidArgument }
-        do throws(Refusal) {
-            let traits = BufferTraits(heap: options.heap).owned(by: caller.pid)
-            let buffer = try buffers.allocate(
-                valid, size: 0, traits: traits, owner: ownership(of: caller, mode: mode))
-            metrics.allocations.add()
-            let file = try refusing("opening") { () throws(Errno) in
-                try BufferFile(buffer, in: buffers, log: log)
+        while true {
+            do throws(Refusal) {
+                let traits = BufferTraits(heap: options.heap).owned(by: caller.pid)
+                let buffer = try buffers.allocate(
+                    valid, size: 0, traits: traits, owner: ownership(of: caller, mode: mode))
+                metrics.allocations.add()
+                let file = try refusing("opening") { () throws(Errno) in
+                    try BufferFile(buffer, in: buffers, log: log)
+                }
+                return (try refusing("reading") { () throws(Errno) in try status(of: file) }, file)
+            } catch  where error.errno == .fileExists && !flags.isExclusive {
+                if buffers.isReserved(valid) { throw .resourceBusy }
+            } catch {
+                throw error.errno
             }
-            return (try refusing("reading") { () throws(Errno) in try status(of: file) }, file)
-        } catch  where error.errno == .fileExists && !flags.isExclusive {
-            let inode = Inode(try lookup(name, in: parent).inode)
-            let file = try open(inode, flags, by: caller)
-            return (try status(of: inode, file: file), file)
-        } catch {
-            throw error.errno
+            do throws(Errno) {
+                let inode = Inode(try lookup(name, in: parent).inode)
+                let file = try open(inode, flags, by: caller)
+                return (try status(of: inode, file: file), file)
+            } catch .noSuchFileOrDirectory {
+                // It went between the two: the name is free again.
+            } catch .staleNFSFileHandle {
+            }
         }
     }
 

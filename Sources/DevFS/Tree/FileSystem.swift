@@ -10,6 +10,10 @@ public struct TreeOptions: Sendable, Equatable {
     /// New buffers belong to that user and group too, whoever makes them.
     public var forcesUID = false
     public var forcesGID = false
+    /// Users other than the server's own may enter.
+    public var allowsOthers = false
+    /// Nothing may be written.
+    public var isReadOnly = false
     /// Bits that no file has.
     public var umask: UInt32 = 0o022
     /// Where buffers come from whose command does not say.
@@ -47,8 +51,17 @@ public final class FileSystem: Sendable {
         streams = StreamTable(buffers, signals)
         leases = Leases(loop, buffers)
         socketPath = "\(backend.runtimeDirectory)/socket"
+        buffers.whenUnlinked { [leases] in leases.unbind($0) }
         for buffer in buffers.all where buffer.traits.lease == .process {
-            try leases.bind(buffer)
+            do throws(Errno) {
+                try leases.bind(buffer)
+            } catch {
+                // Better a buffer that stays than a device that can't be mounted.
+                log.add(
+                    Refusal(error, "its process can't be watched: the buffer stays"),
+                    command: "lease=process".utf8, file: "attributes/\(buffer.name)/lease",
+                    by: Caller(pid: buffer.traits.owner, uid: getuid(), gid: getgid()))
+            }
         }
     }
 
@@ -79,18 +92,20 @@ public final class FileSystem: Sendable {
         return node
     }
 
+    // ESTALE, not ENOENT, for a number whose object is gone: the kernel looks the name up anew, and
+    // finds who has it now.
     func buffer(_ id: BufferID) throws(Errno) -> Buffer {
-        guard let buffer = buffers[id] else { throw .noSuchFileOrDirectory }
+        guard let buffer = buffers[id] else { throw .staleNFSFileHandle }
         return buffer
     }
 
     func signal(_ id: SignalID) throws(Errno) -> Signal {
-        guard let signal = signals[id] else { throw .noSuchFileOrDirectory }
+        guard let signal = signals[id] else { throw .staleNFSFileHandle }
         return signal
     }
 
     func stream(_ id: StreamID) throws(Errno) -> Stream {
-        guard let stream = streams[id] else { throw .noSuchFileOrDirectory }
+        guard let stream = streams[id] else { throw .staleNFSFileHandle }
         return stream
     }
 

@@ -335,10 +335,18 @@ extension FileSystem {
         if lease == .process { traits = traits.owned(by: caller.pid) }
         let fresh = traits
         try Layout.refusing("the lease can't be kept") { () throws(Errno) in
+            let old = buffer.traits
             try backend.setTraits(fresh, of: buffer.description)
             buffer.state.withLock { $0.traits = fresh }
             leases.unbind(buffer.id)
-            if lease == .process { try leases.bind(buffer) }
+            guard lease == .process else { return }
+            do throws(Errno) {
+                try leases.bind(buffer)
+            } catch {
+                buffer.state.withLock { $0.traits = old }
+                try? backend.setTraits(old, of: buffer.description)
+                throw error
+            }
         }
     }
 }

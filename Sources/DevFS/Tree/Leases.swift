@@ -35,6 +35,8 @@ final class Leases: Sendable {
             try? self?.buffers.remove(buffer)
         }
         leases.withLock { $0[buffer.id] = Lease(process: process, watch: watch) }
+        // It may have been removed before it was bound.
+        if !buffer.isLinked { unbind(buffer.id) }
     }
 
     func unbind(_ id: BufferID) {
