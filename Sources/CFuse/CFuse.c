@@ -27,13 +27,11 @@ struct fuse_session *cfuse_session_new(const char *options, bool io_uring,
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	struct fuse_session *se = NULL;
-	char uring[64];
 
 	if (fuse_opt_add_arg(&args, "devfs") || fuse_opt_add_arg(&args, "-o") ||
 	    fuse_opt_add_arg(&args, options))
 		goto out;
-	snprintf(uring, sizeof(uring), "io_uring,io_uring_q_depth=%d", CFUSE_RING_DEPTH);
-	if (io_uring && (fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, uring)))
+	if (io_uring && (fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, "io_uring")))
 		goto out;
 	se = fuse_session_new(&args, ops, sizeof(*ops), userdata);
 out:
@@ -107,7 +105,7 @@ static void leave(struct fuse_conn_info *conn, uint64_t flag)
 #endif
 }
 
-void cfuse_negotiate(struct fuse_conn_info *conn, bool want_passthrough,
+void cfuse_negotiate(struct fuse_conn_info *conn, bool want_passthrough, bool want_io_uring,
 		     struct cfuse_features *got)
 {
 	memset(got, 0, sizeof(*got));
@@ -134,7 +132,10 @@ void cfuse_negotiate(struct fuse_conn_info *conn, bool want_passthrough,
 	(void)want_passthrough;
 #endif
 #if HAVE_IO_URING
-	got->io_uring = fuse_get_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
+	/* Without the option the flag says that the kernel would have it. */
+	got->io_uring = want_io_uring && fuse_get_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
+#else
+	(void)want_io_uring;
 #endif
 }
 

@@ -54,15 +54,13 @@ int cfuse_session_loop(struct fuse_session *_Nonnull se, unsigned int max_thread
 
 /* Asks for what DevFS uses and leaves out what would put a cache between client and memory. */
 void cfuse_negotiate(struct fuse_conn_info *_Nonnull conn, bool want_passthrough,
-		     struct cfuse_features *_Nonnull got);
+		     bool want_io_uring, struct cfuse_features *_Nonnull got);
 /* True where the linked libfuse can ask for passthrough at all. */
 bool cfuse_has_passthrough(void);
 bool cfuse_has_io_uring(void);
 const char *_Nonnull cfuse_header_version(void);
 /* Where the reply to a request that came over io_uring is written; NULL for any other. */
 void *_Nullable cfuse_payload(fuse_req_t _Nonnull req, size_t *_Nonnull size);
-/* Requests that each cpu's ring has room for. */
-static const int CFUSE_RING_DEPTH = 32;
 
 /* Open flags of a reply; `backing_id` 0 is no passthrough. */
 void cfuse_set_open(struct fuse_file_info *_Nonnull fi, bool direct_io, bool nonseekable,

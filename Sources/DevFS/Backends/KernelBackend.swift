@@ -111,7 +111,7 @@ final class KernelBackend: Backend {
             traits: BufferTraits(
                 heap: heap, direction: direction,
                 lease: info.lease == UInt32(DEVFS_DMA_LEASE_PROCESS) ? .process : .none,
-                owner: owner, ownerStart: ProcessHandle.startTime(of: owner) ?? 0))
+                owner: owner, ownerStart: (try? ProcessHandle.startTime(of: owner)) ?? 0))
     }
 
     func allocate(

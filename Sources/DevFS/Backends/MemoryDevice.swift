@@ -87,12 +87,13 @@ public struct MemoryDevice: Sendable {
     /// - Parameter size: bytes, nil to leave it as it is.
     func mountData(size: UInt64?, huge: String?) throws(SetupError) -> Bool {
         let limit = size.map { "size=\($0)" }
+        let flags = UInt(MS_NOSUID | MS_NODEV | MS_NOEXEC)
         if isMounted {
             let changes = [limit, huge.map { "huge=\($0)" }].compactMap { $0 }
             if !changes.isEmpty {
                 do throws(Errno) {
                     try Syscalls.mount(
-                        "devfs", on: data, type: "tmpfs", flags: UInt(MS_REMOUNT),
+                        "devfs", on: data, type: "tmpfs", flags: flags | UInt(MS_REMOUNT),
                         options: changes.joined(separator: ","))
                 } catch .invalidArgument {
                     throw SetupError(
@@ -105,7 +106,6 @@ public struct MemoryDevice: Sendable {
             return true
         }
         let options = "mode=0700,nr_inodes=0,\(limit ?? "size=\(Self.defaultSize)")"
-        let flags = UInt(MS_NOSUID | MS_NODEV | MS_NOEXEC)
         var attempts = ["\(options),huge=\(huge ?? "within_size")"]
         // A kernel without huge tmpfs pages refuses the option; only who asked for it must know.
         if huge == nil { attempts.append(options) }
@@ -145,7 +145,7 @@ public struct MemoryDeviceInfo: Sendable, Codable, Equatable {
 public enum MemoryDevices {
     /// Mounts of a device, dead ones included.
     static func mounts(of source: String) -> [MountEntry] {
-        ((try? MountEntry.all()) ?? []).filter { $0.type == "fuse.devfs" && $0.source == source }
+        ((try? MountEntry.all()) ?? []).filter { $0.isOurs && $0.source == source }
     }
 
     /// All devices, by name; a device that can't be read is left out.

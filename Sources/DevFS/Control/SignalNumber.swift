@@ -13,7 +13,7 @@ enum SignalNumber {
         ("PROF", SIGPROF), ("WINCH", SIGWINCH), ("IO", SIGIO), ("PWR", SIGPWR), ("SYS", SIGSYS),
     ]
     /// The C library keeps 32 and 33 for itself.
-    private static let realTime: ClosedRange<Int32> = 34...64
+    static let realTime: ClosedRange<Int32> = 34...64
 
     /// `SIGUSR1`, `USR1`, `SIGRTMIN+3`, `RTMAX-1` or 1 to 64; nil for anything else.
     static func parse(_ text: Substring) -> Int32? {

@@ -191,7 +191,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         } catch {
             throw SetupError("reading /proc/self/mountinfo", error)
         }
-        for mount in mounts where mount.type == "fuse.devfs" {
+        for mount in mounts where mount.isOurs {
             // The device's lock is ours, so a mount of it has no server.
             guard mount.source == source || mount.mountpoint == mountpoint else { continue }
             if mount.isDead {

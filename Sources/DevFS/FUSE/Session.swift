@@ -49,7 +49,7 @@ final class Session: Sendable {
     func negotiate(_ connection: UnsafeMutablePointer<fuse_conn_info>) {
         var got = cfuse_features()
         unsafe cfuse_negotiate(
-            connection, wishes.passthrough && tree.backend.allowsPassthrough, &got)
+            connection, wishes.passthrough && tree.backend.allowsPassthrough, wishes.ioUring, &got)
         let agreed = got
         self.agreed.withLock { $0 = agreed }
         let why = passthroughObstacle(agreed)
@@ -97,7 +97,9 @@ final class Session: Sendable {
     }
 
     private func ringObstacle(_ agreed: cfuse_features) -> String {
-        if agreed.io_uring { return "" }
+        if agreed.io_uring {
+            return "reads of wait and data give EAGAIN instead of waiting: poll them"
+        }
         if !wishes.ioUring { return "the mount option io_uring asks for it" }
         return agreed.protocol_minor < 42
             ? "the kernel has FUSE 7.\(agreed.protocol_minor); install kernel 6.14 or newer"
@@ -140,7 +142,9 @@ final class Session: Sendable {
             tree.metrics.addRead(count)
             return unsafe .payload(UnsafeRawBufferPointer(rebasing: room[..<count]))
         }
-        guard file.waits, waits else {
+        // libfuse (3.18) cannot interrupt a request on a ring, and frees it before we could answer at
+        // the end: no read waits there.
+        guard file.waits, waits, !agreed.withLock({ $0.io_uring }) else {
             switch try file.read(at: offset, size: size, parked: nil) {
             case .bytes(let bytes)?:
                 tree.metrics.addRead(bytes.count)
@@ -150,12 +154,6 @@ final class Session: Sendable {
                 return .memory(mapping, range)
             case nil: throw .resourceTemporarilyUnavailable
             }
-        }
-        // A waiting read keeps its place in a ring: all places taken, nothing could wake it.
-        if agreed.withLock({ $0.io_uring }),
-            waiting.withLock({ $0.count }) >= Int(CFUSE_RING_DEPTH) - 2
-        {
-            throw .resourceBusy
         }
         let number = nextWaiting.add(1, ordering: .relaxed).oldValue
         let read = unsafe WaitingRead(request, size: size, file: file) { [weak self] in

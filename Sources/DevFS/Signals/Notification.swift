@@ -40,7 +40,12 @@ final class Notification: SignalListener {
             missed(UInt64(numbers.count))
             return
         }
-        for number in numbers {
+        // A signal below SIGRTMIN that is pending already is not queued again: the newest will do.
+        // Of the others no more are sent at a time than a signal keeps events.
+        let queued = signal < SignalNumber.realTime.lowerBound ? 1 : Int(Signal.depth)
+        let sent = numbers.suffix(queued)
+        if signal >= SignalNumber.realTime.lowerBound { missed(UInt64(numbers.count - sent.count)) }
+        for number in sent {
             do throws(Errno) {
                 try process.send(
                     signal: signal, value: value ?? Int32(truncatingIfNeeded: number))

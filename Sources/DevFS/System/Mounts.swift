@@ -8,6 +8,11 @@ public struct MountEntry: Sendable, Equatable {
     /// `fuse.devfs`, `tmpfs`, ...
     public var type: String
     public var source: String
+    /// Who mounted a FUSE file system: its `user_id=`.
+    public var user: UInt32?
+
+    /// A mount of DevFS that this user made. Anybody can give one of his own our type and source.
+    var isOurs: Bool { type == "fuse.devfs" && user == geteuid() }
 
     /// All mounts of this mount namespace, oldest first.
     public static func all() throws(Errno) -> [MountEntry] {
@@ -16,9 +21,11 @@ public struct MountEntry: Sendable, Equatable {
             let fields = line.split(separator: " ")
             guard let dash = fields.firstIndex(of: "-"), dash >= 6, dash + 2 < fields.count
             else { return nil }
+            let options = dash + 3 < fields.count ? fields[dash + 3].split(separator: ",") : []
+            let user = options.first { $0.hasPrefix("user_id=") }?.dropFirst("user_id=".utf8.count)
             return MountEntry(
                 mountpoint: unescape(fields[4]), type: String(fields[dash + 1]),
-                source: unescape(fields[dash + 2]))
+                source: unescape(fields[dash + 2]), user: user.flatMap { UInt32($0) })
         }
     }
 
@@ -63,6 +70,8 @@ extension Syscalls {
 
     /// `umount2(2)`
     static func unmount(_ directory: String, lazily: Bool = false) throws(Errno) {
-        try check { unsafe umount2(directory, lazily ? CInt(MNT_DETACH) : 0) }
+        try check {
+            unsafe umount2(directory, CInt(UMOUNT_NOFOLLOW) | (lazily ? CInt(MNT_DETACH) : 0))
+        }
     }
 }

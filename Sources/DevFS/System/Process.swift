@@ -11,6 +11,8 @@ final class ProcessHandle: Sendable {
 
     /// - Throws: ESRCH where there is no such process.
     init(_ id: ProcessID) throws(Errno) {
+        // A process that can't be seen from here, in another pid namespace, has the number 0.
+        guard id.number > 0 else { throw .noSuchProcess }
         self.id = id
         pidfd = Descriptor(owning: try check { cfuse_pidfd_open(id.number) })
         do throws(Errno) {
@@ -55,11 +57,17 @@ final class ProcessHandle: Sendable {
 
     /// When a process started, in clock ticks since boot; nil where there is none.
     /// `proc_pid_stat(5)`, field 22
-    static func startTime(of id: ProcessID) -> UInt64? {
-        guard let bytes = try? Syscalls.contents(of: "/proc/\(id.number)/stat"),
-            // The command's name stands in brackets and may hold anything.
-            let end = bytes.lastIndex(of: UInt8(ascii: ")"))
-        else { return nil }
+    static func startTime(of id: ProcessID) throws(Errno) -> UInt64? {
+        let bytes: [UInt8]
+        do throws(Errno) {
+            bytes = try Syscalls.contents(of: "/proc/\(id.number)/stat")
+        } catch .noSuchFileOrDirectory {
+            return nil
+        } catch .noSuchProcess {
+            return nil
+        }
+        // The command's name stands in brackets and may hold anything.
+        guard let end = bytes.lastIndex(of: UInt8(ascii: ")")) else { return nil }
         let fields = bytes[(end + 1)...].split(separator: UInt8(ascii: " "))
         guard fields.count > 19 else { return nil }
         return UInt64(String(decoding: fields[19], as: UTF8.self))

@@ -8,8 +8,13 @@ import SystemPackage
 final class DescriptorSocket: Sendable {
     /// Bytes of a request.
     private static let limit = 256
+    /// Connections, of one user and in all, and signals of one connection.
+    private static let connectionsOfUser = 32
+    private static let connectionsInAll = 128
+    private static let countersOfConnection = 64
 
     private struct Connection {
+        var uid: UInt32
         var watch: EventLoop.Watch?
         var pending: [UInt8] = []
         /// Signals that count for this peer, until it closes the connection.
@@ -26,6 +31,7 @@ final class DescriptorSocket: Sendable {
     private let path: String
     private let listener: SharedDescriptor
     private let watch = Mutex<EventLoop.Watch?>(nil)
+    private let spare = Mutex<SharedDescriptor?>(nil)
     private let connections = Mutex<[CInt: Connection]>([:])
 
     init(_ tree: FileSystem, _ loop: EventLoop, path: String) throws(Errno) {
@@ -46,19 +52,52 @@ final class DescriptorSocket: Sendable {
         try check { unsafe chmod(path, tree.options.allowsOthers ? 0o666 : 0o600) }
         try check { listen(descriptor.raw, 16) }
         listener = SharedDescriptor(descriptor)
+        spare.withLock { $0 = Self.spareDescriptor() }
         let started = try loop.watch(listener.raw) { [weak self] in self?.accept() }
         watch.withLock { $0 = started }
     }
 
     private func accept() {
         let raw = cfuse_accept(listener.raw)
-        guard raw >= 0 else { return }
-        connections.withLock { $0[raw] = Connection() }
+        guard raw >= 0 else {
+            if lastError == .tooManyOpenFiles || lastError == .tooManyOpenFilesInSystem {
+                refuseOne()
+            }
+            return
+        }
+        let uid = (try? peer(of: raw))?.caller.uid ?? UInt32.max
+        let isAdmitted = connections.withLock { connections in
+            let own = connections.values.count { $0.uid == uid }
+            guard own < Self.connectionsOfUser, connections.count < Self.connectionsInAll else {
+                return false
+            }
+            connections[raw] = Connection(uid: uid)
+            return true
+        }
+        guard isAdmitted else {
+            answer(raw, "error EUSERS too many connections")
+            Glibc.close(raw)
+            return
+        }
         guard let watch = try? loop.watch(raw, { [weak self] in self?.receive(raw) }) else {
             drop(raw)
             return
         }
         connections.withLock { $0[raw]?.watch = watch }
+    }
+
+    /// Without a free descriptor the caller would be announced for ever: the spare one is used to
+    /// take him off the queue.
+    private func refuseOne() {
+        spare.withLock { $0 = nil }
+        let raw = cfuse_accept(listener.raw)
+        if raw >= 0 { Glibc.close(raw) }
+        spare.withLock { $0 = Self.spareDescriptor() }
+    }
+
+    private static func spareDescriptor() -> SharedDescriptor? {
+        guard let null = try? Syscalls.open("/dev/null", flags: O_RDONLY) else { return nil }
+        return SharedDescriptor(null)
     }
 
     private func drop(_ raw: CInt) {
@@ -149,6 +188,8 @@ final class DescriptorSocket: Sendable {
                     inode: 0, mode: 0o444 & ~tree.options.umask, uid: tree.options.uid,
                     gid: tree.options.gid, at: tree.started)
                 guard Self.may(peer, status, writes: false) else { throw Errno.permissionDenied }
+                let held = connections.withLock { $0[raw]?.counters.count ?? 0 }
+                guard held < Self.countersOfConnection else { throw Errno.tooManyUsers }
                 let counter = try EventCounter()
                 let listener = EventCounterListener(counter)
                 connections.withLock { $0[raw]?.counters.append((signal, listener)) }

@@ -25,7 +25,6 @@ extension FileSystem {
 
     func remove(_ buffer: Buffer) throws(Errno) {
         try buffers.remove(buffer)
-        metrics.frees.add()
     }
 
     func rename(

@@ -142,13 +142,15 @@ extension BufferTraits {
         var traits = self
         let owner = ProcessHandle.process(of: caller)
         traits.owner = owner
-        traits.ownerStart = ProcessHandle.startTime(of: owner) ?? 0
+        traits.ownerStart = (try? ProcessHandle.startTime(of: owner)) ?? 0
         return traits
     }
 
     /// The owner's pid while it lives, else 0.
     var livingOwner: Int32 {
-        guard owner.number > 0, ProcessHandle.startTime(of: owner) == ownerStart else { return 0 }
+        guard owner.number > 0, (try? ProcessHandle.startTime(of: owner)) == ownerStart else {
+            return 0
+        }
         return owner.number
     }
 }

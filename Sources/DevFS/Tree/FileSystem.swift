@@ -51,7 +51,10 @@ public final class FileSystem: Sendable {
         streams = StreamTable(buffers, signals)
         leases = Leases(loop, buffers)
         socketPath = "\(backend.runtimeDirectory)/socket"
-        buffers.whenUnlinked { [leases] in leases.unbind($0) }
+        buffers.whenUnlinked { [leases, metrics] in
+            leases.unbind($0)
+            metrics.frees.add()
+        }
         for buffer in buffers.all where buffer.traits.lease == .process {
             do throws(Errno) {
                 try leases.bind(buffer)

@@ -164,7 +164,7 @@ enum Layout {
         .value(
             "trigger", 0o222,
             parse: { word throws(Refusal) in
-                guard let count = Number.plain(word), (1...1_000_000).contains(count) else {
+                guard let count = Number.parse(word), (1...1_000_000).contains(count) else {
                     throw .invalid("a number of events, 1 to 1000000")
                 }
                 return count
@@ -332,7 +332,13 @@ extension FileSystem {
     func setLease(_ lease: Lease, of buffer: Buffer, by caller: Caller) throws(Refusal) {
         var traits = buffer.traits
         traits.lease = lease
-        if lease == .process { traits = traits.owned(by: caller.pid) }
+        if lease == .process {
+            traits = traits.owned(by: caller.pid)
+            guard traits.ownerStart != 0 else {
+                throw Refusal(
+                    .noSuchProcess, "the process of the lease is not to be seen from here")
+            }
+        }
         let fresh = traits
         try Layout.refusing("the lease can't be kept") { () throws(Errno) in
             let old = buffer.traits

@@ -23,7 +23,7 @@ final class Leases: Sendable {
         let process: ProcessHandle
         do throws(Errno) {
             process = try ProcessHandle(traits.owner)
-            guard ProcessHandle.startTime(of: traits.owner) == traits.ownerStart else {
+            guard try ProcessHandle.startTime(of: traits.owner) == traits.ownerStart else {
                 throw .noSuchProcess
             }
         } catch .noSuchProcess {
