@@ -51,8 +51,8 @@ public final class FileSystem: Sendable {
         streams = StreamTable(buffers, signals)
         leases = Leases(loop, buffers)
         socketPath = "\(backend.runtimeDirectory)/socket"
-        buffers.whenUnlinked { [leases, metrics] in
-            leases.unbind($0)
+        buffers.whenUnlinked { [weak leases, metrics] in
+            leases?.unbind($0)
             metrics.frees.add()
         }
         for buffer in buffers.all where buffer.traits.lease == .process {
