@@ -54,6 +54,8 @@ public struct FileStatus: Sendable, Equatable {
     public var size: UInt64 = 0
     /// Allocated, in units of 512 bytes.
     public var blocks: UInt64 = 0
+    /// Bytes that are good to read at a time.
+    public var blockSize: UInt32 = 4096
     public var accessed: Timestamp
     public var modified: Timestamp
     public var changed: Timestamp
@@ -94,7 +96,7 @@ public struct FileStatus: Sendable, Equatable {
         status.st_gid = gid
         status.st_size = Int(size)
         status.st_blocks = Int(blocks)
-        status.st_blksize = 4096
+        status.st_blksize = Int(blockSize)
         status.st_atim = accessed.timespec
         status.st_mtim = modified.timespec
         status.st_ctim = changed.timespec

@@ -31,13 +31,18 @@ extension FileSystem {
 
     func status(of node: Node) throws(Errno) -> FileStatus {
         func file<S>(
-            _ table: [TextFile<S>], _ row: Int, _ time: Timestamp? = nil
+            _ table: [TextFile<S>], _ row: Int, _ subject: S, _ time: Timestamp? = nil
         ) throws(Errno) -> FileStatus {
             guard table.indices.contains(row) else { throw .staleNFSFileHandle }
+            let file = table[row]
             var status = FileStatus(
-                inode: node.inode.number, mode: S_IFREG | (table[row].mode & ~options.umask),
+                inode: node.inode.number, mode: S_IFREG | (file.mode & ~options.umask),
                 uid: options.uid, gid: options.gid, at: time ?? started)
-            status.size = table[row].open != nil ? 0 : table[row].isReport ? reportBound : 4096
+            status.size = length(of: file, subject)
+            // As much as a file without holes has, or cp(1) takes it for sparse.
+            status.blocks = (status.size + 511) / 512
+            // wc(1) seeks to the last block, which a length that is an estimate does not have.
+            if file.isReport { status.blockSize = 1 << 20 }
             return status
         }
         func directory(_ time: Timestamp? = nil) -> FileStatus {
@@ -50,17 +55,18 @@ extension FileSystem {
         case .directory(.signals): return directory(signals.changed)
         case .directory(.streams): return directory(streams.changed)
         case .directory, .heapDirectory: return directory()
-        case .rootFile(let row): return try file(Layout.root, row)
-        case .controlFile(let row): return try file(Layout.control, row)
-        case .heapFile(_, let row): return try file(Layout.heap, row)
+        case .rootFile(let row): return try file(Layout.root, row, ())
+        case .controlFile(let row): return try file(Layout.control, row, ())
+        case .heapFile(let heap, let row): return try file(Layout.heap, row, heap)
         case .buffer(let id):
             let buffer = try buffer(id)
             return present(try buffers.status(of: buffer), buffer)
         case .attributes(let id):
             return directory(try buffers.status(of: try buffer(id)).changed)
         case .attribute(let id, let row):
-            let status = try buffers.status(of: try buffer(id))
-            var result = try file(Layout.attributes, row, status.changed)
+            let buffer = try buffer(id)
+            let status = try buffers.status(of: buffer)
+            var result = try file(Layout.attributes, row, buffer, status.changed)
             // Addresses are the mount owner's business, the rest the buffer owner's.
             if Layout.attributes[row].mode != Layout.secret {
                 (result.uid, result.gid) = (status.uid, status.gid)
@@ -70,24 +76,24 @@ extension FileSystem {
             _ = try signal(id)
             return directory(signals.changed)
         case .signalFile(let id, let row):
-            _ = try signal(id)
-            return try file(Layout.signal, row)
+            return try file(Layout.signal, row, try signal(id))
         case .stream(let id):
             _ = try stream(id)
             return directory(streams.changed)
         case .streamFile(let id, let row):
-            _ = try stream(id)
-            return try file(Layout.stream, row)
+            return try file(Layout.stream, row, try stream(id))
         }
     }
 
-    /// More bytes than any report has. A kernel that splices (sendfile(2), busybox cat) reads from
-    /// its page cache up to `st_size`, and takes a short read for the end: too much is right, too
-    /// little is not, and the true size of a list of all buffers is too dear for every look-up.
-    private var reportBound: UInt64 {
-        UInt64(
-            8192 + 256 * buffers.count + 512 * (signals.all.count + streams.all.count)
-                + 1024 * Int(min(log.count, 256)))
+    /// The length of a text as a path tells it. A kernel that splices (sendfile(2), busybox cat)
+    /// reads up to `st_size` and takes a short read for the end, so more than there is does no
+    /// harm and less does; making a list of very many buffers for each look-up would.
+    private func length<S>(of file: TextFile<S>, _ subject: S) -> UInt64 {
+        // In whole pages, which no tool takes for an exact length.
+        if file.isReport && buffers.count > 1000 {
+            return UInt64(16 + buffers.count / 16 + 1) * 4096
+        }
+        return UInt64((try? file.read?(self, subject))?.utf8.count ?? 0)
     }
 
     func entries(of inode: Inode) throws(Errno) -> [DirectoryEntry] {
