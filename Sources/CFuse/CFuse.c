@@ -224,6 +224,22 @@ int cfuse_fcntl(int fd, int command, int argument)
 	return fcntl(fd, command, argument);
 }
 
+int cfuse_lock(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+int cfuse_is_locked(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(fd, F_OFD_GETLK, &lock))
+		return -1;
+	return lock.l_type != F_UNLCK;
+}
+
 int cfuse_try_lease(int fd)
 {
 	if (fcntl(fd, F_SETLEASE, F_WRLCK))

@@ -88,6 +88,10 @@ void cfuse_wait_readable(int fd, int64_t ns);
 int cfuse_epoll_add(int epoll, int fd, uint64_t number);
 int cfuse_epoll_wait(int epoll, uint64_t *_Nonnull number);
 int cfuse_fcntl(int fd, int command, int argument);
+/* An exclusive lock of the open file description (F_OFD_SETLK); EAGAIN where another has it. */
+int cfuse_lock(int fd);
+/* 1 where another open file description has the lock, 0 where not, -1. Takes nothing. */
+int cfuse_is_locked(int fd);
 /* Takes a write lease and gives it back; EAGAIN where the inode is open elsewhere. fcntl(2) */
 int cfuse_try_lease(int fd);
 /*

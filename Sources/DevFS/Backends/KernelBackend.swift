@@ -56,7 +56,7 @@ final class KernelBackend: Backend {
             try Syscalls.makeDirectory(directory, mode: 0o755)
             let lock = try Syscalls.open(
                 "\(directory)/lock", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
-            try Syscalls.lock(lock.raw)
+            try Syscalls.claim(lock.raw)
             return lock
         } catch .wouldBlock {
             let place = MemoryDevices.mounts(of: path).first?.mountpoint

@@ -64,7 +64,7 @@ public struct MemoryDevice: Sendable {
         do throws(Errno) {
             let lock = try Syscalls.open(
                 "\(path)/lock", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
-            try Syscalls.lock(lock.raw)
+            try Syscalls.claim(lock.raw)
             return lock
         } catch .wouldBlock {
             let place = MemoryDevices.mounts(of: source).first?.mountpoint
@@ -161,13 +161,9 @@ public enum MemoryDevices {
     }
 
     private static func info(_ device: MemoryDevice) throws(SetupError) -> MemoryDeviceInfo {
-        var isAlive = false
-        do throws(SetupError) {
-            _ = try device.lock()
-        } catch {
-            isAlive = error.errno == .resourceBusy
-        }
         do throws(Errno) {
+            let lock = try Syscalls.open("\(device.path)/lock", flags: O_RDWR | O_NOFOLLOW)
+            let isAlive = try Syscalls.isClaimed(lock.raw)
             let store = try MemoryStore(device, isPrivate: device.isMounted)
             let space = try store.space()
             return MemoryDeviceInfo(
@@ -208,8 +204,8 @@ public enum MemoryDevices {
                 try? Syscalls.unlink("\(device.path)/\(file)", at: Syscalls.currentDirectory)
             }
             try Syscalls.removeDirectory(device.path)
-            // The last device of this user takes the directory of all with it.
-            try? Syscalls.removeDirectory(MemoryDevice.base())
+            // The last device of an ordinary user takes the directory of all with it.
+            if geteuid() != 0 { try? Syscalls.removeDirectory(MemoryDevice.base()) }
         } catch {
             throw SetupError(
                 "removing \(device.source)", error,

@@ -232,6 +232,17 @@ enum Syscalls {
             files: UInt64(status.f_files))
     }
 
+    /// Takes the lock of a server's own file without waiting; EAGAIN where another server has it.
+    /// Unlike flock(2) it can be asked for without being taken. `fcntl(2)`, F_OFD_SETLK
+    static func claim(_ descriptor: CInt) throws(Errno) {
+        try check { cfuse_lock(descriptor) }
+    }
+
+    /// Somebody else has claimed it.
+    static func isClaimed(_ descriptor: CInt) throws(Errno) -> Bool {
+        try check { cfuse_is_locked(descriptor) } == 1
+    }
+
     /// Takes the whole-file lock without waiting; EWOULDBLOCK where another has it. `flock(2)`
     static func lock(_ descriptor: CInt) throws(Errno) {
         try check { flock(descriptor, LOCK_EX | LOCK_NB) }

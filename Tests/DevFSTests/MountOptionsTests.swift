@@ -1,0 +1,129 @@
+import Testing
+
+@testable import DevFS
+
+@Suite("Mount options")
+struct MountOptionsTests {
+    private func parse(_ texts: String..., isRoot: Bool = true) throws -> MountOptions {
+        try MountOptions.parse(texts, isRoot: isRoot)
+    }
+
+    @Test func `no option at all gives the defaults`() throws {
+        let options = try parse()
+        #expect(options == MountOptions())
+        #expect(options.size == nil && options.uid == nil && options.gid == nil)
+        #expect(options.umask == 0o022 && options.heap == "system")
+        #expect(!options.allowOther && !options.readOnly && !options.ioUring)
+        #expect(options.passthrough == nil && options.hugePages == nil)
+        #expect(options.kernelOptions.isEmpty)
+    }
+
+    @Test func `every option of the mount example is read`() throws {
+        let options = try parse("size=64M,uid=1000,gid=1000,umask=007,allow_other,heap=system")
+        #expect(options.size == 64 << 20)
+        #expect(options.uid == 1000 && options.gid == 1000)
+        #expect(options.umask == 0o007)
+        #expect(options.allowOther)
+        #expect(options.heap == "system")
+    }
+
+    @Test(arguments: [
+        ("1", 1), ("4096", 4096), ("0x1000", 4096), ("4k", 4096), ("4K", 4096), ("1m", 1 << 20),
+        ("3G", 3 << 30), ("0x10M", 16 << 20), ("9223372036854775807", UInt64(Int64.max)),
+    ])
+    func `a size is decimal or hexadecimal with a binary suffix`(
+        text: String, bytes: UInt64
+    ) throws {
+        #expect(try parse("size=\(text)").size == bytes)
+    }
+
+    @Test(arguments: [
+        "0", "", "K", "0x", "-1", "+1", "1.5M", "64Q", "1 M", " 1", "4MB", "9223372036854775808",
+        "8589934592G", "0x8000000000000000", "18446744073709551616", "٣",
+    ])
+    func `a size that is zero, malformed or beyond 63 bits is EINVAL`(text: String) {
+        #expect(throws: (any Error).self) { try parse("size=\(text)") }
+    }
+
+    @Test func `users and groups are numbers or names`() throws {
+        let named = try parse("uid=root,gid=root")
+        #expect(named.uid == 0 && named.gid == 0)
+        #expect(try parse("uid=4294967294").uid == 4_294_967_294)
+    }
+
+    @Test(arguments: ["uid=4294967295", "uid=-1", "uid=no-such-user", "gid=no-such-group", "gid="])
+    func `a user or group that nobody has is EINVAL`(item: String) {
+        #expect(throws: (any Error).self) { try parse(item) }
+    }
+
+    @Test(arguments: ["umask=8", "umask=1000", "umask=-1", "umask=+7", "umask=", "umask=0o7"])
+    func `a umask that is not octal up to 777 is EINVAL`(item: String) {
+        #expect(throws: (any Error).self) { try parse(item) }
+    }
+
+    @Test func `a bad value is EINVAL and the message names the option`() throws {
+        for item in [
+            "heap=fast", "huge=maybe", "size=x", "nonsense", "nonsense=1", "heap", "ro=1",
+        ] {
+            let error = try #require(throws: SetupError.self) { try parse("rw,\(item),noexec") }
+            #expect(error.errno == .invalidArgument)
+            #expect(error.description.contains("`\(item)`"))
+            #expect(!error.fix.isEmpty)
+        }
+    }
+
+    @Test func `a later option wins over an earlier one`() throws {
+        let options = try parse(
+            "size=1M,ro,passthrough,io_uring,umask=0,heap=coherent",
+            "size=2M,rw,no_passthrough,no_io_uring,umask=077,heap=contiguous")
+        #expect(options.size == 2 << 20)
+        #expect(!options.readOnly && options.kernelOptions == ["rw"])
+        #expect(options.passthrough == false)
+        #expect(!options.ioUring)
+        #expect(options.umask == 0o077)
+        #expect(options.heap == "contiguous")
+    }
+
+    @Test func `passthrough is automatic unless it is asked for or refused`() throws {
+        #expect(try parse("rw").passthrough == nil)
+        #expect(try parse("passthrough").passthrough == true)
+        #expect(try parse("no_passthrough").passthrough == false)
+    }
+
+    @Test(arguments: ["never", "always", "within_size", "advise"])
+    func `huge pages take the policies of tmpfs`(policy: String) throws {
+        #expect(try parse("huge=\(policy)").hugePages == policy)
+    }
+
+    @Test func `generic options go to the kernel, and what takes one back removes it`() throws {
+        #expect(
+            try parse("ro,noexec,nosuid,nodev,noatime,sync,dirsync").kernelOptions
+                == ["ro", "noexec", "nosuid", "nodev", "noatime", "sync", "dirsync"])
+        #expect(
+            try parse("noexec,exec,sync,async,noatime,atime").kernelOptions == ["exec", "atime"])
+        #expect(try parse("ro").readOnly)
+        #expect(try parse("ro,ro").kernelOptions == ["ro"])
+    }
+
+    @Test func `dev and suid are for root alone`() throws {
+        #expect(try parse("dev,suid").kernelOptions == ["dev", "suid"])
+        #expect(try parse("dev,suid", isRoot: false).kernelOptions.isEmpty)
+        #expect(try parse("nodev,dev", isRoot: false).kernelOptions.isEmpty)
+        #expect(try parse("nodev,nosuid", isRoot: false).kernelOptions == ["nodev", "nosuid"])
+    }
+
+    @Test func `a sloppy parse ignores unknown options, but no bad values`() throws {
+        let texts = ["nonsense,size=1M,nonsense=1,ro"]
+        #expect(throws: SetupError.self) { try MountOptions.parse(texts) }
+        let options = try MountOptions.parse(texts, isSloppy: true)
+        #expect(options.size == 1 << 20 && options.readOnly)
+        #expect(throws: SetupError.self) { try MountOptions.parse(["size=x"], isSloppy: true) }
+    }
+
+    @Test func `what an fstab line says to mount and systemd is ignored`() throws {
+        let options = try parse(
+            "defaults,auto,noauto,user,users,nouser,owner,group,nofail,_netdev,comment=a b,relatime",
+            "x-systemd.automount,x-systemd.requires=a.service,X-mount.mkdir,user=lab", "")
+        #expect(options == MountOptions())
+    }
+}

@@ -1,0 +1,197 @@
+import Glibc
+import SystemPackage
+import Testing
+
+@testable import DevFS
+
+/// A client of the socket that hands out descriptors.
+private final class Peer {
+    let socket: Descriptor
+
+    init(_ path: String) throws {
+        socket = Descriptor(
+            owning: try check { Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0) })
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
+        try check {
+            unsafe withUnsafePointer(to: &address) { pointer in
+                unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    unsafe connect(socket.raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                }
+            }
+        }
+        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        try check {
+            unsafe setsockopt(
+                socket.raw, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        }
+    }
+
+    func send(_ bytes: [UInt8]) throws {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let part = Array(rest)
+            let count = unsafe Glibc.send(socket.raw, part, part.count, CInt(MSG_NOSIGNAL))
+            // The server drops a peer that says too much.
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// One line of the answer without its newline, and the descriptor that came with it; nil at
+    /// the end.
+    func receive() -> (String, SharedDescriptor?)? {
+        var line: [UInt8] = []
+        var given: CInt = -1
+        while line.last != UInt8(ascii: "\n") {
+            var byte: UInt8 = 0
+            var control = [UInt64](repeating: 0, count: 4)
+            let count = unsafe withUnsafeMutablePointer(to: &byte) { byte in
+                var vector = unsafe iovec(iov_base: byte, iov_len: 1)
+                return unsafe control.withUnsafeMutableBytes { room in
+                    unsafe withUnsafeMutablePointer(to: &vector) { vector in
+                        var message = unsafe msghdr()
+                        unsafe message.msg_iov = vector
+                        unsafe message.msg_iovlen = 1
+                        unsafe message.msg_control = room.baseAddress
+                        unsafe message.msg_controllen = room.count
+                        return unsafe recvmsg(socket.raw, &message, CInt(MSG_CMSG_CLOEXEC))
+                    }
+                }
+            }
+            if count == 0 || (count < 0 && lastError == .connectionReset) { return nil }
+            #expect(count == 1, "no answer within 10 s: \(lastError)")
+            guard count == 1 else { return nil }
+            line.append(byte)
+            // struct cmsghdr: length, level and type, then the descriptor.
+            if control[0] >= 20 { given = CInt(truncatingIfNeeded: control[2]) }
+        }
+        let text = String(decoding: line.dropLast(), as: UTF8.self)
+        return (text, given >= 0 ? SharedDescriptor(Descriptor(owning: given)) : nil)
+    }
+}
+
+@Suite("control/socket", .timeLimit(.minutes(1)))
+struct SocketTests {
+    private func withSocket(_ body: (Client, Peer) throws -> Void) throws {
+        try withTree { (client) throws in
+            try client.tree.openSocket()
+            try client.write("control/alloc", "rx 8K")
+            try client.write("control/signal", "go software")
+            let path = try client.read("control/socket").dropLast()
+            try body(client, try Peer(String(path)))
+        }
+    }
+
+    private func ask(_ peer: Peer, _ line: String) throws -> (String, SharedDescriptor?) {
+        try peer.send(Array("\(line)\n".utf8))
+        return try #require(peer.receive(), "the connection ended")
+    }
+
+    /// "A buffer's descriptor is the memory itself"
+    @Test func `a buffer's descriptor is the memory itself`() throws {
+        try withSocket { (client, peer) throws in
+            let (answer, given) = try ask(peer, "buffer rx")
+            #expect(answer == "ok")
+            let memory = try #require(given).raw
+            try client.write("buffers/rx", bytes: [1, 2, 3])
+            #expect(try Array(contents(of: memory)[..<3]) == [1, 2, 3])
+            let id = BufferID(try Syscalls.status(of: memory).inode)
+            #expect(try Node.buffer(id).inode == client.inode("buffers/rx"))
+            let (second, readOnly) = try ask(peer, "buffer rx ro")
+            #expect(second == "ok")
+            let raw = try #require(readOnly).raw
+            let byte: [UInt8] = [9]
+            let written = unsafe pwrite(raw, byte, 1, 0)
+            #expect(written == -1 && lastError == .badFileDescriptor)
+        }
+    }
+
+    /// "`EBUSY` while ... an fd of it was handed out by the socket and is still open"
+    @Test func `a descriptor that was handed out keeps its buffer from shrinking`() throws {
+        try withSocket { (client, peer) throws in
+            do {
+                let (answer, given) = try ask(peer, "buffer rx")
+                #expect(answer == "ok" && given != nil)
+                #expect(throws: Errno.resourceBusy) { try client.truncate("buffers/rx", to: 1) }
+                withExtendedLifetime(given) {}
+            }
+            try client.truncate("buffers/rx", to: 1)
+        }
+    }
+
+    /// "A signal's descriptor is an eventfd that counts the events from then on; it is dropped
+    /// when the peer closes the connection."
+    @Test func `a signal's descriptor counts the events from then on`() throws {
+        try withSocket { (client, peer) throws in
+            try client.write("signals/go/trigger", "5")
+            let (answer, given) = try ask(peer, "signal go")
+            #expect(answer == "ok")
+            let counter = try #require(given).raw
+            try client.write("signals/go/trigger", "3")
+            var count: UInt64 = 0
+            let result = unsafe Glibc.read(counter, &count, 8)
+            #expect(result == 8 && count == 3)
+        }
+    }
+
+    @Test(arguments: [
+        ("", "EINVAL"), (" ", "EINVAL"), ("buffer", "EINVAL"), ("buffer .x", "EINVAL"),
+        ("buffer rx rx", "EINVAL"), ("buffer rx ro x", "EINVAL"), ("buffer no", "ENOENT"),
+        ("signal no", "ENOENT"), ("signal go ro", "EINVAL"), ("stream rx", "EINVAL"),
+        ("BUFFER rx", "EINVAL"), ("buffer rx\r", "EINVAL"), ("buffer rx\0", "EINVAL"),
+        ("buffer \(String(repeating: "x", count: 249))", "EINVAL"),
+        ("buffer \(String(repeating: "x", count: 250))", "EINVAL"),
+    ])
+    func `a refused request is one line, and the next is answered`(
+        request: String, errno: String
+    ) throws {
+        try withSocket { (_, peer) throws in
+            let (answer, given) = try ask(peer, request)
+            #expect(answer.hasPrefix("error \(errno) ") && answer.utf8.count > 14)
+            #expect(given == nil)
+            // "Requests of more than 256 bytes": the connection may end with them.
+            guard request.utf8.count <= 256 else { return }
+            #expect(try ask(peer, "buffer rx ro").0 == "ok")
+        }
+    }
+
+    @Test func `requests may come in pieces and several at once`() throws {
+        try withSocket { (_, peer) throws in
+            for byte in Array("buffer rx\n".utf8) { try peer.send([byte]) }
+            #expect(peer.receive()?.0 == "ok")
+            try peer.send(Array("buffer rx\nbuffer no\nsignal go\n".utf8))
+            #expect(peer.receive()?.0 == "ok")
+            #expect(peer.receive()?.0.hasPrefix("error ENOENT ") == true)
+            #expect(peer.receive()?.0 == "ok")
+        }
+    }
+
+    @Test func `a request without an end is EINVAL, and the connection ends`() throws {
+        try withSocket { (_, peer) throws in
+            try peer.send([UInt8](repeating: 0x61, count: 100_000))
+            let answer = peer.receive()
+            #expect(answer?.0.hasPrefix("error EINVAL ") != false)
+            #expect(peer.receive() == nil)
+        }
+    }
+
+    @Test(arguments: [1, 2, 3] as [UInt64])
+    func `noise is refused line by line, and the server lives`(seed: UInt64) throws {
+        try withSocket { (client, peer) throws in
+            var random = SeededRandom(seed)
+            for step in 0..<300 {
+                var bytes = random.bytes(random.below(250))
+                bytes.removeAll { $0 == UInt8(ascii: "\n") }
+                try peer.send(bytes + [UInt8(ascii: "\n")])
+                let (answer, given) = try #require(peer.receive(), "seed \(seed), step \(step)")
+                #expect(answer.hasPrefix("error EINVAL ") && given == nil)
+            }
+            #expect(try ask(peer, "buffer rx").0 == "ok")
+            let next = try Peer(client.tree.socketPath)
+            #expect(try ask(next, "buffer rx").0 == "ok")
+        }
+    }
+}
