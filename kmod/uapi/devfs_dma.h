@@ -64,9 +64,9 @@
 #define DEVFS_DMA_LEASE_PROCESS	2 /* it stays until FREE or its owner's death */
 
 /* struct devfs_dma_info.flags */
-#define DEVFS_DMA_INFO_IOMMU	(1U << 0) /* bus addresses are translated */
-#define DEVFS_DMA_INFO_COHERENT	(1U << 1) /* no buffer ever needs a sync */
-#define DEVFS_DMA_INFO_HELPER	(1U << 2) /* the event helper was enabled at load */
+#define DEVFS_DMA_INFO_IOMMU	0x1U /* bus addresses are translated */
+#define DEVFS_DMA_INFO_COHERENT	0x2U /* the device sees the caches of the CPU */
+#define DEVFS_DMA_INFO_HELPER	0x4U /* the event helper was enabled at load */
 
 /**
  * struct devfs_dma_info - DEVFS_DMA_IOC_GET_INFO
@@ -214,14 +214,14 @@ struct devfs_dma_free {
 };
 
 /* struct devfs_dma_buf_info.flags */
-#define DEVFS_DMA_BUF_DMA_ADDR	(1U << 0) /* dma_addr is valid */
-#define DEVFS_DMA_BUF_PHYS_ADDR	(1U << 1) /* phys_addr is valid */
-#define DEVFS_DMA_BUF_COHERENT	(1U << 2) /* never needs a sync */
-#define DEVFS_DMA_BUF_FIXED	(1U << 3) /* cannot grow past capacity */
-#define DEVFS_DMA_BUF_FREED	(1U << 4) /* FREE was called, users remain */
-#define DEVFS_DMA_BUF_STREAMING	(1U << 5) /* a stream fills or drains it */
-#define DEVFS_DMA_BUF_BOUNCED	(1U << 6) /* pinned memory, not page aligned */
-#define DEVFS_DMA_BUF_MMAP	(1U << 7) /* mmap works */
+#define DEVFS_DMA_BUF_DMA_ADDR	0x1U /* dma_addr is valid */
+#define DEVFS_DMA_BUF_PHYS_ADDR	0x2U /* phys_addr is valid */
+#define DEVFS_DMA_BUF_COHERENT	0x4U /* never needs a sync */
+#define DEVFS_DMA_BUF_FIXED	0x8U /* cannot grow past capacity */
+#define DEVFS_DMA_BUF_FREED	0x10U /* FREE was called, users remain */
+#define DEVFS_DMA_BUF_STREAMING	0x20U /* a stream fills or drains it */
+#define DEVFS_DMA_BUF_BOUNCED	0x40U /* pinned memory, not page aligned */
+#define DEVFS_DMA_BUF_MMAP	0x80U /* mmap works */
 
 /* struct devfs_dma_buf_info.sync_owner, as u-dma-buf has it */
 #define DEVFS_DMA_OWNER_CPU	0
@@ -367,8 +367,8 @@ struct devfs_dma_region {
 #define DEVFS_DMA_SIGNAL_INTERRUPT	2 /* an interrupt of the device */
 
 /* struct devfs_dma_signal.flags */
-#define DEVFS_DMA_SIGNAL_ENABLED	(1U << 0)
-#define DEVFS_DMA_SIGNAL_UEVENT		(1U << 1) /* events are uevents, too */
+#define DEVFS_DMA_SIGNAL_ENABLED	0x1U
+#define DEVFS_DMA_SIGNAL_UEVENT		0x2U /* events are uevents, too */
 
 /* struct devfs_dma_signal.op */
 #define DEVFS_DMA_SIGNAL_CREATE		0 /* name, kind, period_ns, flags -> source */
@@ -420,7 +420,7 @@ struct devfs_dma_signal {
 };
 
 /* struct devfs_dma_event.flags */
-#define DEVFS_DMA_EVENT_LOST	(1U << 0) /* this reader lost records before it */
+#define DEVFS_DMA_EVENT_LOST	0x1U /* this reader lost records before it */
 
 /**
  * struct devfs_dma_event - what read(2) of the node returns, one or more
@@ -454,7 +454,7 @@ struct devfs_dma_subscribe {
 };
 
 /* struct devfs_dma_eventfd.flags */
-#define DEVFS_DMA_EVENTFD_STREAM	(1U << 0) /* source is a stream's id */
+#define DEVFS_DMA_EVENTFD_STREAM	0x1U /* source is a stream's id */
 
 /**
  * struct devfs_dma_eventfd - DEVFS_DMA_IOC_SET_EVENTFD
@@ -514,8 +514,8 @@ struct devfs_dma_history {
 #define DEVFS_DMA_STREAM_STOP		1 /* a full ring takes no more: the newest are lost */
 
 /* struct devfs_dma_stream.flags */
-#define DEVFS_DMA_STREAM_ENABLED	(1U << 0)
-#define DEVFS_DMA_STREAM_PATTERN	(1U << 1) /* the pattern generator fills it */
+#define DEVFS_DMA_STREAM_ENABLED	0x1U
+#define DEVFS_DMA_STREAM_PATTERN	0x2U /* the pattern generator fills it */
 
 /* struct devfs_dma_stream.op */
 #define DEVFS_DMA_STREAM_CREATE		0 /* name, buffer, period, ... -> stream */
@@ -574,7 +574,7 @@ struct devfs_dma_stream {
 };
 
 /* struct devfs_dma_stream_read.flags */
-#define DEVFS_DMA_STREAM_NONBLOCK	(1U << 0) /* EAGAIN instead of waiting */
+#define DEVFS_DMA_STREAM_NONBLOCK	0x1U /* EAGAIN instead of waiting */
 
 /**
  * struct devfs_dma_stream_read - DEVFS_DMA_IOC_STREAM_READ
@@ -601,8 +601,8 @@ struct devfs_dma_stream_read {
 /* -------------------------------------------------------- a buffer's fd -- */
 
 /* struct devfs_dma_buf_sync.flags */
-#define DEVFS_DMA_SYNC_FOR_CPU		(1U << 0)
-#define DEVFS_DMA_SYNC_FOR_DEVICE	(1U << 1)
+#define DEVFS_DMA_SYNC_FOR_CPU		0x1U
+#define DEVFS_DMA_SYNC_FOR_DEVICE	0x2U
 
 /** DEVFS_DMA_SYNC_BUFFER_DIRECTION: sync in the direction of the buffer. */
 #define DEVFS_DMA_SYNC_BUFFER_DIRECTION	0xffffffffU

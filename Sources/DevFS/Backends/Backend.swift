@@ -116,7 +116,6 @@ protocol Backend: Sendable {
     var allowsPassthrough: Bool { get }
     /// A write through passthrough keeps a fixed buffer's size.
     var keepsFixedSize: Bool { get }
-    var isCoherent: Bool { get }
     var heaps: [Heap] { get }
     var features: [Feature] { get }
 
@@ -156,6 +155,8 @@ protocol Backend: Sendable {
     func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64
     /// Address and length of each entry of the scatter-gather list.
     func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)]
+    /// Cpu and device see the same without a sync.
+    func isCoherent(_ buffer: BufferDescription) throws(Errno) -> Bool
     /// The node of the memory; -1 for none or unknown.
     func numaNode(of buffer: BufferDescription) throws(Errno) -> Int
     /// The memory of a removed buffer is gone now: its last user closed it.

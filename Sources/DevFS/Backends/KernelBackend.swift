@@ -11,7 +11,7 @@ final class KernelBackend: Backend {
     let source: String
     let runtimeDirectory: String
     let heaps: [Heap]
-    let isCoherent: Bool
+    private let isCoherent: Bool
     private let node: Descriptor
     private let hasIOMMU: Bool
     private let isPrivileged: Bool
@@ -40,8 +40,8 @@ final class KernelBackend: Backend {
         }
         source = path
         heaps = Heap.allCases.filter { info.heaps >> UInt64($0.rawValue) & 1 == 1 }
-        isCoherent = info.flags & (1 << 1) != 0
-        hasIOMMU = info.flags & 1 != 0
+        isCoherent = info.flags & UInt32(DEVFS_DMA_INFO_COHERENT) != 0
+        hasIOMMU = info.flags & UInt32(DEVFS_DMA_INFO_IOMMU) != 0
         isPrivileged = ProcessHandle.has(
             capability: Capability.systemAdministration, ProcessID(getpid()))
         let device = path.split(separator: "/").last.map(String.init) ?? "device"
@@ -256,7 +256,8 @@ final class KernelBackend: Backend {
         var request = devfs_dma_buf_sync()
         request.offset = range.lowerBound
         request.length = UInt64(range.count)
-        request.flags = target == .cpu ? 1 : 2
+        request.flags = UInt32(
+            target == .cpu ? DEVFS_DMA_SYNC_FOR_CPU : DEVFS_DMA_SYNC_FOR_DEVICE)
         request.direction = UInt32(direction.rawValue)
         try check { unsafe cfuse_dma_buf_sync(file.raw, &request) }
     }
@@ -272,13 +273,13 @@ final class KernelBackend: Backend {
 
     func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 {
         let info = try info(of: buffer)
-        guard info.flags & 1 != 0 else { throw .noData }
+        guard info.flags & UInt32(DEVFS_DMA_BUF_DMA_ADDR) != 0 else { throw .noData }
         return info.dma_addr
     }
 
     func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 {
         let info = try info(of: buffer)
-        guard info.flags & 2 != 0 else { throw .noData }
+        guard info.flags & UInt32(DEVFS_DMA_BUF_PHYS_ADDR) != 0 else { throw .noData }
         return info.phys_addr
     }
 
@@ -295,6 +296,10 @@ final class KernelBackend: Backend {
             all += room.prefix(Int(count)).map { ($0.dma_addr, $0.length) }
             if count == 0 || all.count >= Int(total) { return all }
         }
+    }
+
+    func isCoherent(_ buffer: BufferDescription) throws(Errno) -> Bool {
+        try info(of: buffer).flags & UInt32(DEVFS_DMA_BUF_COHERENT) != 0
     }
 
     func numaNode(of buffer: BufferDescription) throws(Errno) -> Int {

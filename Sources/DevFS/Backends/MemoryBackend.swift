@@ -37,7 +37,6 @@ final class MemoryBackend: Backend {
     var allowsPassthrough: Bool { isPrivate }
     /// tmpfs would let a write through passthrough grow the file.
     let keepsFixedSize = false
-    let isCoherent = true
     let heaps: [Heap] = [.system, .contiguous, .coherent]
 
     var features: [Feature] {
@@ -131,6 +130,7 @@ final class MemoryBackend: Backend {
     func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)] {
         throw .noData
     }
+    func isCoherent(_ buffer: BufferDescription) -> Bool { true }
     func numaNode(of buffer: BufferDescription) -> Int { -1 }
 
     func freed(_ id: BufferID) { store.free(id) }

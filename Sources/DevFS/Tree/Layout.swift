@@ -103,7 +103,9 @@ enum Layout {
         .value("numa_node", 0o444) { tree, buffer throws(Errno) in
             try tree.backend.numaNode(of: buffer.description)
         },
-        .value("dma_coherent", 0o444) { tree, _ in tree.backend.isCoherent ? 1 : 0 },
+        .value("dma_coherent", 0o444) { tree, buffer throws(Errno) in
+            try tree.backend.isCoherent(buffer.description) ? 1 : 0
+        },
         .sync("sync_for_cpu", .cpu),
         .sync("sync_for_device", .device),
         .value(
