@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #define HAVE_PASSTHROUGH (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
 #define HAVE_IO_URING (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18))
@@ -306,6 +307,13 @@ void cfuse_name_thread(pthread_t thread, const char *name)
 
 const int cfuse_o_path = O_PATH;
 const int cfuse_o_tmpfile = O_TMPFILE;
+
+bool cfuse_is_tmpfs(const char *path)
+{
+	struct statfs status;
+
+	return !statfs(path, &status) && status.f_type == 0x01021994;
+}
 
 off_t cfuse_seek_data(int fd, off_t offset)
 {

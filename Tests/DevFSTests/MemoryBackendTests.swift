@@ -52,7 +52,7 @@ struct MemoryBackendTests {
             #expect(throws: Errno.noData) { try backend.physicalAddress(of: made) }
             #expect(throws: Errno.noData) { try backend.scatterGather(of: made).count }
             #expect(backend.numaNode(of: made) == -1)
-            #expect(backend.isCoherent)
+            #expect(backend.isCoherent(made))
         }
     }
 

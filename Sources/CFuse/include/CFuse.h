@@ -107,6 +107,8 @@ void cfuse_name_thread(pthread_t thread, const char *_Nonnull name);
 /* O_PATH and O_TMPFILE, which need _GNU_SOURCE. */
 extern const int cfuse_o_path;
 extern const int cfuse_o_tmpfile;
+/* Inode numbers of tmpfs are never used again, those of a disk are. statfs(2) */
+bool cfuse_is_tmpfs(const char *_Nonnull path);
 /* lseek(2) with SEEK_DATA and SEEK_HOLE. */
 off_t cfuse_seek_data(int fd, off_t offset);
 off_t cfuse_seek_hole(int fd, off_t offset);

@@ -29,7 +29,7 @@ public struct MemoryDevice: Sendable {
         if let own = unsafe getenv("XDG_RUNTIME_DIR") {
             let directory = unsafe String(cString: own)
             if let status = try? Syscalls.status(of: directory), status.isDirectory,
-                status.uid == user
+                status.uid == user, unsafe cfuse_is_tmpfs(directory)
             {
                 return "\(directory)/devfs"
             }
@@ -175,6 +175,19 @@ public enum MemoryDevices {
         }
     }
 
+    /// The kernel gives the files of a mount that just ended back a moment after the server has
+    /// gone: what is busy then is tried again for a second.
+    private static func unmountData(of device: MemoryDevice) throws(Errno) {
+        for _ in 0..<50 {
+            do throws(Errno) {
+                return try Syscalls.unmount(device.data)
+            } catch .resourceBusy {
+                usleep(20_000)
+            }
+        }
+        try Syscalls.unmount(device.data)
+    }
+
     /// Deletes a device with all its buffers.
     /// - Parameter name: with or without `memory:`.
     /// - Throws: ENOENT, EINVAL, EBUSY while it is mounted.
@@ -195,7 +208,7 @@ public enum MemoryDevices {
         }
         do throws(Errno) {
             if device.isMounted {
-                try Syscalls.unmount(device.data)
+                try unmountData(of: device)
             } else if let store = try? MemoryStore(device, isPrivate: false) {
                 try store.removeAll()
             }

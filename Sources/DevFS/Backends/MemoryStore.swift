@@ -168,11 +168,14 @@ final class MemoryStore: Sendable {
             guard size > old else { return try Syscalls.truncate(descriptor, to: size) }
             guard Self.pages(size) <= room else { throw .noSpace }
             do throws(Errno) {
-                // The length first: tmpfs gives huge pages only to what lies within it.
-                try Syscalls.truncate(descriptor, to: size)
+                // The last byte first: tmpfs gives huge pages only to what lies within the length.
+                // Never by ftruncate, which would cut what a client appends meanwhile.
+                try Syscalls.allocate(descriptor, size - 1..<size)
                 try Syscalls.allocate(descriptor, old..<size)
             } catch {
-                try? Syscalls.truncate(descriptor, to: old)
+                if (try? Syscalls.status(of: descriptor).size) == size {
+                    try? Syscalls.truncate(descriptor, to: old)
+                }
                 throw error
             }
         }

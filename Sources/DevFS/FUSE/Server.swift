@@ -54,6 +54,8 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         self.mountpoint = mountpoint
         // Sent to who holds a lease that somebody breaks, and fatal by default.
         signal(SIGIO, SIG_IGN)
+        // Beyond RLIMIT_FSIZE: EFBIG for the one client instead.
+        signal(SIGXFSZ, SIG_IGN)
         if options.ioUring && !cfuse_has_io_uring() {
             throw SetupError(
                 "mounting with io_uring", .notSupported,
@@ -90,6 +92,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
             let fuse = unsafe withUnsafePointer(
                 to: table, { unsafe cfuse_session_new(text, options.ioUring, $0, userdata) })
         else {
+            tree.shutDown()
             throw SetupError(
                 "starting libfuse with the options \(text)", .invalidArgument,
                 fix: "libfuse printed which option it does not know")

@@ -11,7 +11,7 @@ final class Notification: SignalListener {
     let signal: Int32
     /// `si_value`; nil is the event's number.
     let value: Int32?
-    private let registrant: UInt32
+    let registrant: UInt32
     /// The registrant had CAP_KILL.
     private let isPrivileged: Bool
     /// Events whose signal could not be queued.

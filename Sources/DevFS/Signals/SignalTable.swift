@@ -120,9 +120,17 @@ final class SignalTable: Sendable {
     ) throws(Refusal) {
         switch request {
         case .remove(let pid):
-            guard drop(from: signal, where: { $0.process.id.number == pid }) else {
+            let all = notifications(of: signal).filter { $0.process.id.number == pid }
+            guard let first = all.first else {
                 throw Refusal(.noSuchProcess, "process \(pid) is not registered")
             }
+            guard
+                all.allSatisfy({ $0.registrant == caller.uid })
+                    || ProcessHandle.has(capability: Capability.kill, caller.pid)
+            else {
+                throw Refusal(.notPermitted, "uid \(first.registrant) registered process \(pid)")
+            }
+            drop(from: signal) { $0.process.id.number == pid }
         case .register(let pid, let number, let value):
             let notification: Notification
             let watch: EventLoop.Watch
@@ -133,7 +141,7 @@ final class SignalTable: Sendable {
                 // A registration ends with its process.
                 let process = notification.process
                 watch = try loop.watch(process.raw) { [weak self] in
-                    _ = self?.drop(from: signal) { $0.process === process }
+                    self?.drop(from: signal) { $0.process === process }
                 }
             } catch .noSuchProcess {
                 throw Refusal(.noSuchProcess, "no process \(pid)")
@@ -143,17 +151,12 @@ final class SignalTable: Sendable {
             } catch {
                 throw Refusal(error, "process \(pid) can't be watched")
             }
-            _ = drop(from: signal) {
-                $0.process.id.number == pid && $0.signal == number
-            }
-            let isThere = state.withLock { state in
-                state.entries[signal.id]?.registrations.append(
-                    Registration(notification: notification, watch: watch)) != nil
-            }
-            guard isThere, signal.add(notification) else {
+            guard signal.add(notification) else {
                 loop.stop(watch, notification.process.raw)
                 throw Refusal(.noDevice, "the signal is gone")
             }
+            let fresh = Registration(notification: notification, watch: watch)
+            replace(in: signal, { $0.process.id.number == pid && $0.signal == number }, by: fresh)
         }
     }
 
@@ -161,20 +164,27 @@ final class SignalTable: Sendable {
         loop.stop(registration.watch, registration.notification.process.raw)
     }
 
-    /// True where there was one.
-    private func drop(
-        from signal: Signal, where matches: (Notification) -> Bool
-    ) -> Bool {
+    private func drop(from signal: Signal, where matches: (Notification) -> Bool) {
+        replace(in: signal, matches, by: nil)
+    }
+
+    /// Takes registrations away and puts a new one in their place, in one step.
+    private func replace(
+        in signal: Signal, _ matches: (Notification) -> Bool, by fresh: Registration?
+    ) {
         let dropped: [Registration] = state.withLock { state in
-            guard let all = state.entries[signal.id]?.registrations else { return [] }
-            state.entries[signal.id]?.registrations.removeAll { matches($0.notification) }
+            guard let all = state.entries[signal.id]?.registrations else {
+                // The signal went meanwhile, and this with it.
+                return fresh.map { [$0] } ?? []
+            }
+            state.entries[signal.id]?.registrations =
+                all.filter { !matches($0.notification) } + (fresh.map { [$0] } ?? [])
             return all.filter { matches($0.notification) }
         }
         for registration in dropped {
             forget(registration)
             signal.remove(registration.notification)
         }
-        return !dropped.isEmpty
     }
 
     func removeAll() {

@@ -47,6 +47,11 @@ final class ProcessHandle: Sendable {
         ProcessID(statusField("Tgid", thread).flatMap { Int32($0) } ?? thread.number)
     }
 
+    /// Supplementary groups of a thread's process; none where they can't be told.
+    static func groups(of thread: ProcessID) -> [UInt32] {
+        statusField("Groups", thread)?.split(separator: " ").compactMap { UInt32($0) } ?? []
+    }
+
     private static func statusField(_ name: String, _ id: ProcessID) -> Substring? {
         guard let bytes = try? Syscalls.contents(of: "/proc/\(id.number)/status") else {
             return nil

@@ -1,5 +1,6 @@
 import CFuse
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// Every raw call on files, with its errno thrown. Paths are relative to a directory descriptor;
@@ -167,9 +168,12 @@ enum Syscalls {
         try check { unsafe rmdir(path) }
     }
 
+    /// Makes the name of a fresh link one of its own.
+    private static let linkNumber = Atomic<UInt64>(0)
+
     /// Makes or replaces a symbolic link in one step. `symlinkat(2)`, `renameat(2)`
     static func setLink(_ name: String, to text: String, at directory: CInt) throws(Errno) {
-        let fresh = ".\(name)"
+        let fresh = ".\(name).\(linkNumber.add(1, ordering: .relaxed).newValue)"
         do throws(Errno) {
             try check { unsafe symlinkat(text, directory, fresh) }
         } catch .fileExists {

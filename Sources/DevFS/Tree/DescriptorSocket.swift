@@ -21,11 +21,6 @@ final class DescriptorSocket: Sendable {
         var counters: [(Signal, EventCounterListener)] = []
     }
 
-    private struct Peer {
-        var caller: Caller
-        var groups: [gid_t]
-    }
-
     private let tree: FileSystem
     private let loop: EventLoop
     private let path: String
@@ -65,7 +60,7 @@ final class DescriptorSocket: Sendable {
             }
             return
         }
-        let uid = (try? peer(of: raw))?.caller.uid ?? UInt32.max
+        let uid = (try? peer(of: raw))?.uid ?? UInt32.max
         let isAdmitted = connections.withLock { connections in
             let own = connections.values.count { $0.uid == uid }
             guard own < Self.connectionsOfUser, connections.count < Self.connectionsInAll else {
@@ -154,7 +149,7 @@ final class DescriptorSocket: Sendable {
         let what = try words.next("buffer or signal")
         let name = try words.name()
         let peer = try peer(of: raw)
-        guard tree.options.allowsOthers || peer.caller.uid == geteuid() else {
+        guard tree.options.allowsOthers || peer.uid == geteuid() else {
             throw Refusal(.permissionDenied, "the mount is its user's alone: -o allow_other")
         }
         switch what {
@@ -170,13 +165,13 @@ final class DescriptorSocket: Sendable {
             }
             do throws(Errno) {
                 let status = try tree.buffers.status(of: buffer)
-                guard Self.may(peer, status, writes: access == "rw") else {
+                guard peer.may(writes: access == "rw", status) else {
                     throw Errno.permissionDenied
                 }
                 let given = try tree.buffers.export(buffer, readOnly: access == "ro")
                 answer(raw, "ok", descriptor: given.raw)
             } catch {
-                throw Refusal(error, "the buffer can't be given to uid \(peer.caller.uid)")
+                throw Refusal(error, "the buffer can't be given to uid \(peer.uid)")
             }
         case "signal":
             try words.end()
@@ -187,7 +182,7 @@ final class DescriptorSocket: Sendable {
                 let status = FileStatus(
                     inode: 0, mode: 0o444 & ~tree.options.umask, uid: tree.options.uid,
                     gid: tree.options.gid, at: tree.started)
-                guard Self.may(peer, status, writes: false) else { throw Errno.permissionDenied }
+                guard peer.may(writes: false, status) else { throw Errno.permissionDenied }
                 let held = connections.withLock { $0[raw]?.counters.count ?? 0 }
                 guard held < Self.countersOfConnection else { throw Errno.tooManyUsers }
                 let counter = try EventCounter()
@@ -196,13 +191,13 @@ final class DescriptorSocket: Sendable {
                 guard signal.add(listener) else { throw Errno.noDevice }
                 answer(raw, "ok", descriptor: counter.raw)
             } catch {
-                throw Refusal(error, "the signal can't be given to uid \(peer.caller.uid)")
+                throw Refusal(error, "the signal can't be given to uid \(peer.uid)")
             }
         default: throw .invalid("neither buffer nor signal: \(what)")
         }
     }
 
-    private func peer(of raw: CInt) throws(Refusal) -> Peer {
+    private func peer(of raw: CInt) throws(Refusal) -> Credentials {
         var pid: pid_t = 0
         var uid: uid_t = 0
         var gid: gid_t = 0
@@ -211,24 +206,8 @@ final class DescriptorSocket: Sendable {
         }
         var groups = [gid_t](repeating: 0, count: 1024)
         let count = unsafe cfuse_peer_groups(raw, &groups, CInt(groups.count))
-        return Peer(
-            caller: Caller(pid: ProcessID(pid), uid: uid, gid: gid),
-            groups: Array(groups.prefix(Int(max(count, 0)))))
-    }
-
-    /// The kernel's rule for a file's mode, `inode_permission` in fs/namei.c.
-    private static func may(_ peer: Peer, _ status: FileStatus, writes: Bool) -> Bool {
-        if peer.caller.uid == 0 { return true }
-        let wanted: UInt32 = writes ? 6 : 4
-        let shift: UInt32 =
-            if peer.caller.uid == status.uid {
-                6
-            } else if peer.caller.gid == status.gid || peer.groups.contains(status.gid) {
-                3
-            } else {
-                0
-            }
-        return status.mode >> shift & wanted == wanted
+        return Credentials(
+            uid: uid, gid: gid, groups: Array(groups.prefix(Int(max(count, 0)))))
     }
 
     func close() {

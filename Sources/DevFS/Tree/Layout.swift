@@ -40,10 +40,9 @@ enum Layout {
             }),
         .commands(
             "sync", 0o222, parse: SyncRequest.parse,
-            run: { tree, _, request, _ throws(Refusal) in
-                guard let buffer = tree.buffers[request.name] else {
-                    throw Refusal(.noSuchFileOrDirectory, "no buffer \(request.name)")
-                }
+            run: { tree, _, request, caller throws(Refusal) in
+                let buffer = try tree.buffer(
+                    request.name, for: caller, reads: false, writes: true)
                 try tree.sync(
                     buffer, offset: request.offset, length: request.length,
                     direction: buffer.traits.direction, for: request.target)
@@ -55,7 +54,15 @@ enum Layout {
         .commands(
             "stream", 0o666, isReport: true, read: { tree, _ in Report.streams(tree) },
             parse: StreamRequest.parse,
-            run: { tree, _, request, _ throws(Refusal) in try tree.streams.carryOut(request) }),
+            run: { tree, _, request, caller throws(Refusal) in
+                if case .create(let stream) = request {
+                    // Its reader sees the buffer, and the generator writes it.
+                    var isWritten = false
+                    if case .pattern = stream.source { isWritten = true }
+                    _ = try tree.buffer(stream.buffer, for: caller, writes: isWritten)
+                }
+                try tree.streams.carryOut(request)
+            }),
         TextFile("log", 0o444, isReport: true, read: { tree, _ in tree.log.text }),
         TextFile("socket", 0o444, read: { tree, _ in tree.socketPath + "\n" }),
     ]
