@@ -1,0 +1,28 @@
+import Glibc
+
+/// A file without a name in /tmp.
+final class Scratch {
+    let descriptor: Int32
+
+    init() throws {
+        let path = "/tmp/devfs-test-output-\(getpid())-\(UInt64.random(in: 0 ... .max))"
+        descriptor = try checked {
+            unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        }
+        _ = unsafe unlink(path)
+    }
+
+    deinit {
+        close(descriptor)
+    }
+
+    func contents() -> [UInt8] {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { return [] }
+        var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
+        let got = unsafe bytes.withUnsafeMutableBytes {
+            unsafe pread(descriptor, $0.baseAddress, $0.count, 0)
+        }
+        return Array(bytes.prefix(max(got, 0)))
+    }
+}

@@ -1,0 +1,94 @@
+import Glibc
+import Testing
+
+extension MountTests {
+    /// "`O_NONBLOCK`, `poll`, signals as for `wait`. Removed stream: `ENODEV`."
+    @Suite struct StreamReaders {
+        @Test func `poll sleeps until the watermark, and sees the removal`() throws {
+            try withMount { mount in
+                let device = try Device(mount, periods: 4)
+                defer { device.close() }
+                try mount.python(
+                    """
+                    fd = os.open("streams/t/data", os.O_RDONLY)
+                    poll = select.poll()
+                    poll.register(fd, select.POLLIN)
+                    assert poll.poll(0) == []
+                    threading.Timer(0.05, put, ("signals/s/trigger", "1")).start()
+                    assert poll.poll(10000) == [(fd, select.POLLIN)]
+                    assert len(os.read(fd, 65536)) == 4096
+                    assert poll.poll(0) == []
+                    threading.Timer(0.05, put, ("control/stream", "t remove")).start()
+                    events = poll.poll(10000)
+                    assert events and events[0][1] & select.POLLHUP, events
+                    refused(errno.ENODEV, os.read, fd, 100)
+                    """)
+            }
+        }
+
+        @Test func `a timer is a source, and cat reads it without end`() throws {
+            try withMount { mount in
+                try mount.alloc("ring 16K")
+                try mount.put("tick timer period=2ms\n", "control/signal")
+                try mount.put("t buffer=ring period=1K source=tick\n", "control/stream")
+                let cat = try mount.start("cat", "streams/t/data")
+                #expect(holds { cat.textSoFar.utf8.count >= 20 * 1024 })
+                cat.signal(SIGINT)
+                #expect(try cat.wait().status == 128 + SIGINT)
+            }
+        }
+
+        @Test func `a reader that is killed leaves the stream to the next`() throws {
+            try withMount { mount in
+                let device = try Device(mount, periods: 4)
+                defer { device.close() }
+                for number in 0..<3 {
+                    let cat = try mount.start("cat", "streams/t/data")
+                    #expect(cat.waitsOn("streams/t/data"))
+                    cat.signal(SIGKILL)
+                    try cat.wait()
+                    #expect(holds { mount.opens("streams/t/data") })
+                    try device.fillPeriod()
+                    let dd = try mount.run(
+                        "dd", "if=streams/t/data", "bs=4096", "count=1", "status=none")
+                    #expect(dd.bytes == Device.period(number))
+                }
+            }
+        }
+
+        @Test(arguments: ["policy=stop", "policy=overwrite"])
+        func `a full ring can be read whatever the watermark is`(policy: String) throws {
+            try withMount { mount in
+                let device = try Device(mount, periods: 4, words: "\(policy) watermark=12288")
+                defer { device.close() }
+                let data = try mount.open("streams/t/data", O_RDONLY | O_NONBLOCK)
+                defer { data.close() }
+                for _ in 0..<3 { try device.fillPeriod() }
+                var got = try data.read(1000)
+                #expect(got.count == 1000)
+                while got.count < 12_288, let more = try? data.read(1000) { got += more }
+                let all = (0..<3).flatMap { Device.period($0) }
+                #expect(got == Array(all.prefix(got.count)))
+            }
+        }
+
+        @Test func `two streams of two buffers share a source`() throws {
+            try withMount { mount in
+                let device = try Device(mount, periods: 4)
+                defer { device.close() }
+                try mount.alloc("second 8K")
+                try mount.put("u buffer=second period=4K source=s\n", "control/stream")
+                let one = try mount.open("streams/t/data", O_RDONLY | O_NONBLOCK)
+                let two = try mount.open("streams/u/data", O_RDONLY | O_NONBLOCK)
+                defer { [one, two].closeAll() }
+                try mount.fill("second", pattern(8192, seed: 77))
+                try device.fillPeriod()
+                #expect(try one.read(8192) == Device.period(0))
+                #expect(try two.read(8192) == Array(pattern(8192, seed: 77).prefix(4096)))
+                try mount.put("t remove\n", "control/stream")
+                try mount.put("1", "signals/s/trigger")
+                #expect(try two.read(8192) == Array(pattern(8192, seed: 77).suffix(4096)))
+            }
+        }
+    }
+}
