@@ -79,7 +79,8 @@ struct MountCommand: ParsableCommand {
         if let readyDescriptor {
             try serve(at: absolute, parsed, for: FileDescriptor(rawValue: readyDescriptor))
         } else if foreground {
-            try Server(source: source, mountpoint: absolute, options: parsed).run()
+            try Server(source: source, mountpoint: absolute, options: parsed, isVerbose: true)
+                .run()
         } else {
             var arguments = ["devfs", "mount", "-f", "--ready-descriptor", "3"]
             if sloppy { arguments.append("--sloppy") }

@@ -31,9 +31,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
     private let session: Session
     private let fuse: OpaquePointer
     private let mountpoint: String
-    private let log = Logger(label: "devfs") {
-        StreamLogHandler.standardError(label: $0)
-    }
+    private let log: Logger
 
     private static let noPassthrough = SetupError(
         "mounting with passthrough", .notSupported,
@@ -47,11 +45,15 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
     /// - Parameters:
     ///   - source: `memory:NAME`, `memory` for `memory:default`, or a node of the kernel module.
     ///   - mountpoint: an absolute path of a directory.
+    ///   - isVerbose: says on stderr when it is mounted and unmounted, too.
     /// - Throws: what could not be had, and the fix.
     public init(
-        source: String, mountpoint: String, options: MountOptions
+        source: String, mountpoint: String, options: MountOptions, isVerbose: Bool = false
     ) throws(SetupError) {
         self.mountpoint = mountpoint
+        var log = Logger(label: "devfs") { StreamLogHandler.standardError(label: $0) }
+        log.logLevel = isVerbose ? .info : .notice
+        self.log = log
         // Sent to who holds a lease that somebody breaks, and fatal by default.
         signal(SIGIO, SIG_IGN)
         // Beyond RLIMIT_FSIZE: EFBIG for the one client instead.

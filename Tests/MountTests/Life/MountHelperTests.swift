@@ -1,0 +1,97 @@
+import Glibc
+import Testing
+
+extension MountTests {
+    /// "`mount-helpers/mount.devfs` so that `mount -t devfs ...` and an fstab line work".
+    ///
+    /// In a mount namespace of its own, where the helper lies over /usr/sbin and the line over
+    /// /etc/fstab: the machine's own files are not touched.
+    @Suite(
+        .enabled(
+            if: Machine.canBeOthers && Machine.hasOverlays,
+            "needs root, and overlayfs to put the helper where mount(8) looks"))
+    struct MountHelper {
+        private static let package =
+            #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined()
+
+        /// Runs bash lines there; `$DIR` is a directory of their own, `memory:$NAME` a device.
+        private func run(_ lines: String) throws -> Output {
+            let name = "t-helper-\(getpid())"
+            let script = """
+                set -eu
+                NAME=\(name)
+                DIR=$(mktemp -d /tmp/devfs-test-helper-XXXXXX)
+                mkdir $DIR/sbin $DIR/dma $DIR/two
+                cp \(Self.package)/mount-helpers/mount.devfs $DIR/sbin
+                ln -s \(Machine.devfs) $DIR/sbin/devfs
+                mount -t overlay overlay -o lowerdir=$DIR/sbin:/usr/sbin /usr/sbin
+                end() {
+                    status=$?
+                    set +e
+                    cd /
+                    umount -l $DIR/dma $DIR/two 2> /dev/null
+                    for try in $(seq 50); do
+                        \(Machine.devfs) device remove memory:$NAME 2> /dev/null && break
+                        [ -e /run/devfs/$NAME ] || break
+                        sleep 0.1
+                    done
+                    umount /usr/sbin /etc/fstab 2> /dev/null
+                    rm -rf $DIR
+                    exit $status
+                }
+                trap end EXIT
+                \(lines)
+                """
+            return try Child(["unshare", "-m", "bash", "-c", script]).wait(within: .seconds(40))
+        }
+
+        @Test func `mount -t devfs takes the options and prints nothing`() throws {
+            let output = try run(
+                """
+                mount -t devfs memory:$NAME $DIR/dma \
+                    -o size=64M,uid=1000,gid=1000,umask=007,allow_other,heap=system
+                stat -c '%u %g %a' $DIR/dma/buffers
+                stat -f -c '%b' $DIR/dma
+                truncate -s 1M $DIR/dma/buffers/a
+                stat -c '%u %g %a' $DIR/dma/buffers/a
+                umount $DIR/dma
+                """)
+            #expect(output.status == 0, "\(output)")
+            #expect(output.text == "1000 1000 770\n16384\n1000 1000 640\n", "\(output)")
+            #expect(output.error == "")
+        }
+
+        @Test func `an fstab line works, with the options that are not for us`() throws {
+            let output = try run(
+                """
+                echo "memory:$NAME $DIR/two devfs \
+                size=32M,nofail,_netdev,x-systemd.automount,noatime,noexec,ro 0 0" > $DIR/fstab
+                mount --bind $DIR/fstab /etc/fstab
+                mount $DIR/two
+                grep " $DIR/two " /proc/mounts | cut -d' ' -f3,4
+                touch $DIR/two/buffers/x 2> /dev/null || echo refused
+                umount $DIR/two
+                mount -a
+                cat $DIR/two/version
+                umount $DIR/two
+                """)
+            #expect(output.status == 0, "\(output)")
+            let lines = output.text.split(separator: "\n")
+            #expect(lines.count == 3 && lines[1] == "refused", "\(output)")
+            for option in ["fuse.devfs ro", "noexec", "noatime"] {
+                #expect(lines.first?.contains(option) == true, "\(option): \(output)")
+            }
+        }
+
+        @Test func `an unknown option is mount's failure, 32, and named`() throws {
+            let output = try run(
+                """
+                mount -t devfs memory:$NAME $DIR/dma -o frobnicate || echo "status $?"
+                mount -s -t devfs memory:$NAME $DIR/dma -o frobnicate && cat $DIR/dma/version
+                umount $DIR/dma
+                """)
+            #expect(output.text.hasPrefix("status 32\ndevfs "), "\(output)")
+            #expect(output.error.contains("frobnicate"))
+        }
+    }
+}
