@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * devfs_dma - what differs between the kernels this module builds on.
+ *
+ * Every test of the kernel's version is in this file.
+ */
+#ifndef DEVFS_DMA_COMPAT_H
+#define DEVFS_DMA_COMPAT_H
+
+#include <linux/dma-buf.h>
+#include <linux/eventfd.h>
+#include <linux/fs.h>
+#include <linux/hrtimer.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/splice.h>
+#include <linux/version.h>
+
+/* The highest order the page allocator serves. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+#define DEVFS_MAX_ORDER		MAX_PAGE_ORDER
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#define DEVFS_MAX_ORDER		MAX_ORDER
+#else
+#define DEVFS_MAX_ORDER		(MAX_ORDER - 1)
+#endif
+
+/* Mounts got an idmap of their own type. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define devfs_idmap_t		struct mnt_idmap
+#define devfs_nop_idmap		(&nop_mnt_idmap)
+#else
+#define devfs_idmap_t		struct user_namespace
+#define devfs_nop_idmap		(&init_user_ns)
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags |= flags;
+}
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define copy_splice_read	generic_file_splice_read
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+static inline void devfs_touch_ctime(struct inode *inode)
+{
+	inode->i_ctime = current_time(inode);
+}
+
+static inline void devfs_touch_mtime(struct inode *inode)
+{
+	inode->i_mtime = current_time(inode);
+	inode->i_ctime = inode->i_mtime;
+}
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+static inline void devfs_touch_ctime(struct inode *inode)
+{
+	inode_set_ctime_current(inode);
+}
+
+static inline void devfs_touch_mtime(struct inode *inode)
+{
+	inode->i_mtime = inode_set_ctime_current(inode);
+}
+#else
+static inline void devfs_touch_ctime(struct inode *inode)
+{
+	inode_set_ctime_current(inode);
+}
+
+static inline void devfs_touch_mtime(struct inode *inode)
+{
+	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
+}
+#endif
+
+static inline void devfs_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	eventfd_signal(ctx);
+#else
+	eventfd_signal(ctx, 1);
+#endif
+}
+
+static inline void devfs_hrtimer_setup(struct hrtimer *timer,
+				       enum hrtimer_restart (*function)(struct hrtimer *),
+				       clockid_t clock, enum hrtimer_mode mode)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+	hrtimer_setup(timer, function, clock, mode);
+#else
+	hrtimer_init(timer, clock, mode);
+	timer->function = function;
+#endif
+}
+
+/* Callers had to hold the reservation lock, or did not have to know of it. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define devfs_dmabuf_vmap_unlocked	dma_buf_vmap_unlocked
+#define devfs_dmabuf_vunmap_unlocked	dma_buf_vunmap_unlocked
+#else
+#define devfs_dmabuf_vmap_unlocked	dma_buf_vmap
+#define devfs_dmabuf_vunmap_unlocked	dma_buf_vunmap
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define DEVFS_IMPORT_NS_DMA_BUF	MODULE_IMPORT_NS("DMA_BUF")
+#else
+#define DEVFS_IMPORT_NS_DMA_BUF	MODULE_IMPORT_NS(DMA_BUF)
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+#define devfs_drop_inode	inode_just_drop
+#else
+#define devfs_drop_inode	generic_delete_inode
+#endif
+
+#endif /* DEVFS_DMA_COMPAT_H */

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - a buffer as a dma-buf that other drivers attach to.
+ *
+ * An export opens the buffer's file for itself, which keeps buffer and module,
+ * and counts in its exports, which keeps it from shrinking.
+ */
+#include <linux/dma-buf.h>
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include "compat.h"
+#include "internal.h"
+
+struct devfs_export {
+	struct devfs_buffer *buf;
+	struct file *file;
+	size_t npages;
+	struct mutex lock;		/* attachments */
+	struct list_head attachments;
+};
+
+struct devfs_attachment {
+	struct list_head entry;
+	struct device *dev;
+	struct sg_table sgt;
+	enum dma_data_direction mapped;	/* DMA_NONE: it is not */
+};
+
+/* The memory as a scatter list of its own, as each device maps it apart. */
+static int devfs_export_table(struct devfs_export *export, struct sg_table *sgt)
+{
+	struct devfs_buffer *buf = export->buf;
+	int err;
+
+	if (devfs_is_coherent(buf))
+		return dma_get_sgtable(buf->dev->dev, sgt, buf->vaddr, buf->dma_addr,
+				       export->npages << PAGE_SHIFT);
+	/* Growing may replace the array of pages. */
+	inode_lock_shared_nested(&buf->inode, I_MUTEX_CHILD);
+	err = sg_alloc_table_from_pages(sgt, buf->pages, export->npages, 0,
+					export->npages << PAGE_SHIFT, GFP_KERNEL_ACCOUNT);
+	inode_unlock_shared(&buf->inode);
+	return err;
+}
+
+static int devfs_dmabuf_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *attach)
+{
+	struct devfs_export *export = dmabuf->priv;
+	struct devfs_attachment *attachment = kzalloc(sizeof(*attachment), GFP_KERNEL);
+	int err;
+
+	if (!attachment)
+		return -ENOMEM;
+	err = devfs_export_table(export, &attachment->sgt);
+	if (err) {
+		kfree(attachment);
+		return err;
+	}
+	attachment->dev = attach->dev;
+	attachment->mapped = DMA_NONE;
+	attach->priv = attachment;
+	mutex_lock(&export->lock);
+	list_add(&attachment->entry, &export->attachments);
+	mutex_unlock(&export->lock);
+	return 0;
+}
+
+static void devfs_dmabuf_detach(struct dma_buf *dmabuf, struct dma_buf_attachment *attach)
+{
+	struct devfs_export *export = dmabuf->priv;
+	struct devfs_attachment *attachment = attach->priv;
+
+	mutex_lock(&export->lock);
+	list_del(&attachment->entry);
+	mutex_unlock(&export->lock);
+	sg_free_table(&attachment->sgt);
+	kfree(attachment);
+}
+
+static struct sg_table *devfs_dmabuf_map(struct dma_buf_attachment *attach,
+					 enum dma_data_direction direction)
+{
+	struct devfs_export *export = attach->dmabuf->priv;
+	struct devfs_attachment *attachment = attach->priv;
+	int err = devfs_map_shared(attachment->dev, &attachment->sgt, direction,
+				   devfs_is_coherent(export->buf));
+
+	if (err)
+		return ERR_PTR(err);
+	mutex_lock(&export->lock);
+	attachment->mapped = direction;
+	mutex_unlock(&export->lock);
+	return &attachment->sgt;
+}
+
+static void devfs_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
+			       enum dma_data_direction direction)
+{
+	struct devfs_export *export = attach->dmabuf->priv;
+	struct devfs_attachment *attachment = attach->priv;
+
+	mutex_lock(&export->lock);
+	attachment->mapped = DMA_NONE;
+	mutex_unlock(&export->lock);
+	devfs_unmap_shared(attachment->dev, sgt, direction, devfs_is_coherent(export->buf));
+}
+
+static void devfs_export_sync(struct devfs_export *export, bool cpu)
+{
+	struct devfs_buffer *buf = export->buf;
+	struct devfs_attachment *attachment;
+
+	/* Nested: an importer that is a buffer of ours holds its own. */
+	inode_lock_shared_nested(&buf->inode, I_MUTEX_CHILD);
+	if (cpu)
+		devfs_sync_cpu(buf, 0, export->npages << PAGE_SHIFT, false);
+	else
+		devfs_sync_device(buf, 0, export->npages << PAGE_SHIFT, false);
+	inode_unlock_shared(&buf->inode);
+	if (devfs_is_coherent(buf))
+		return;
+
+	mutex_lock(&export->lock);
+	list_for_each_entry(attachment, &export->attachments, entry) {
+		if (attachment->mapped == DMA_NONE)
+			continue;
+		if (cpu)
+			dma_sync_sgtable_for_cpu(attachment->dev, &attachment->sgt,
+						 attachment->mapped);
+		else
+			dma_sync_sgtable_for_device(attachment->dev, &attachment->sgt,
+						    attachment->mapped);
+	}
+	mutex_unlock(&export->lock);
+}
+
+static int devfs_dmabuf_begin(struct dma_buf *dmabuf, enum dma_data_direction direction)
+{
+	devfs_export_sync(dmabuf->priv, true);
+	return 0;
+}
+
+static int devfs_dmabuf_end(struct dma_buf *dmabuf, enum dma_data_direction direction)
+{
+	devfs_export_sync(dmabuf->priv, false);
+	return 0;
+}
+
+/* As the buffer's own file: counted, revocable, and the same pages. */
+static int devfs_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
+{
+	struct devfs_export *export = dmabuf->priv;
+
+	vma_set_file(vma, export->file);
+	return devfs_buffer_fops.mmap(export->file, vma);
+}
+
+static int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
+{
+	struct devfs_export *export = dmabuf->priv;
+	struct devfs_buffer *buf = export->buf;
+	void *vaddr = buf->vaddr;
+
+	if (!devfs_is_coherent(buf)) {
+		size_t bytes = export->npages << PAGE_SHIFT, len;
+
+		inode_lock_shared_nested(&buf->inode, I_MUTEX_CHILD);
+		vaddr = devfs_heap_run(buf, 0, bytes, &len);
+		/* Only what is not one range already needs to be made one. */
+		if (len < bytes)
+			vaddr = vmap(buf->pages, export->npages, VM_MAP, PAGE_KERNEL);
+		inode_unlock_shared(&buf->inode);
+	}
+	if (!vaddr)
+		return -ENOMEM;
+	iosys_map_set_vaddr(map, vaddr);
+	return 0;
+}
+
+static void devfs_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
+{
+	struct devfs_export *export = dmabuf->priv;
+
+	if (!devfs_is_coherent(export->buf) && is_vmalloc_addr(map->vaddr))
+		vunmap(map->vaddr);
+}
+
+static void devfs_export_free(struct devfs_export *export)
+{
+	atomic_dec(&export->buf->exports);
+	fput(export->file);
+	mutex_destroy(&export->lock);
+	kfree(export);
+}
+
+static void devfs_dmabuf_release(struct dma_buf *dmabuf)
+{
+	devfs_export_free(dmabuf->priv);
+}
+
+static const struct dma_buf_ops devfs_dmabuf_ops = {
+	.attach			= devfs_dmabuf_attach,
+	.detach			= devfs_dmabuf_detach,
+	.map_dma_buf		= devfs_dmabuf_map,
+	.unmap_dma_buf		= devfs_dmabuf_unmap,
+	.begin_cpu_access	= devfs_dmabuf_begin,
+	.end_cpu_access		= devfs_dmabuf_end,
+	.mmap			= devfs_dmabuf_mmap,
+	.vmap			= devfs_dmabuf_vmap,
+	.vunmap			= devfs_dmabuf_vunmap,
+	.release		= devfs_dmabuf_release,
+};
+
+/* Counts the export under the lock of resizing, so that its size stands. */
+static int devfs_export_size(struct devfs_export *export)
+{
+	struct devfs_buffer *buf = export->buf;
+
+	inode_lock(&buf->inode);
+	export->npages = DIV_ROUND_UP(i_size_read(&buf->inode), PAGE_SIZE);
+	if (export->npages)
+		atomic_inc(&buf->exports);
+	inode_unlock(&buf->inode);
+	return export->npages ? 0 : -EINVAL;
+}
+
+static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+	struct devfs_export *export;
+	struct dma_buf *dmabuf;
+	int err;
+
+	export = kzalloc(sizeof(*export), GFP_KERNEL_ACCOUNT);
+	if (!export)
+		return ERR_PTR(-ENOMEM);
+	export->buf = buf;
+	mutex_init(&export->lock);
+	INIT_LIST_HEAD(&export->attachments);
+	export->file = devfs_inode_open(&buf->inode, O_RDWR);
+	if (IS_ERR(export->file)) {
+		err = PTR_ERR(export->file);
+		goto err_free;
+	}
+	err = devfs_export_size(export);
+	if (err)
+		goto err_file;
+	info.ops = &devfs_dmabuf_ops;
+	info.size = export->npages << PAGE_SHIFT;
+	info.flags = flags & O_ACCMODE;
+	info.priv = export;
+	dmabuf = dma_buf_export(&info);
+	if (IS_ERR(dmabuf))
+		devfs_export_free(export);
+	return dmabuf;
+
+err_file:
+	fput(export->file);
+err_free:
+	mutex_destroy(&export->lock);
+	kfree(export);
+	return ERR_PTR(err);
+}
+
+long devfs_buffer_export(struct file *file, void __user *user)
+{
+	struct devfs_buffer *buf = devfs_buffer_of(file_inode(file));
+	struct devfs_dma_buf_export arg;
+	struct dma_buf *dmabuf;
+	int fd;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (arg.reserved || arg.fd_flags & ~(O_RDWR | O_CLOEXEC))
+		return -EINVAL;
+	if (!(file->f_mode & FMODE_READ) ||
+	    ((arg.fd_flags & O_ACCMODE) == O_RDWR && !(file->f_mode & FMODE_WRITE)))
+		return -EACCES;
+	/* Pinned memory is its owner's to share, an imported dma-buf has its own fd. */
+	if (buf->heap == DEVFS_DMA_HEAP_USER || buf->heap == DEVFS_DMA_HEAP_IMPORTED)
+		return -EOPNOTSUPP;
+	dmabuf = devfs_export(buf, arg.fd_flags);
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	fd = get_unused_fd_flags(arg.fd_flags & O_CLOEXEC);
+	if (fd < 0) {
+		dma_buf_put(dmabuf);
+		return fd;
+	}
+	arg.fd = fd;
+	if (copy_to_user(user, &arg, sizeof(arg))) {
+		put_unused_fd(fd);
+		dma_buf_put(dmabuf);
+		return -EFAULT;
+	}
+	fd_install(fd, dmabuf->file);
+	return 0;
+}
+
+DEVFS_IMPORT_NS_DMA_BUF;

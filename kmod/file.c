@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - a buffer as a regular file: read, write, mmap, truncate.
+ *
+ * FUSE passthrough, O_DIRECT and splice all come through here, and all reach
+ * the memory itself: there is no page cache.
+ */
+/* falloc.h needs the types that fs.h brings. */
+#include <linux/fs.h>
+#include <linux/falloc.h>
+#include <linux/module.h>
+#include <linux/pagemap.h>
+#include <linux/uio.h>
+
+#include "compat.h"
+#include "internal.h"
+#include "trace.h"
+
+/* Step of growth by writing, so that appending is not one segment a write. */
+#define DEVFS_GROW_MAX (4UL << 20)
+
+static int devfs_file_open(struct inode *inode, struct file *file)
+{
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+
+	if (devfs_dead(buf->dev))
+		return -ENODEV;
+	/* There is no cache to go round: O_DIRECT is what happens anyway. */
+	file->f_mode |= FMODE_CAN_ODIRECT;
+	atomic_inc(&buf->opens);
+	return 0;
+}
+
+static int devfs_file_release(struct inode *inode, struct file *file)
+{
+	atomic_dec(&devfs_buffer_of(inode)->opens);
+	return 0;
+}
+
+/* Bytes copied between @iter and [pos, pos + count); the lock is held. */
+static size_t devfs_copy(struct devfs_buffer *buf, loff_t pos, size_t count,
+			 struct iov_iter *iter, bool write)
+{
+	size_t done = 0;
+
+	if (!write)
+		devfs_sync_cpu(buf, pos, count, false);
+	while (done < count) {
+		size_t len, copied;
+		void *at = devfs_heap_run(buf, pos + done, count - done, &len);
+
+		if (write)
+			copied = copy_from_iter(at, len, iter);
+		else
+			copied = copy_to_iter(at, len, iter);
+		done += copied;
+		if (copied < len)
+			break;
+		cond_resched();
+	}
+	if (write && done)
+		devfs_sync_device(buf, pos, done, false);
+	return done;
+}
+
+static ssize_t devfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	size_t count = iov_iter_count(to);
+	ssize_t ret = 0;
+	loff_t size;
+
+	if (devfs_dead(buf->dev))
+		return -ENODEV;
+	if (!count)
+		return 0;
+	inode_lock_shared(inode);
+	size = i_size_read(inode);
+	if (iocb->ki_pos < size) {
+		count = min_t(u64, count, size - iocb->ki_pos);
+		ret = devfs_copy(buf, iocb->ki_pos, count, to, false);
+		iocb->ki_pos += ret;
+		if (!ret)
+			ret = -EFAULT;
+	}
+	inode_unlock_shared(inode);
+	file_accessed(iocb->ki_filp);
+	return ret;
+}
+
+/* Makes [old size, to) part of the file. With i_rwsem held exclusively. */
+static void devfs_extend(struct devfs_buffer *buf, loff_t to, size_t old_capacity)
+{
+	loff_t size = i_size_read(&buf->inode);
+
+	/* A mapping or the device may have written past the end. */
+	devfs_heap_zero(buf, size, min_t(u64, to, old_capacity));
+	devfs_sync_device(buf, size, to - size, false);
+	i_size_write(&buf->inode, to);
+}
+
+/* Capacity for @count bytes at @pos; what fits, or an errno where none does. */
+static ssize_t devfs_make_capacity(struct devfs_buffer *buf, loff_t pos, size_t count)
+{
+	size_t end = pos + count;
+	u32 why;
+	int err;
+
+	if (end <= buf->capacity)
+		return count;
+	if (buf->heap == DEVFS_DMA_HEAP_SYSTEM) {
+		size_t step = min_t(size_t, buf->capacity, DEVFS_GROW_MAX);
+
+		if (buf->capacity + step > end && !devfs_heap_grow(buf, buf->capacity + step, &why))
+			return count;
+	}
+	err = devfs_heap_grow(buf, end, &why);
+	if (!err)
+		return count;
+	if (pos < buf->capacity)
+		return buf->capacity - pos;
+	return err;
+}
+
+static ssize_t devfs_write_locked(struct devfs_buffer *buf, struct kiocb *iocb,
+				  struct iov_iter *from, bool exclusive)
+{
+	struct inode *inode = &buf->inode;
+	size_t old_capacity = buf->capacity;
+	loff_t size = i_size_read(inode);
+	ssize_t count, done;
+
+	count = generic_write_checks(iocb, from);
+	if (count <= 0)
+		return count;
+	if (iocb->ki_pos + count > size) {
+		if (!exclusive)
+			return -EXFULL;
+		count = devfs_make_capacity(buf, iocb->ki_pos, count);
+		if (count < 0)
+			return count;
+		/* The gap is zero before anything behind it is in the file. */
+		if (iocb->ki_pos > size)
+			devfs_extend(buf, iocb->ki_pos, old_capacity);
+	}
+	done = kiocb_modified(iocb);
+	if (done)
+		goto err_shrink;
+	done = devfs_copy(buf, iocb->ki_pos, count, from, true);
+	if (!done) {
+		done = -EFAULT;
+		goto err_shrink;
+	}
+	iocb->ki_pos += done;
+	if (iocb->ki_pos > i_size_read(inode))
+		i_size_write(inode, iocb->ki_pos);
+	return done;
+
+err_shrink:
+	/* Nothing was written: nothing has grown. */
+	if (exclusive) {
+		i_size_write(inode, size);
+		devfs_heap_shrink(buf, old_capacity);
+	}
+	return done;
+}
+
+static ssize_t devfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	ssize_t ret = -EXFULL;
+
+	if (devfs_dead(buf->dev))
+		return -ENODEV;
+	if (!(iocb->ki_flags & IOCB_APPEND)) {
+		inode_lock_shared(inode);
+		ret = devfs_write_locked(buf, iocb, from, false);
+		inode_unlock_shared(inode);
+	}
+	/* EXFULL: it grows the file, which the shared lock does not allow. */
+	if (ret == -EXFULL) {
+		inode_lock(inode);
+		ret = devfs_write_locked(buf, iocb, from, true);
+		inode_unlock(inode);
+	}
+	return ret;
+}
+
+/* BUF_READ and BUF_WRITE: @iocb has the position, the file was checked. */
+ssize_t devfs_buffer_rw(struct devfs_buffer *buf, struct kiocb *iocb, struct iov_iter *iter,
+			bool write)
+{
+	return write ? devfs_write_iter(iocb, iter) : devfs_read_iter(iocb, iter);
+}
+
+static int devfs_fsync(struct file *file, loff_t start, loff_t end, int datasync)
+{
+	struct inode *inode = file_inode(file);
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	loff_t size;
+
+	if (devfs_dead(buf->dev))
+		return -ENODEV;
+	inode_lock_shared(inode);
+	size = i_size_read(inode);
+	if (start < size) {
+		size_t length = min(end, size - 1) - start + 1;
+
+		/* In this order nothing the CPU wrote is lost to an invalidation. */
+		if (buf->direction != DMA_FROM_DEVICE)
+			devfs_sync_device(buf, start, length, true);
+		devfs_sync_cpu(buf, start, length, true);
+	}
+	inode_unlock_shared(inode);
+	return 0;
+}
+
+static int devfs_resize(struct devfs_buffer *buf, loff_t size)
+{
+	struct address_space *mapping = buf->inode.i_mapping;
+	loff_t old = i_size_read(&buf->inode);
+	size_t old_capacity = buf->capacity;
+	int err = 0;
+	u32 why;
+
+	if (devfs_dead(buf->dev))
+		return -ENODEV;
+	if (size > old) {
+		if (size > SIZE_MAX)
+			return -ENOSPC;
+		err = devfs_heap_grow(buf, size, &why);
+		if (!err)
+			devfs_extend(buf, size, old_capacity);
+		return err;
+	}
+	if (size == old)
+		return 0;
+
+	/* mmap counts its mapping under the same lock. */
+	filemap_invalidate_lock(mapping);
+	if (atomic_read(&buf->mappings) || atomic_read(&buf->exports) ||
+	    atomic_read(&buf->streams))
+		err = -EBUSY;
+	else
+		i_size_write(&buf->inode, size);
+	filemap_invalidate_unlock(mapping);
+	if (!err)
+		devfs_heap_shrink(buf, size);
+	return err;
+}
+
+static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t length)
+{
+	struct inode *inode = file_inode(file);
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	loff_t end = offset + length;
+	long err = 0;
+	u32 why;
+
+	if (devfs_dead(buf->dev))
+		return -ENODEV;
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE | FALLOC_FL_PUNCH_HOLE))
+		return -EOPNOTSUPP;
+	if (end > SIZE_MAX)
+		return -ENOSPC;
+	inode_lock(inode);
+	if (!(mode & FALLOC_FL_KEEP_SIZE)) {
+		err = inode_newsize_ok(inode, end);
+		if (!err && end > i_size_read(inode))
+			err = devfs_resize(buf, end);
+	} else if (!(mode & FALLOC_FL_PUNCH_HOLE)) {
+		err = devfs_heap_grow(buf, end, &why);
+	}
+	if (!err && mode & (FALLOC_FL_ZERO_RANGE | FALLOC_FL_PUNCH_HOLE)) {
+		end = min(end, i_size_read(inode));
+		if (offset < end) {
+			devfs_heap_zero(buf, offset, end);
+			devfs_sync_device(buf, offset, end - offset, false);
+		}
+	}
+	if (!err)
+		devfs_touch_mtime(inode);
+	inode_unlock(inode);
+	return err;
+}
+
+static int devfs_setattr(devfs_idmap_t *idmap, struct dentry *dentry, struct iattr *attr)
+{
+	struct inode *inode = d_inode(dentry);
+	int err = setattr_prepare(idmap, dentry, attr);
+
+	if (err)
+		return err;
+	if (attr->ia_valid & ATTR_SIZE) {
+		err = devfs_resize(devfs_buffer_of(inode), attr->ia_size);
+		if (err)
+			return err;
+		devfs_touch_mtime(inode);
+	}
+	setattr_copy(idmap, inode, attr);
+	return 0;
+}
+
+const struct inode_operations devfs_buffer_iops = {
+	.setattr = devfs_setattr,
+};
+
+static void devfs_vm_open(struct vm_area_struct *vma)
+{
+	atomic_inc(&devfs_buffer_of(file_inode(vma->vm_file))->mappings);
+}
+
+static void devfs_vm_close(struct vm_area_struct *vma)
+{
+	atomic_dec(&devfs_buffer_of(file_inode(vma->vm_file))->mappings);
+}
+
+static vm_fault_t devfs_vm_fault(struct vm_fault *vmf)
+{
+	struct inode *inode = file_inode(vmf->vma->vm_file);
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	if (vmf->pgoff < buf->npages && !devfs_dead(buf->dev)) {
+		vmf->page = buf->pages[vmf->pgoff];
+		get_page(vmf->page);
+		ret = 0;
+	}
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	return ret;
+}
+
+/* Page-backed heaps: faults find the pages, and O_DIRECT can pin them. */
+static const struct vm_operations_struct devfs_page_vmops = {
+	.open	= devfs_vm_open,
+	.close	= devfs_vm_close,
+	.fault	= devfs_vm_fault,
+};
+
+/* The coherent heap is mapped at once; what was zapped is SIGBUS. */
+static const struct vm_operations_struct devfs_coherent_vmops = {
+	.open	= devfs_vm_open,
+	.close	= devfs_vm_close,
+};
+
+static int devfs_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct inode *inode = file_inode(file);
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	struct device *dev = buf->dev->dev;
+	size_t pages, want = vma_pages(vma);
+	int err = 0;
+
+	if (devfs_dead(buf->dev) || buf->heap == DEVFS_DMA_HEAP_USER)
+		return -ENODEV;
+	if (buf->attach)
+		return devfs_import_mmap(buf, vma);
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	pages = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
+	if (vma->vm_pgoff >= pages || want > pages - vma->vm_pgoff)
+		err = -EINVAL;
+	else
+		atomic_inc(&buf->mappings);
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	if (err)
+		return err;
+
+	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
+	if (devfs_is_coherent(buf)) {
+		/* A private copy of device memory is of no use to anyone. */
+		if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
+			err = -EINVAL;
+		else
+			err = dma_mmap_coherent(dev, vma, buf->vaddr, buf->dma_addr,
+						PAGE_ALIGN(buf->capacity));
+		if (err) {
+			atomic_dec(&buf->mappings);
+			return err;
+		}
+		vma->vm_ops = &devfs_coherent_vmops;
+	} else {
+		vma->vm_ops = &devfs_page_vmops;
+	}
+	trace_devfs_dma_map(buf, (u64)vma->vm_pgoff << PAGE_SHIFT, (u64)want << PAGE_SHIFT);
+	return 0;
+}
+
+const struct file_operations devfs_buffer_fops = {
+	.owner		= THIS_MODULE,
+	.open		= devfs_file_open,
+	.release	= devfs_file_release,
+	.llseek		= generic_file_llseek,
+	.read_iter	= devfs_read_iter,
+	.write_iter	= devfs_write_iter,
+	.splice_read	= copy_splice_read,
+	.splice_write	= iter_file_splice_write,
+	.mmap		= devfs_mmap,
+	.fsync		= devfs_fsync,
+	.fallocate	= devfs_fallocate,
+	.unlocked_ioctl	= devfs_buffer_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+};

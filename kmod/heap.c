@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - the memory of buffers: where it comes from and where it goes.
+ *
+ * Page-backed heaps keep every page split and singly referenced, so that a
+ * page which O_DIRECT still holds outlives the buffer on its own.
+ */
+#include <linux/overflow.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "internal.h"
+
+#ifdef CONFIG_HIGHMEM
+#error "devfs_dma reads and writes pages by their kernel address"
+#endif
+
+static const char * const devfs_heap_names[] = {
+	[DEVFS_DMA_HEAP_SYSTEM]		= "system",
+	[DEVFS_DMA_HEAP_CONTIGUOUS]	= "contiguous",
+	[DEVFS_DMA_HEAP_COHERENT]	= "coherent",
+	[DEVFS_DMA_HEAP_RESERVED]	= "reserved",
+	[DEVFS_DMA_HEAP_USER]		= "user",
+	[DEVFS_DMA_HEAP_IMPORTED]	= "imported",
+};
+
+bool devfs_heap_exists(struct devfs_device *dev, u32 heap)
+{
+	return heap < DEVFS_DMA_HEAPS && heap != DEVFS_DMA_HEAP_RESERVED;
+}
+
+/* Bytes of one bus range that can be had without an IOMMU or CMA. */
+static size_t devfs_range_max(struct devfs_device *dev)
+{
+	if (device_iommu_mapped(dev->dev))
+		return SIZE_MAX & PAGE_MASK;
+	return min_t(size_t, PAGE_SIZE << DEVFS_MAX_ORDER, dma_max_mapping_size(dev->dev));
+}
+
+void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info)
+{
+	u64 limit = READ_ONCE(devfs_limit_bytes);
+	u64 used = atomic64_read(&dev->used);
+	u64 room = limit > used ? limit - used : 0;
+
+	strscpy_pad(info->name, devfs_heap_names[info->heap], sizeof(info->name));
+	info->size = limit;
+	info->used = atomic64_read(&dev->heap_used[info->heap]);
+	info->buffers = atomic_read(&dev->heap_buffers[info->heap]);
+	info->max = room;
+	if (info->heap == DEVFS_DMA_HEAP_CONTIGUOUS || info->heap == DEVFS_DMA_HEAP_COHERENT)
+		info->max = min_t(u64, room, devfs_range_max(dev));
+}
+
+int devfs_charge(struct devfs_device *dev, u32 heap, size_t bytes)
+{
+	u64 limit = READ_ONCE(devfs_limit_bytes);
+	s64 used = atomic64_read(&dev->used);
+
+	do {
+		if (used > limit || bytes > limit - used)
+			return -ENOSPC;
+	} while (!atomic64_try_cmpxchg(&dev->used, &used, used + bytes));
+	atomic64_add(bytes, &dev->heap_used[heap]);
+	return 0;
+}
+
+void devfs_uncharge(struct devfs_device *dev, u32 heap, size_t bytes)
+{
+	atomic64_sub(bytes, &dev->heap_used[heap]);
+	atomic64_sub(bytes, &dev->used);
+}
+
+/* A device that cannot reach all memory gets pages it can, where they exist. */
+static gfp_t devfs_gfp(struct devfs_device *dev)
+{
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
+	u64 mask = dma_get_mask(dev->dev);
+
+	if (device_iommu_mapped(dev->dev) || mask >= dma_get_required_mask(dev->dev))
+		return gfp;
+	if (IS_ENABLED(CONFIG_ZONE_DMA32) && mask >= DMA_BIT_MASK(32))
+		return gfp | GFP_DMA32;
+	return IS_ENABLED(CONFIG_ZONE_DMA) ? gfp | GFP_DMA : gfp;
+}
+
+/* 2^order split pages into @pages, the ones from @keep on given back. */
+static bool devfs_take_block(struct devfs_device *dev, struct page **pages, unsigned int order,
+			     size_t keep)
+{
+	/* Large blocks are worth little effort, and none a process's life. */
+	gfp_t gfp = devfs_gfp(dev) | (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
+	struct page *page = alloc_pages_node(dev_to_node(dev->dev), gfp, order);
+	size_t i;
+
+	if (!page)
+		return false;
+	if (order)
+		split_page(page, order);
+	for (i = 0; i < 1UL << order; i++) {
+		if (i < keep)
+			pages[i] = page + i;
+		else
+			__free_page(page + i);
+	}
+	return true;
+}
+
+static void devfs_put_pages(struct page **pages, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		put_page(pages[i]);
+}
+
+/* @count pages, in blocks as large as can be had. */
+static int devfs_take_pages(struct devfs_device *dev, struct page **pages, size_t count)
+{
+	unsigned int order = DEVFS_MAX_ORDER;
+	size_t done = 0;
+
+	while (done < count) {
+		order = min_t(unsigned int, order, ilog2(count - done));
+		if (devfs_take_block(dev, pages + done, order, SIZE_MAX)) {
+			done += 1UL << order;
+		} else if (order) {
+			order--;
+			continue;
+		} else {
+			devfs_put_pages(pages, done);
+			return -ENOMEM;
+		}
+		if (fatal_signal_pending(current)) {
+			devfs_put_pages(pages, done);
+			return -EINTR;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+/* One block where the order allows, else pages that an IOMMU makes one range. */
+static int devfs_take_range(struct devfs_device *dev, struct page **pages, size_t count, u32 *why)
+{
+	unsigned int order = get_order(count << PAGE_SHIFT);
+
+	if (order <= DEVFS_MAX_ORDER && devfs_take_block(dev, pages, order, count))
+		return 0;
+	if (device_iommu_mapped(dev->dev))
+		return devfs_take_pages(dev, pages, count);
+	*why = order > DEVFS_MAX_ORDER ? DEVFS_DMA_WHY_ORDER : DEVFS_DMA_WHY_MEMORY;
+	return -ENOMEM;
+}
+
+int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
+		      struct page **pages, unsigned int offset, size_t size)
+{
+	struct device *dev = buf->dev->dev;
+	unsigned int max = min_t(size_t, dma_max_mapping_size(dev), UINT_MAX) & PAGE_MASK;
+	struct scatterlist *sg;
+	int err, i;
+
+	err = sg_alloc_table_from_pages_segment(&segment->sgt, pages, segment->npages,
+						offset, size, max, GFP_KERNEL_ACCOUNT);
+	if (err)
+		return err;
+	err = devfs_map_shared(dev, &segment->sgt, buf->direction, false);
+	if (err) {
+		sg_free_table(&segment->sgt);
+		return -EIO;
+	}
+	for_each_sgtable_dma_sg(&segment->sgt, sg, i)
+		segment->need_sync |= dma_need_sync(dev, sg_dma_address(sg));
+	return 0;
+}
+
+void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment)
+{
+	devfs_unmap_shared(buf->dev->dev, &segment->sgt, buf->direction, false);
+	sg_free_table(&segment->sgt);
+}
+
+/* Room for one more segment, by an array that replaces the old one. */
+static int devfs_make_segment_room(struct devfs_buffer *buf)
+{
+	struct devfs_segment **segments, **old;
+
+	segments = kmalloc_array(buf->nsegments + 1, sizeof(*segments), GFP_KERNEL_ACCOUNT);
+	if (!segments)
+		return -ENOMEM;
+	if (buf->nsegments)
+		memcpy(segments, buf->segments, buf->nsegments * sizeof(*segments));
+	filemap_invalidate_lock(buf->inode.i_mapping);
+	old = buf->segments;
+	buf->segments = segments;
+	filemap_invalidate_unlock(buf->inode.i_mapping);
+	kfree(old);
+	return 0;
+}
+
+/* Room for @count more pages, likewise. */
+static int devfs_make_page_room(struct devfs_buffer *buf, size_t count)
+{
+	struct page **pages, **old;
+	size_t room;
+
+	if (count <= buf->pages_room - buf->npages)
+		return 0;
+	room = max(buf->npages + count, buf->npages + buf->npages / 2);
+	pages = kvmalloc_array(room, sizeof(*pages), GFP_KERNEL_ACCOUNT);
+	if (!pages)
+		return -ENOMEM;
+	if (buf->npages)
+		memcpy(pages, buf->pages, buf->npages * sizeof(*pages));
+	filemap_invalidate_lock(buf->inode.i_mapping);
+	old = buf->pages;
+	buf->pages = pages;
+	buf->pages_room = room;
+	filemap_invalidate_unlock(buf->inode.i_mapping);
+	kvfree(old);
+	return 0;
+}
+
+/* Adds one segment of @count pages; the caller has i_rwsem or the only reference. */
+static int devfs_add_segment(struct devfs_buffer *buf, size_t count, u32 *why)
+{
+	struct devfs_device *dev = buf->dev;
+	size_t bytes = count << PAGE_SHIFT;
+	struct devfs_segment *segment;
+	struct page **pages;
+	int err;
+
+	err = devfs_charge(dev, buf->heap, bytes);
+	if (err) {
+		*why = DEVFS_DMA_WHY_LIMIT;
+		return err;
+	}
+	*why = DEVFS_DMA_WHY_MEMORY;
+	err = devfs_make_segment_room(buf) ?: devfs_make_page_room(buf, count);
+	if (err)
+		goto err_charge;
+	segment = kzalloc(sizeof(*segment), GFP_KERNEL_ACCOUNT);
+	if (!segment) {
+		err = -ENOMEM;
+		goto err_charge;
+	}
+	segment->first = buf->npages;
+	segment->npages = count;
+	pages = buf->pages + buf->npages;
+	if (buf->heap == DEVFS_DMA_HEAP_CONTIGUOUS)
+		err = devfs_take_range(dev, pages, count, why);
+	else
+		err = devfs_take_pages(dev, pages, count);
+	if (err)
+		goto err_segment;
+	err = devfs_map_segment(buf, segment, pages, 0, bytes);
+	if (err == -EIO)
+		*why = DEVFS_DMA_WHY_MAPPING;
+	if (err)
+		goto err_pages;
+	if (buf->heap == DEVFS_DMA_HEAP_CONTIGUOUS && segment->sgt.nents > 1) {
+		*why = DEVFS_DMA_WHY_ORDER;
+		err = -ENOMEM;
+		goto err_unmap;
+	}
+
+	filemap_invalidate_lock(buf->inode.i_mapping);
+	buf->segments[buf->nsegments++] = segment;
+	buf->npages += count;
+	filemap_invalidate_unlock(buf->inode.i_mapping);
+	if (segment->first == 0)
+		atomic_inc(&dev->heap_buffers[buf->heap]);
+	*why = DEVFS_DMA_WHY_NONE;
+	return 0;
+
+err_unmap:
+	devfs_unmap_segment(buf, segment);
+err_pages:
+	devfs_put_pages(pages, count);
+err_segment:
+	kfree(segment);
+err_charge:
+	devfs_uncharge(dev, buf->heap, bytes);
+	return err;
+}
+
+/* The last segment and its pages, out of sight before they go. */
+static void devfs_drop_segment(struct devfs_buffer *buf)
+{
+	struct devfs_segment *segment;
+
+	filemap_invalidate_lock(buf->inode.i_mapping);
+	segment = buf->segments[--buf->nsegments];
+	buf->npages = segment->first;
+	buf->capacity = segment->first << PAGE_SHIFT;
+	filemap_invalidate_unlock(buf->inode.i_mapping);
+
+	devfs_unmap_segment(buf, segment);
+	devfs_put_pages(buf->pages + segment->first, segment->npages);
+	devfs_uncharge(buf->dev, buf->heap, segment->npages << PAGE_SHIFT);
+	if (segment->first == 0)
+		atomic_dec(&buf->dev->heap_buffers[buf->heap]);
+	kfree(segment);
+}
+
+static int devfs_alloc_coherent(struct devfs_buffer *buf, size_t size, u32 *why)
+{
+	struct devfs_device *dev = buf->dev;
+	size_t bytes = PAGE_ALIGN(size);
+
+	if (devfs_charge(dev, buf->heap, bytes)) {
+		*why = DEVFS_DMA_WHY_LIMIT;
+		return -ENOSPC;
+	}
+	buf->vaddr = dma_alloc_coherent(dev->dev, bytes, &buf->dma_addr,
+					GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!buf->vaddr) {
+		devfs_uncharge(dev, buf->heap, bytes);
+		*why = bytes > devfs_range_max(dev) ? DEVFS_DMA_WHY_ORDER : DEVFS_DMA_WHY_MEMORY;
+		return -ENOMEM;
+	}
+	atomic_inc(&dev->heap_buffers[buf->heap]);
+	return 0;
+}
+
+/* The memory of a new buffer in the heaps that allocate: ALLOC's fill. */
+int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
+{
+	u64 rounded;
+	int err;
+
+	if (buf->heap > DEVFS_DMA_HEAP_COHERENT)
+		return -EOPNOTSUPP;
+	if ((!size && buf->heap != DEVFS_DMA_HEAP_SYSTEM) ||
+	    check_add_overflow(size, (u64)PAGE_SIZE - 1, &rounded) || size > MAX_LFS_FILESIZE)
+		return -EINVAL;
+	if (rounded > READ_ONCE(devfs_limit_bytes) || rounded > SIZE_MAX) {
+		*why = DEVFS_DMA_WHY_LIMIT;
+		return -ENOSPC;
+	}
+	if (buf->heap == DEVFS_DMA_HEAP_COHERENT)
+		err = devfs_alloc_coherent(buf, size, why);
+	else
+		err = size ? devfs_add_segment(buf, rounded >> PAGE_SHIFT, why) : 0;
+	if (err)
+		return err;
+	buf->capacity = buf->heap == DEVFS_DMA_HEAP_SYSTEM ? rounded & PAGE_MASK : size;
+	i_size_write(&buf->inode, size);
+	return 0;
+}
+
+/* Makes the capacity @size or more. With i_rwsem held exclusively. */
+int devfs_heap_grow(struct devfs_buffer *buf, size_t size, u32 *why)
+{
+	size_t rounded;
+	int err;
+
+	*why = DEVFS_DMA_WHY_NONE;
+	if (size <= buf->capacity)
+		return 0;
+	if (buf->heap != DEVFS_DMA_HEAP_SYSTEM)
+		return -ENOSPC;
+	if (check_add_overflow(size, (size_t)PAGE_SIZE - 1, &rounded) ||
+	    rounded > READ_ONCE(devfs_limit_bytes)) {
+		*why = DEVFS_DMA_WHY_LIMIT;
+		return -ENOSPC;
+	}
+	rounded &= PAGE_MASK;
+	err = devfs_add_segment(buf, (rounded - buf->capacity) >> PAGE_SHIFT, why);
+	if (!err)
+		buf->capacity = rounded;
+	return err;
+}
+
+/*
+ * Gives back whole segments past @size. With i_rwsem held exclusively, and
+ * nothing mapped, exported or streaming past @size.
+ */
+void devfs_heap_shrink(struct devfs_buffer *buf, size_t size)
+{
+	size_t keep = PAGE_ALIGN(size) >> PAGE_SHIFT;
+
+	if (buf->heap != DEVFS_DMA_HEAP_SYSTEM)
+		return;
+	while (buf->nsegments && buf->segments[buf->nsegments - 1]->first >= keep)
+		devfs_drop_segment(buf);
+}
+
+/* At eviction: nothing refers to the buffer any more. */
+void devfs_heap_release(struct devfs_buffer *buf)
+{
+	struct devfs_device *dev = buf->dev;
+
+	if (buf->nsegments && buf->heap == DEVFS_DMA_HEAP_USER)
+		devfs_unpin(buf);
+	if (buf->nsegments && buf->heap == DEVFS_DMA_HEAP_IMPORTED)
+		devfs_unimport(buf);
+	if (devfs_is_coherent(buf) && buf->vaddr) {
+		size_t bytes = PAGE_ALIGN(buf->capacity);
+
+		dma_free_coherent(dev->dev, bytes, buf->vaddr, buf->dma_addr);
+		devfs_uncharge(dev, buf->heap, bytes);
+		atomic_dec(&dev->heap_buffers[buf->heap]);
+	}
+	while (buf->nsegments)
+		devfs_drop_segment(buf);
+	kfree(buf->segments);
+	kvfree(buf->pages);
+}
+
+/* Kernel address of byte @pos, and how many bytes up to @max follow it there. */
+void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *len)
+{
+	size_t at, index, run;
+	unsigned long pfn;
+
+	if (buf->vaddr) {
+		*len = max;
+		return buf->vaddr + pos;
+	}
+	pos += buf->offset;
+	index = pos >> PAGE_SHIFT;
+	at = offset_in_page(pos);
+	pfn = page_to_pfn(buf->pages[index]);
+	for (run = PAGE_SIZE - at; run < max; run += PAGE_SIZE)
+		if (page_to_pfn(buf->pages[++index]) != ++pfn)
+			break;
+	*len = min(run, max);
+	return page_address(buf->pages[pos >> PAGE_SHIFT]) + at;
+}
+
+void devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to)
+{
+	while (from < to) {
+		size_t len;
+		void *at = devfs_heap_run(buf, from, to - from, &len);
+
+		memset(at, 0, len);
+		from += len;
+		cond_resched();
+	}
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * devfs_dma - what the module's files share.
+ *
+ * Lock order, outermost first:
+ *
+ *   devfs_stream.run_lock     a stream's generator; waits for its work item
+ *   devfs_stream.read_lock    one reader of a stream at a time
+ *    inode->i_rwsem           a buffer's size and memory. Shared: read, write
+ *                             in place, sync. Exclusive: grow, shrink.
+ *     mmap_lock               taken by page faults while data is copied
+ *      mapping->invalidate_lock
+ *                             pages and segments, against faults, mmap, info
+ *     devfs_device.lock       names and ids of buffers, streams, sources;
+ *                             nothing is copied to or from users under it
+ *      devfs_device.events.lock
+ *                             (irq-safe) sources, listeners, records
+ *       devfs_stream.lock     (irq-safe) a ring's positions and listeners
+ *
+ * An inode is never put with devfs_device.lock held: evict takes it.
+ */
+#ifndef DEVFS_DMA_INTERNAL_H
+#define DEVFS_DMA_INTERNAL_H
+
+#include <linux/dma-mapping.h>
+#include <linux/fs.h>
+#include <linux/hrtimer.h>
+#include <linux/kref.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/rhashtable.h>
+#include <linux/scatterlist.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "uapi/devfs_dma.h"
+
+struct devfs_lease;
+struct devfs_source;
+struct devfs_stream;
+
+/* What happened on a device: the sources and the latest events of all of them. */
+struct devfs_events {
+	spinlock_t lock;		/* all of it */
+	struct devfs_source *sources[DEVFS_DMA_MAX_SOURCES];
+	unsigned int count;
+	struct devfs_dma_event *ring;
+	u64 next_seq;			/* of the next record; the first is 1 */
+	wait_queue_head_t wait;
+	struct fasync_struct *fasync;
+};
+
+/* One device below /dev/devfs. */
+struct devfs_device {
+	struct kref ref;
+	struct miscdevice misc;
+	struct device *dev;		/* whom buffers are mapped for */
+	char name[DEVFS_DMA_NAME_SIZE];
+	char node[DEVFS_DMA_NAME_SIZE + 8];
+	bool dead;
+
+	struct mutex lock;		/* names and ids, to the blank line */
+	struct rhashtable by_name;
+	struct xarray by_id;
+	unsigned int buffers;
+
+	atomic64_t next_id;		/* of buffers; serials, too */
+
+	atomic64_t used;
+	atomic64_t heap_used[DEVFS_DMA_HEAPS];
+	atomic_t heap_buffers[DEVFS_DMA_HEAPS];
+	atomic64_t bounced;
+
+	struct devfs_events events;
+	struct devfs_stream *streams[DEVFS_DMA_MAX_STREAMS];
+	unsigned int stream_count;
+};
+
+/* One open node. */
+struct devfs_client {
+	struct devfs_device *dev;
+	struct mutex lock;		/* one reader at a time */
+	u64 position;			/* seq of the next record: events.lock */
+	u64 subscribed;			/* bit n: source n */
+	bool lost;
+};
+
+/* Who is told of an event: an eventfd or a process. */
+struct devfs_listener {
+	struct list_head entry;
+	struct devfs_client *client;
+	struct eventfd_ctx *eventfd;
+	struct pid *pid;
+	const struct cred *cred;
+	bool may_kill;			/* CAP_KILL at registration */
+	int signo;
+	u64 value;
+};
+
+/* What makes events: id is its place in devfs_events.sources. */
+struct devfs_source {
+	struct devfs_device *dev;
+	u32 id;
+	u64 serial;			/* ids are used again, this is not */
+	char name[DEVFS_DMA_NAME_SIZE];
+	u32 kind;
+	u32 flags;
+	u64 period_ns;
+	u64 count;
+	u64 missed;
+	u64 last_ns;
+	u64 history[DEVFS_DMA_HISTORY];
+	struct list_head listeners;
+	unsigned int listener_count;
+	struct list_head streams;
+	unsigned int users;		/* streams: devfs_device.lock */
+	struct hrtimer timer;
+	struct work_struct announce;
+};
+
+/* Memory that was allocated and mapped at once; its addresses never change. */
+struct devfs_segment {
+	struct sg_table sgt;
+	size_t first;			/* index of its first page */
+	size_t npages;
+	bool need_sync;
+};
+
+/* One buffer: an inode of the module's pseudo-fs. */
+struct devfs_buffer {
+	struct inode inode;
+	bool pins_module;
+	struct devfs_device *dev;
+
+	/* Names: devfs_device.lock. */
+	struct rhash_head by_name;
+	char name[DEVFS_DMA_NAME_SIZE];
+	u64 id;
+	bool listed;
+	u32 lease_kind;
+	struct pid *owner;
+	struct devfs_lease *lease;
+
+	u32 heap;
+	u32 direction;
+	u64 created_ns;
+
+	/* Memory: changed with both i_rwsem and invalidate_lock, read with either. */
+	size_t capacity;
+	struct page **pages;		/* NULL for coherent and imported memory */
+	size_t npages;
+	size_t pages_room;
+	unsigned int offset;		/* of the first byte in the first page */
+	struct devfs_segment **segments;
+	unsigned int nsegments;
+	void *vaddr;			/* of coherent and imported memory */
+	dma_addr_t dma_addr;		/* of coherent memory */
+	struct mm_struct *mm;		/* charged for pinned memory */
+	struct dma_buf_attachment *attach;
+	struct sg_table *import_sgt;	/* as the exporter gave it */
+
+	atomic_t opens;
+	atomic_t mappings;
+	atomic_t exports;
+	atomic_t streams;
+	atomic64_t sync_cpu;
+	atomic64_t sync_device;
+	u32 sync_owner;
+};
+
+static inline struct devfs_buffer *devfs_buffer_of(struct inode *inode)
+{
+	return container_of(inode, struct devfs_buffer, inode);
+}
+
+static inline bool devfs_is_coherent(struct devfs_buffer *buf)
+{
+	return buf->heap == DEVFS_DMA_HEAP_COHERENT;
+}
+
+/* Pinned memory whose first or last cache line may be someone else's, too. */
+static inline bool devfs_is_bounced(struct devfs_buffer *buf)
+{
+	return buf->heap == DEVFS_DMA_HEAP_USER && (buf->offset || !PAGE_ALIGNED(buf->capacity));
+}
+
+static inline bool devfs_dead(struct devfs_device *dev)
+{
+	return READ_ONCE(dev->dead);
+}
+
+/* main.c */
+extern unsigned long devfs_limit_bytes;
+extern unsigned int devfs_max_buffers;
+extern char *devfs_event_helper;
+extern struct workqueue_struct *devfs_workqueue;
+void devfs_device_get(struct devfs_device *dev);
+void devfs_device_put(struct devfs_device *dev);
+
+/* node.c */
+extern const struct file_operations devfs_node_fops;
+
+/* pseudofs.c */
+int devfs_pseudofs_init(void);
+void devfs_pseudofs_exit(void);
+struct devfs_buffer *devfs_inode_alloc(struct devfs_device *dev);
+struct file *devfs_inode_open(struct inode *inode, unsigned int flags);
+
+/* buffer.c */
+bool devfs_name_valid(const char *name);
+int devfs_registry_init(struct devfs_device *dev);
+void devfs_registry_exit(struct devfs_device *dev);
+int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
+			int (*fill)(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why),
+			void *ctx, int (*report)(void *ctx), void *report_ctx);
+int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg,
+		      struct file **file);
+int devfs_buffer_free(struct devfs_device *dev, u64 id);
+struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id);
+int devfs_buffer_rename(struct devfs_buffer *buf, const char *name);
+int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner);
+void devfs_buffer_evict(struct devfs_buffer *buf);
+
+/* info.c */
+void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info);
+int devfs_buffer_list(struct devfs_device *dev, struct devfs_dma_list *arg);
+
+/* lease.c */
+struct devfs_lease *devfs_lease_new(struct devfs_device *dev, u64 id, struct pid *pid);
+void devfs_lease_start(struct devfs_lease *lease);
+void devfs_lease_end(struct devfs_lease *lease);
+bool devfs_buffer_expire(struct devfs_device *dev, u64 id, struct devfs_lease *lease);
+
+/* file.c */
+extern const struct file_operations devfs_buffer_fops;
+extern const struct inode_operations devfs_buffer_iops;
+ssize_t devfs_buffer_rw(struct devfs_buffer *buf, struct kiocb *iocb,
+			struct iov_iter *iter, bool write);
+
+/* bufctl.c */
+long devfs_buffer_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+
+/* heap.c */
+bool devfs_heap_exists(struct devfs_device *dev, u32 heap);
+void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info);
+int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
+int devfs_heap_grow(struct devfs_buffer *buf, size_t size, u32 *why);
+void devfs_heap_shrink(struct devfs_buffer *buf, size_t size);
+void devfs_heap_release(struct devfs_buffer *buf);
+void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *len);
+void devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to);
+int devfs_charge(struct devfs_device *dev, u32 heap, size_t bytes);
+void devfs_uncharge(struct devfs_device *dev, u32 heap, size_t bytes);
+
+int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
+		      struct page **pages, unsigned int offset, size_t size);
+void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment);
+
+/* export.c */
+long devfs_buffer_export(struct file *file, void __user *user);
+
+/* import.c */
+int devfs_pin(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
+void devfs_unpin(struct devfs_buffer *buf);
+int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
+void devfs_unimport(struct devfs_buffer *buf);
+void devfs_import_sync(struct devfs_buffer *buf, bool cpu);
+int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma);
+
+/* sync.c */
+int devfs_map_shared(struct device *dev, struct sg_table *sgt, enum dma_data_direction direction,
+		     bool coherent);
+void devfs_unmap_shared(struct device *dev, struct sg_table *sgt,
+			enum dma_data_direction direction, bool coherent);
+void devfs_sync_cpu(struct devfs_buffer *buf, size_t offset, size_t length, bool explicit);
+void devfs_sync_device(struct devfs_buffer *buf, size_t offset, size_t length, bool explicit);
+unsigned int devfs_sg_count(struct devfs_buffer *buf);
+bool devfs_dma_addr(struct devfs_buffer *buf, u64 *addr);
+bool devfs_phys_addr(struct devfs_buffer *buf, u64 *addr);
+
+/* event.c */
+int devfs_events_init(struct devfs_device *dev);
+void devfs_events_exit(struct devfs_device *dev);
+void devfs_source_fire(struct devfs_source *source, u64 missed);
+long devfs_signal_ctl(struct devfs_device *dev, void __user *user);
+long devfs_signal_history(struct devfs_device *dev, void __user *user);
+struct devfs_source *devfs_source_find(struct devfs_device *dev, u32 id);
+
+/* record.c */
+#define DEVFS_RECORDS 1024
+void devfs_record(struct devfs_events *events, struct devfs_source *source);
+void devfs_client_start(struct devfs_client *client, u64 sources);
+long devfs_subscribe(struct devfs_client *client, void __user *user);
+ssize_t devfs_node_read(struct file *file, char __user *to, size_t size, loff_t *pos);
+__poll_t devfs_node_poll(struct file *file, struct poll_table_struct *table);
+int devfs_node_fasync(int fd, struct file *file, int on);
+
+/* listener.c */
+#define DEVFS_LISTENERS_MAX 64
+enum devfs_take { DEVFS_TAKE_ALL, DEVFS_TAKE_EVENTFDS, DEVFS_TAKE_PROCESS };
+void devfs_listeners_tell(struct list_head *listeners, unsigned int *count);
+void devfs_listeners_take(struct list_head *listeners, unsigned int *count,
+			  struct devfs_client *client, enum devfs_take what, struct pid *pid,
+			  struct list_head *taken);
+void devfs_listeners_free(struct list_head *taken);
+long devfs_set_eventfd(struct devfs_client *client, void __user *user);
+long devfs_signal_notify(struct devfs_client *client, void __user *user);
+void devfs_client_end(struct devfs_client *client);
+
+/* stream.c and streamread.c */
+void devfs_stream_event(struct list_head *streams);
+long devfs_stream_ctl(struct devfs_device *dev, void __user *user);
+long devfs_stream_read(struct devfs_device *dev, void __user *user);
+struct devfs_stream *devfs_stream_get(struct devfs_device *dev, u32 id);
+void devfs_stream_put(struct devfs_stream *stream);
+int devfs_stream_listen(struct devfs_stream *stream, struct devfs_listener *listener);
+void devfs_stream_unlisten(struct devfs_stream *stream, struct devfs_client *client,
+			   struct list_head *taken);
+
+#endif /* DEVFS_DMA_INTERNAL_H */

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - the internal file system whose regular files are the buffers.
+ *
+ * The file system type has no owner, or its own mount would keep the module
+ * for ever. Each buffer keeps the module instead, until the RCU callback that
+ * frees its inode; devfs_pseudofs_exit() waits for those callbacks.
+ */
+#include <linux/completion.h>
+#include <linux/cred.h>
+#include <linux/dcache.h>
+#include <linux/fs_context.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "internal.h"
+
+#define DEVFS_MAGIC 0x44564d41
+
+static struct vfsmount *devfs_mount;
+static DECLARE_COMPLETION(devfs_unmounted);
+
+static struct inode *devfs_alloc_inode(struct super_block *sb)
+{
+	struct devfs_buffer *buf = kzalloc(sizeof(*buf), GFP_KERNEL_ACCOUNT);
+
+	if (!buf)
+		return NULL;
+	inode_init_once(&buf->inode);
+	return &buf->inode;
+}
+
+static void devfs_free_inode(struct inode *inode)
+{
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	bool pins_module = buf->pins_module;
+
+	kfree(buf);
+	if (pins_module)
+		module_put(THIS_MODULE);
+}
+
+static void devfs_evict_inode(struct inode *inode)
+{
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+
+	truncate_inode_pages_final(&inode->i_data);
+	clear_inode(inode);
+	if (buf->dev)
+		devfs_buffer_evict(buf);
+}
+
+static const struct super_operations devfs_sops = {
+	.alloc_inode	= devfs_alloc_inode,
+	.free_inode	= devfs_free_inode,
+	.evict_inode	= devfs_evict_inode,
+	.drop_inode	= devfs_drop_inode,
+	.statfs		= simple_statfs,
+};
+
+/* What /proc/PID/fd and /proc/PID/maps show. */
+static char *devfs_dname(struct dentry *dentry, char *buffer, int buflen)
+{
+	struct devfs_buffer *buf = devfs_buffer_of(d_inode(dentry));
+	char name[40];
+	int len = scnprintf(name, sizeof(name), "/devfs_dma:%llu", buf->id) + 1;
+
+	/* A d_dname() fills its buffer from the end. */
+	if (len > buflen)
+		return ERR_PTR(-ENAMETOOLONG);
+	return memcpy(buffer + buflen - len, name, len);
+}
+
+static const struct dentry_operations devfs_dops = {
+	.d_dname = devfs_dname,
+};
+
+static int devfs_init_fs_context(struct fs_context *fc)
+{
+	struct pseudo_fs_context *ctx = init_pseudo(fc, DEVFS_MAGIC);
+
+	if (!ctx)
+		return -ENOMEM;
+	ctx->ops = &devfs_sops;
+	ctx->dops = &devfs_dops;
+	return 0;
+}
+
+static void devfs_kill_sb(struct super_block *sb)
+{
+	kill_anon_super(sb);
+	complete(&devfs_unmounted);
+}
+
+static struct file_system_type devfs_fs_type = {
+	.name			= "devfs_dma",
+	.init_fs_context	= devfs_init_fs_context,
+	.kill_sb		= devfs_kill_sb,
+};
+
+/* A new buffer without memory or name. iput() frees it. */
+struct devfs_buffer *devfs_inode_alloc(struct devfs_device *dev)
+{
+	struct inode *inode = alloc_anon_inode(devfs_mount->mnt_sb);
+	struct devfs_buffer *buf;
+
+	if (IS_ERR(inode))
+		return ERR_CAST(inode);
+	buf = devfs_buffer_of(inode);
+	inode->i_mode = S_IFREG;
+	inode->i_op = &devfs_buffer_iops;
+	/* FUSE passthrough opens the path anew, by way of i_fop. */
+	inode->i_fop = &devfs_buffer_fops;
+	/* The caller has the node open, so the module is there to be pinned. */
+	__module_get(THIS_MODULE);
+	buf->pins_module = true;
+	devfs_device_get(dev);
+	buf->dev = dev;
+	return buf;
+}
+
+/* Opens an inode as open(2) would, short of the permission check. */
+struct file *devfs_inode_open(struct inode *inode, unsigned int flags)
+{
+	struct path path = { .mnt = devfs_mount };
+	struct file *file;
+
+	ihold(inode);
+	path.dentry = d_obtain_alias(inode);
+	if (IS_ERR(path.dentry))
+		return ERR_CAST(path.dentry);
+	file = dentry_open(&path, (flags & O_ACCMODE) | O_LARGEFILE, current_cred());
+	dput(path.dentry);
+	return file;
+}
+
+int devfs_pseudofs_init(void)
+{
+	devfs_mount = kern_mount(&devfs_fs_type);
+	return PTR_ERR_OR_ZERO(devfs_mount);
+}
+
+void devfs_pseudofs_exit(void)
+{
+	/* A last fput() may hold the mount a moment longer than its buffer. */
+	kern_unmount(devfs_mount);
+	wait_for_completion(&devfs_unmounted);
+	rcu_barrier();
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "tests/libcheck.h"
+
+#include <signal.h>
+
+#define SECONDS_A_TEST 60
+#define TESTS_MAX 100
+#define SKIPPED 77
+
+/* The same tests run as 32-bit programs on a 64-bit kernel. */
+#if __SIZEOF_POINTER__ == 4
+#define PREFIX "32-bit: "
+#else
+#define PREFIX ""
+#endif
+
+static struct {
+	const char *title;
+	void (*test)(void);
+} tests[TESTS_MAX];
+
+static unsigned int test_count;
+static int message_fd = 2;
+static int node_fd = -1;
+
+void check_add(const char *title, void (*test)(void))
+{
+	tests[test_count].title = title;
+	tests[test_count++].test = test;
+}
+
+void check_fail(int line, const char *what, int error)
+{
+	dprintf(message_fd, "line %d: %s (errno %d %s)", line, what, error, strerror(error));
+	_exit(1);
+}
+
+void check_skip(const char *why)
+{
+	dprintf(message_fd, "%s", why);
+	_exit(SKIPPED);
+}
+
+void *nowhere(void)
+{
+	static void *volatile pointer = (void *)8;
+
+	return pointer;
+}
+
+int node(void)
+{
+	if (node_fd < 0)
+		node_fd = open(NODE, O_RDWR | O_CLOEXEC);
+	CHECK(node_fd >= 0);
+	return node_fd;
+}
+
+struct devfs_dma_alloc request(const char *name, uint64_t size, uint32_t heap)
+{
+	struct devfs_dma_alloc arg = {
+		.size = size,
+		.heap = heap,
+		.lease = DEVFS_DMA_LEASE_USE,
+		.mode = 0600,
+		.uid = DEVFS_DMA_NO_ID,
+		.gid = DEVFS_DMA_NO_ID,
+		.fd_flags = O_RDWR | O_CLOEXEC,
+	};
+
+	strncpy(arg.name, name, sizeof(arg.name) - 1);
+	return arg;
+}
+
+int buffer(const char *name, uint64_t size, uint32_t heap)
+{
+	struct devfs_dma_alloc arg = request(name, size, heap);
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_ALLOC, &arg));
+	CHECK(arg.fd >= 0 && arg.id && arg.ino);
+	return arg.fd;
+}
+
+struct devfs_dma_buf_info buffer_info(int fd)
+{
+	struct devfs_dma_buf_info info;
+
+	memset(&info, 0xa5, sizeof(info));
+	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_INFO, &info));
+	return info;
+}
+
+void buffer_free(uint64_t id)
+{
+	struct devfs_dma_free arg = { .id = id };
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_FREE, &arg));
+}
+
+uint64_t bytes_used(void)
+{
+	struct devfs_dma_info info;
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, &info));
+	return info.used;
+}
+
+void fill(void *memory, size_t size, unsigned int seed)
+{
+	unsigned char *at = memory;
+
+	for (size_t i = 0; i < size; i++)
+		at[i] = (i * 7 + (i >> 8) * 13 + seed) & 0xff;
+}
+
+bool filled(const void *memory, size_t size, unsigned int seed)
+{
+	const unsigned char *at = memory;
+
+	for (size_t i = 0; i < size; i++)
+		if (at[i] != ((i * 7 + (i >> 8) * 13 + seed) & 0xff))
+			return false;
+	return true;
+}
+
+bool zeroed(const void *memory, size_t size)
+{
+	const unsigned char *at = memory;
+
+	for (size_t i = 0; i < size; i++)
+		if (at[i])
+			return false;
+	return true;
+}
+
+/* What a test must leave as it was. */
+static void totals(uint64_t out[4])
+{
+	struct devfs_dma_info info;
+	int fd = open(NODE, O_RDWR | O_CLOEXEC);
+
+	memset(out, 0, 4 * sizeof(*out));
+	if (fd < 0 || ioctl(fd, DEVFS_DMA_IOC_GET_INFO, &info)) {
+		out[0] = ~0ULL;
+	} else {
+		out[0] = info.used;
+		out[1] = info.buffers;
+		out[2] = info.sources;
+		out[3] = info.streams;
+	}
+	close(fd);
+}
+
+static bool run(unsigned int i)
+{
+	uint64_t before[4], after[4];
+	char message[600] = "";
+	size_t got = 0;
+	int status, pipes[2];
+	ssize_t n;
+	pid_t pid;
+
+	totals(before);
+	if (pipe(pipes))
+		return false;
+	pid = fork();
+	if (!pid) {
+		close(pipes[0]);
+		message_fd = pipes[1];
+		fcntl(message_fd, F_SETFD, FD_CLOEXEC);
+		alarm(SECONDS_A_TEST);
+		tests[i].test();
+		_exit(0);
+	}
+	close(pipes[1]);
+	waitpid(pid, &status, 0);
+	while ((n = read(pipes[0], message + got, sizeof(message) - 1 - got)) > 0)
+		got += n;
+	close(pipes[0]);
+	totals(after);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
+		printf("skip " PREFIX "%s: %s\n", tests[i].title, message);
+		return true;
+	}
+	if (WIFSIGNALED(status))
+		printf("not ok " PREFIX "%s: signal %d %s\n", tests[i].title, WTERMSIG(status), message);
+	else if (WEXITSTATUS(status))
+		printf("not ok " PREFIX "%s: %s\n", tests[i].title, message);
+	else if (memcmp(before, after, sizeof(before)))
+		printf("not ok " PREFIX "%s: left behind: used %llu to %llu, buffers %llu to %llu, sources %llu to %llu, streams %llu to %llu\n",
+		       tests[i].title,
+		       (unsigned long long)before[0], (unsigned long long)after[0],
+		       (unsigned long long)before[1], (unsigned long long)after[1],
+		       (unsigned long long)before[2], (unsigned long long)after[2],
+		       (unsigned long long)before[3], (unsigned long long)after[3]);
+	else
+		printf("ok " PREFIX "%s\n", tests[i].title);
+	return WIFEXITED(status) && !WEXITSTATUS(status) && !memcmp(before, after, sizeof(before));
+}
+
+int main(int argc, char **argv)
+{
+	bool good = true;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGPIPE, SIG_IGN);
+	for (unsigned int i = 0; i < test_count; i++) {
+		if (argc > 1 && !strstr(tests[i].title, argv[1]))
+			continue;
+		good &= run(i);
+	}
+	return !good;
+}

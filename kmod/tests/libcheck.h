@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The little that the guest tests need: named tests, each in a process of its
+ * own with a time limit, and the node of the host device.
+ */
+#ifndef LIBCHECK_H
+#define LIBCHECK_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "uapi/devfs_dma.h"
+
+#define NODE "/dev/devfs/host"
+#define PAGE 4096UL
+#define MIB (1024UL * 1024)
+
+/* A test: TEST(function, "what holds") { ... } */
+#define TEST(id, title) \
+	static void id(void); \
+	__attribute__((constructor)) static void id##_add(void) { check_add(title, id); } \
+	static void id(void)
+
+#define CHECK(condition) \
+	do { \
+		if (!(condition)) \
+			check_fail(__LINE__, #condition, errno); \
+	} while (0)
+
+/* The call gives -1 and this errno. */
+#define REFUSES(call, error) \
+	do { \
+		errno = 0; \
+		if ((call) != -1 || errno != (error)) \
+			check_fail(__LINE__, #call " is " #error, errno); \
+	} while (0)
+
+/* Waits for a condition, at most five seconds. */
+#define EVENTUALLY(condition) \
+	do { \
+		int tries_ = 0; \
+		while (!(condition) && tries_++ < 5000) \
+			usleep(1000); \
+		CHECK(condition); \
+	} while (0)
+
+void check_add(const char *title, void (*test)(void));
+void check_fail(int line, const char *what, int error) __attribute__((noreturn));
+void check_skip(const char *why) __attribute__((noreturn));
+
+/* A pointer that faults, which the compiler does not know. */
+void *nowhere(void);
+
+/* The node, opened on first use. */
+int node(void);
+
+/* ALLOC arguments with what nearly every test wants; the lease is USE. */
+struct devfs_dma_alloc request(const char *name, uint64_t size, uint32_t heap);
+
+/* A buffer's descriptor, or the test fails. */
+int buffer(const char *name, uint64_t size, uint32_t heap);
+
+struct devfs_dma_buf_info buffer_info(int fd);
+void buffer_free(uint64_t id);
+uint64_t bytes_used(void);
+
+/* Bytes that tell their place. */
+void fill(void *memory, size_t size, unsigned int seed);
+bool filled(const void *memory, size_t size, unsigned int seed);
+bool zeroed(const void *memory, size_t size);
+
+#endif

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Memory shared with others: exported and imported dma-bufs, pinned pages. */
+#include "tests/libcheck.h"
+
+#include <linux/dma-buf.h>
+#include <linux/dma-heap.h>
+#include <linux/udmabuf.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#define FOR_EACH_HEAP(heap) \
+	for (uint32_t heap = DEVFS_DMA_HEAP_SYSTEM; heap <= DEVFS_DMA_HEAP_COHERENT; heap++)
+
+static int export(int fd, uint32_t flags)
+{
+	struct devfs_dma_buf_export arg = { .fd_flags = flags };
+
+	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg));
+	return arg.fd;
+}
+
+static struct devfs_dma_import import_request(const char *name, int dmabuf)
+{
+	return (struct devfs_dma_import){
+		.alloc = request(name, 0, DEVFS_DMA_HEAP_IMPORTED), .dmabuf_fd = dmabuf,
+	};
+}
+
+static int import(const char *name, int dmabuf)
+{
+	struct devfs_dma_import arg = import_request(name, dmabuf);
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg));
+	return arg.alloc.fd;
+}
+
+static struct devfs_dma_pin pin_request(const char *name, void *memory, uint64_t size)
+{
+	return (struct devfs_dma_pin){
+		.alloc = request(name, size, DEVFS_DMA_HEAP_USER), .address = (uintptr_t)memory,
+	};
+}
+
+static int pin(const char *name, void *memory, uint64_t size)
+{
+	struct devfs_dma_pin arg = pin_request(name, memory, size);
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_PIN, &arg));
+	return arg.alloc.fd;
+}
+
+static void sync_dmabuf(int fd, uint64_t flags)
+{
+	struct dma_buf_sync arg = { flags };
+
+	CHECK(!ioctl(fd, DMA_BUF_IOCTL_SYNC, &arg));
+}
+
+TEST(exported, "an exported dma-buf is the buffer's memory, keeps it, and keeps it large")
+{
+	FOR_EACH_HEAP(heap) {
+		int fd = buffer("x", 4 * PAGE, heap), dmabuf = export(fd, O_RDWR | O_CLOEXEC);
+		char back[PAGE], *map, *own;
+
+		own = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		map = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, dmabuf, 0);
+		CHECK(map != MAP_FAILED && own != MAP_FAILED);
+		CHECK(lseek(dmabuf, 0, SEEK_END) == 4 * (off_t)PAGE);
+		sync_dmabuf(dmabuf, DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW);
+		fill(map, 4 * PAGE, heap);
+		sync_dmabuf(dmabuf, DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW);
+		CHECK(pread(fd, back, PAGE, 0) == (ssize_t)PAGE && filled(back, PAGE, heap));
+		own[9] = 99;
+		CHECK(map[9] == 99);
+		CHECK(buffer_info(fd).exports == 1 && buffer_info(fd).mappings == 2);
+		munmap(own, 4 * PAGE);
+		munmap(map, 4 * PAGE);
+		REFUSES(ftruncate(fd, PAGE), EBUSY);
+		REFUSES((intptr_t)mmap(NULL, 5 * PAGE, PROT_READ, MAP_SHARED, dmabuf, 0), EINVAL);
+		buffer_free(buffer_info(fd).id);
+		close(fd);
+		CHECK(bytes_used() == 4 * PAGE);
+		map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, dmabuf, 3 * PAGE);
+		CHECK(map != MAP_FAILED && map[5] == (char)((3 * PAGE + 5) * 7 + (3 * PAGE >> 8) * 13 + heap));
+		munmap(map, PAGE);
+		close(dmabuf);
+		EVENTUALLY(bytes_used() == 0);
+	}
+}
+
+TEST(export_bad, "BUF_EXPORT refuses what is wrong")
+{
+	struct devfs_dma_open open_arg = { .name = "x", .fd_flags = O_RDONLY };
+	struct devfs_dma_buf_export arg = { .fd_flags = O_WRONLY };
+	int fd = buffer("x", 0, DEVFS_DMA_HEAP_SYSTEM), dmabuf;
+
+	REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg), EINVAL);
+	arg.fd_flags = O_RDWR | O_NONBLOCK;
+	REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg), EINVAL);
+	arg.fd_flags = O_RDWR;
+	REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg), EINVAL);
+	CHECK(!ftruncate(fd, PAGE));
+	arg.reserved = 1;
+	REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg), EINVAL);
+	arg.reserved = 0;
+	REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, NULL), EFAULT);
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_OPEN, &open_arg));
+	REFUSES(ioctl(open_arg.fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg), EACCES);
+	dmabuf = export(open_arg.fd, O_RDONLY);
+	REFUSES((intptr_t)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, dmabuf, 0), EACCES);
+	CHECK(buffer_info(fd).exports == 1);
+	close(dmabuf);
+	EVENTUALLY(buffer_info(fd).exports == 0);
+	CHECK(!ftruncate(fd, 0));
+}
+
+TEST(importer, "another driver attaches to an exported dma-buf and changes its bytes")
+{
+	FOR_EACH_HEAP(heap) {
+		int fd = buffer("x", 300 * PAGE + 5, heap), dmabuf = export(fd, O_RDWR);
+		int param = open("/sys/module/devfs_importer/parameters/invert", O_WRONLY);
+		static unsigned char data[300 * PAGE + 5];
+		char text[16];
+
+		if (param < 0)
+			check_skip("the test importer is not loaded");
+		fill(data, sizeof(data), 1);
+		CHECK(pwrite(fd, data, sizeof(data), 0) == sizeof(data));
+		snprintf(text, sizeof(text), "%d", dmabuf);
+		CHECK(write(param, text, strlen(text)) == (ssize_t)strlen(text));
+		CHECK(pread(fd, data, sizeof(data), 0) == sizeof(data));
+		for (size_t i = 0; i < sizeof(data); i++)
+			data[i] ^= 0xff;
+		CHECK(filled(data, sizeof(data), 1));
+		close(param);
+		close(dmabuf);
+		close(fd);
+		EVENTUALLY(bytes_used() == 0);
+	}
+}
+
+static void use_imported(int fd, uint64_t size, char *memory)
+{
+	struct devfs_dma_sg entries[300];
+	struct devfs_dma_buf_get_sg sg = { .entries = (uintptr_t)entries, .count = 300 };
+	struct devfs_dma_buf_sync sync = {
+		.flags = DEVFS_DMA_SYNC_FOR_CPU, .direction = DEVFS_DMA_SYNC_BUFFER_DIRECTION,
+	};
+	uint64_t sum = 0;
+	char *map, back[PAGE], data[PAGE];
+
+	CHECK(buffer_info(fd).size == size && buffer_info(fd).heap == DEVFS_DMA_HEAP_IMPORTED);
+	fill(data, PAGE, 7);
+	CHECK(pwrite(fd, data, PAGE, PAGE) == (ssize_t)PAGE);
+	CHECK(filled(memory + PAGE, PAGE, 7));
+	memory[3] = 33;
+	CHECK(pread(fd, back, PAGE, 0) == (ssize_t)PAGE && back[3] == 33);
+	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(map != MAP_FAILED && map[3] == 33);
+	map[4] = 44;
+	CHECK(memory[4] == 44);
+	munmap(map, size);
+	REFUSES(pwrite(fd, "x", 1, size), ENOSPC);
+	REFUSES(ftruncate(fd, size + 1), ENOSPC);
+	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_SYNC, &sync));
+	CHECK(!fsync(fd));
+	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_GET_SG, &sg));
+	for (uint32_t i = 0; i < sg.count; i++)
+		sum += entries[i].length;
+	CHECK(sum == size);
+}
+
+TEST(import_own, "a buffer's own export, imported, is the same memory")
+{
+	FOR_EACH_HEAP(heap) {
+		int fd = buffer("x", 8 * PAGE, heap), dmabuf = export(fd, O_RDWR);
+		char *own = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		int imported = import("y", dmabuf);
+		struct devfs_dma_buf_export arg = { .fd_flags = O_RDWR };
+
+		close(dmabuf);
+		use_imported(imported, 8 * PAGE, own);
+		REFUSES(ioctl(imported, DEVFS_DMA_IOC_BUF_EXPORT, &arg), EOPNOTSUPP);
+		munmap(own, 8 * PAGE);
+		close(fd);
+		CHECK(bytes_used() == 16 * PAGE);
+		close(imported);
+		EVENTUALLY(bytes_used() == 0);
+	}
+}
+
+TEST(import_udmabuf, "a dma-buf of udmabuf is imported")
+{
+	struct udmabuf_create create = { .size = 4 * PAGE };
+	int device = open("/dev/udmabuf", O_RDWR), memory, dmabuf, fd;
+	char *map;
+
+	if (device < 0)
+		check_skip("the kernel has no udmabuf");
+	/* udmabuf maps its pages for itself, too, at the first CPU access. */
+	if (!access("/sys/kernel/debug/dma-api", F_OK))
+		check_skip("udmabuf maps its pages twice, of which DMA_API_DEBUG warns");
+	memory = memfd_create("memory", MFD_ALLOW_SEALING);
+	CHECK(!ftruncate(memory, 4 * PAGE) && !fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK));
+	map = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	create.memfd = memory;
+	dmabuf = ioctl(device, UDMABUF_CREATE, &create);
+	CHECK(dmabuf >= 0);
+	fd = import("y", dmabuf);
+	close(dmabuf);
+	use_imported(fd, 4 * PAGE, map);
+}
+
+TEST(import_heap, "a dma-buf of a dma-heap is imported")
+{
+	struct dma_heap_allocation_data data = { .len = 2 * MIB, .fd_flags = O_RDWR | O_CLOEXEC };
+	int heap = open("/dev/dma_heap/system", O_RDWR), fd;
+	char *map;
+
+	if (heap < 0)
+		check_skip("the kernel has no dma-heap");
+	CHECK(!ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &data));
+	map = mmap(NULL, data.len, PROT_READ | PROT_WRITE, MAP_SHARED, data.fd, 0);
+	CHECK(map != MAP_FAILED);
+	fd = import("y", data.fd);
+	use_imported(fd, data.len, map);
+}
+
+TEST(import_bad, "IMPORT refuses what is no dma-buf")
+{
+	struct devfs_dma_import arg = import_request("y", 0);
+
+	arg.dmabuf_fd = node();
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg), EINVAL);
+	arg.dmabuf_fd = 999;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg), EBADF);
+	arg.dmabuf_fd = -1;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg), EBADF);
+	arg.alloc.size = 1;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg), EINVAL);
+	arg.alloc.size = 0;
+	arg.pad = 1;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg), EINVAL);
+	arg.pad = 0;
+	arg.alloc.heap = DEVFS_DMA_HEAP_SYSTEM;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg), EINVAL);
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_IMPORT, NULL), EFAULT);
+	arg.alloc.heap = DEVFS_DMA_HEAP_IMPORTED;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_ALLOC, &arg.alloc), EOPNOTSUPP);
+}
+
+TEST(pinned, "pinned memory of any alignment is read and written as a buffer")
+{
+	static const struct { unsigned int offset; uint64_t size; bool bounced; } cases[] = {
+		{ 0, 4 * PAGE, false }, { 1, 4 * PAGE, true }, { 4095, 2, true }, { 100, 50, true },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *area = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		char *memory = area + cases[i].offset;
+		uint64_t size = cases[i].size;
+		static char data[4 * PAGE];
+		struct devfs_dma_info info;
+		int fd;
+
+		memset(area, 'e', 8 * PAGE);
+		fd = pin("p", memory, size);
+		CHECK(buffer_info(fd).size == size && buffer_info(fd).capacity == size);
+		CHECK(!!(buffer_info(fd).flags & DEVFS_DMA_BUF_BOUNCED) == cases[i].bounced);
+		CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, &info));
+		CHECK(info.bounced == cases[i].bounced);
+		fill(data, size, i);
+		CHECK(pwrite(fd, data, size, 0) == (ssize_t)size);
+		CHECK(!memcmp(memory, data, size));
+		CHECK(memory[size] == 'e' && (!cases[i].offset || memory[-1] == 'e'));
+		memory[size - 1] ^= 1;
+		CHECK(pread(fd, data, size, 0) == (ssize_t)size && !memcmp(memory, data, size));
+		REFUSES(pwrite(fd, "x", 1, size), ENOSPC);
+		REFUSES((intptr_t)mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0), ENODEV);
+		CHECK(!fsync(fd));
+		close(fd);
+		munmap(area, 8 * PAGE);
+		EVENTUALLY(bytes_used() == 0);
+	}
+}
+
+TEST(pin_sg, "bus ranges of pinned memory begin where it does")
+{
+	char *area = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct devfs_dma_sg entries[8];
+	struct devfs_dma_buf_get_sg sg = { .entries = (uintptr_t)entries, .count = 8 };
+	uint64_t sum = 0;
+	int fd = pin("p", area + 123, 4 * PAGE);
+
+	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_GET_SG, &sg));
+	CHECK(entries[0].dma_addr % PAGE == 123);
+	for (uint32_t i = 0; i < sg.count; i++)
+		sum += entries[i].length;
+	CHECK(sum == 4 * PAGE);
+}
+
+TEST(pin_bad, "PIN refuses memory that is not there, not writable, or too much")
+{
+	char *area = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct devfs_dma_pin arg = pin_request("p", area, 8 * PAGE);
+	struct rlimit limit = { 2 * PAGE, 2 * PAGE };
+
+	munmap(area + 6 * PAGE, 2 * PAGE);
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_PIN, &arg), EFAULT);
+	mprotect(area + 2 * PAGE, PAGE, PROT_READ);
+	arg.alloc.size = 4 * PAGE;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_PIN, &arg), EFAULT);
+	arg.alloc.direction = DEVFS_DMA_TO_DEVICE;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_PIN, &arg), EFAULT);
+	arg.alloc.size = 0;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_PIN, &arg), EINVAL);
+	arg.alloc.size = ~0ULL;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_PIN, &arg), EINVAL);
+	arg.address = ~0ULL - PAGE + 1;
+	arg.alloc.size = PAGE - 1;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_PIN, &arg), EFAULT);
+	arg.address = (uintptr_t)area;
+	arg.alloc.size = 1ULL << 40;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_PIN, &arg), ENOSPC);
+	arg.alloc.size = PAGE;
+	arg.reserved[0] = 1;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_PIN, &arg), EINVAL);
+	arg.reserved[0] = 0;
+	arg.alloc.heap = DEVFS_DMA_HEAP_SYSTEM;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_PIN, &arg), EINVAL);
+	arg.alloc.heap = DEVFS_DMA_HEAP_USER;
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_PIN, NULL), EFAULT);
+	CHECK(bytes_used() == 0);
+	node();
+	CHECK(!setrlimit(RLIMIT_MEMLOCK, &limit) && !setuid(1000));
+	arg.alloc.size = 2 * PAGE;
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_PIN, &arg));
+	arg.alloc.name[0] = 'q';
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_PIN, &arg), ENOMEM);
+	CHECK(arg.alloc.why == DEVFS_DMA_WHY_MEMLOCK);
+}
+
+TEST(pin_life, "pinned memory outlives its process, and goes when it is freed")
+{
+	struct devfs_dma_open open_arg = { .name = "p", .fd_flags = O_RDWR };
+	int status;
+	char back[6];
+
+	if (!fork()) {
+		char *area = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		struct devfs_dma_pin arg = pin_request("p", area + 10, 100);
+
+		strcpy(area + 10, "alive");
+		arg.alloc.lease = DEVFS_DMA_LEASE_PERSIST;
+		CHECK(!ioctl(node(), DEVFS_DMA_IOC_PIN, &arg));
+		_exit(0);
+	}
+	wait(&status);
+	CHECK(status == 0);
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_OPEN, &open_arg));
+	CHECK(pread(open_arg.fd, back, 6, 0) == 6 && !strcmp(back, "alive"));
+	buffer_free(open_arg.id);
+}

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Every allocation and user copy of every command, failed one after the other
+ * (/proc/thread-self/fail-nth): nothing may be left of a command that failed.
+ * Needs the debug kernel.
+ */
+#include "tests/libcheck.h"
+
+#include <signal.h>
+#include <sys/eventfd.h>
+
+#define STEPS_MAX 3000
+
+static void setting(const char *path, const char *value)
+{
+	char name[128];
+	int fd;
+
+	snprintf(name, sizeof(name), "/sys/kernel/debug/%s", path);
+	fd = open(name, O_WRONLY);
+	if (fd < 0)
+		return;
+	write(fd, value, strlen(value));
+	close(fd);
+}
+
+static int injector(void)
+{
+	int fd = open("/proc/thread-self/fail-nth", O_RDWR);
+
+	if (fd < 0)
+		check_skip("the kernel injects no faults");
+	/* Also where the caller could wait for memory; and no report of each. */
+	setting("failslab/ignore-gfp-wait", "N");
+	setting("fail_page_alloc/ignore-gfp-wait", "N");
+	setting("fail_page_alloc/min-order", "0");
+	setting("failslab/verbose", "0");
+	setting("fail_page_alloc/verbose", "0");
+	setting("fail_usercopy/verbose", "0");
+	return fd;
+}
+
+static void counts(struct devfs_dma_info *info)
+{
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, info));
+}
+
+/*
+ * Runs @step with the 1st, 2nd, ... fault until none was left to inject. The
+ * step gives 0 or -1; @undo takes back what one that gave 0 made. Gives the
+ * number of faults met.
+ */
+static int visit(int (*step)(void), void (*undo)(void))
+{
+	struct devfs_dma_info before, after;
+	int fd = injector();
+	bool injected = true;
+	int faults = 0;
+
+	counts(&before);
+	for (int n = 1; injected && n < STEPS_MAX; n++) {
+		char text[16];
+		ssize_t got;
+		int result;
+
+		snprintf(text, sizeof(text), "%d", n);
+		CHECK(pwrite(fd, text, strlen(text), 0) == (ssize_t)strlen(text));
+		result = step();
+		/*
+		 * What is left of n is not zero: it was not reached. Reading
+		 * and resetting copy, too, and may meet the fault instead.
+		 */
+		got = pread(fd, text, sizeof(text) - 1, 0);
+		text[got > 0 ? got : 0] = 0;
+		injected = got > 0 && atoi(text) == 0;
+		while (pwrite(fd, "0", 1, 0) != 1)
+			;
+		faults += injected;
+		if (!result)
+			undo();
+		else
+			CHECK(injected);
+		for (int tries = 0; tries < 1000; tries++) {
+			counts(&after);
+			if (after.used == before.used && after.buffers == before.buffers)
+				break;
+			usleep(1000);
+		}
+		CHECK(after.used == before.used && after.buffers == before.buffers);
+		CHECK(after.sources == before.sources && after.streams == before.streams);
+	}
+	CHECK(!injected);
+	/* One that met no fault has tested nothing. */
+	CHECK(faults > 0);
+	close(fd);
+	return faults;
+}
+
+static int made_fd, made_fd2;
+static uint32_t made_id, heap_wanted;
+static uint64_t kept_id;
+
+static void close_made(void)
+{
+	close(made_fd);
+}
+
+static void nothing(void)
+{
+}
+
+static int step_alloc(void)
+{
+	struct devfs_dma_alloc arg = request("inject", 37 * PAGE, heap_wanted);
+
+	if (ioctl(node(), DEVFS_DMA_IOC_ALLOC, &arg))
+		return -1;
+	made_fd = arg.fd;
+	return 0;
+}
+
+static int step_process_alloc(void)
+{
+	struct devfs_dma_alloc arg = request("inject", PAGE, DEVFS_DMA_HEAP_SYSTEM);
+
+	arg.lease = DEVFS_DMA_LEASE_PROCESS;
+	if (ioctl(node(), DEVFS_DMA_IOC_ALLOC, &arg))
+		return -1;
+	made_fd = arg.fd;
+	return 0;
+}
+
+static void free_made(void)
+{
+	buffer_free(buffer_info(made_fd).id);
+	close(made_fd);
+}
+
+static int step_open(void)
+{
+	struct devfs_dma_open arg = { .name = "kept", .fd_flags = O_RDWR };
+
+	if (ioctl(node(), DEVFS_DMA_IOC_OPEN, &arg))
+		return -1;
+	made_fd = arg.fd;
+	return 0;
+}
+
+static int step_grow(void)
+{
+	return ftruncate(made_fd2, 40 * PAGE);
+}
+
+static void shrink(void)
+{
+	CHECK(!ftruncate(made_fd2, 0));
+}
+
+static int step_write(void)
+{
+	static char data[40 * PAGE];
+
+	/* A short write is one that worked. */
+	return pwrite(made_fd2, data, sizeof(data), 0) < 0 ? -1 : 0;
+}
+
+static int step_map(void)
+{
+	volatile char *map = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, made_fd2, 0);
+
+	if (map == MAP_FAILED)
+		return -1;
+	munmap((void *)map, 2 * PAGE);
+	return 0;
+}
+
+static int step_export(void)
+{
+	struct devfs_dma_buf_export arg = { .fd_flags = O_RDWR };
+
+	if (ioctl(made_fd2, DEVFS_DMA_IOC_BUF_EXPORT, &arg))
+		return -1;
+	made_fd = arg.fd;
+	return 0;
+}
+
+static int step_import(void)
+{
+	struct devfs_dma_import arg = {
+		.alloc = request("inject", 0, DEVFS_DMA_HEAP_IMPORTED), .dmabuf_fd = made_fd2,
+	};
+
+	if (ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg))
+		return -1;
+	made_fd = arg.alloc.fd;
+	return 0;
+}
+
+static int step_pin(void)
+{
+	static char memory[20 * PAGE];
+	struct devfs_dma_pin arg = {
+		.alloc = request("inject", 19 * PAGE, DEVFS_DMA_HEAP_USER),
+		.address = (uintptr_t)memory + 5,
+	};
+
+	if (ioctl(node(), DEVFS_DMA_IOC_PIN, &arg))
+		return -1;
+	made_fd = arg.alloc.fd;
+	return 0;
+}
+
+static int step_buffer_commands(void)
+{
+	static struct devfs_dma_buf_info infos[4];
+	struct devfs_dma_list list = { .entries = (uintptr_t)infos, .count = 4 };
+	struct devfs_dma_sg entries[4];
+	struct devfs_dma_buf_get_sg sg = { .entries = (uintptr_t)entries, .count = 4 };
+	struct devfs_dma_buf_name name = { "kept2" }, back = { "kept" };
+	struct devfs_dma_buf_lease lease = { .lease = DEVFS_DMA_LEASE_PROCESS };
+	struct devfs_dma_buf_sync sync = { .flags = 1, .direction = ~0U };
+	int bad = 0;
+
+	bad |= ioctl(node(), DEVFS_DMA_IOC_LIST, &list);
+	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_GET_SG, &sg);
+	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SYNC, &sync);
+	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_LEASE, &lease);
+	lease.lease = DEVFS_DMA_LEASE_USE;
+	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_LEASE, &lease);
+	/* A rename that fails leaves the old name, whichever that is. */
+	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_NAME, &name);
+	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_NAME, &back);
+	return bad;
+}
+
+static int step_source(void)
+{
+	struct devfs_dma_signal arg = { .op = DEVFS_DMA_SIGNAL_CREATE, .name = "inject" };
+
+	if (ioctl(node(), DEVFS_DMA_IOC_SIGNAL_CTL, &arg))
+		return -1;
+	made_id = arg.source;
+	return 0;
+}
+
+static void drop_source(void)
+{
+	struct devfs_dma_signal arg = { .op = DEVFS_DMA_SIGNAL_REMOVE, .source = made_id };
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_SIGNAL_CTL, &arg));
+}
+
+static int step_listen(void)
+{
+	struct devfs_dma_eventfd event_arg = { .source = made_id, .fd = made_fd2 };
+	struct devfs_dma_notify notify_arg = {
+		.source = made_id, .pid = getpid(), .signo = SIGURG,
+	};
+	int bad = 0;
+
+	bad |= ioctl(node(), DEVFS_DMA_IOC_SET_EVENTFD, &event_arg);
+	bad |= ioctl(node(), DEVFS_DMA_IOC_SIGNAL_NOTIFY, &notify_arg);
+	return bad;
+}
+
+static void unlisten(void)
+{
+	struct devfs_dma_eventfd event_arg = { .source = made_id, .fd = -1 };
+	struct devfs_dma_notify notify_arg = { .source = made_id, .pid = getpid() };
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_SET_EVENTFD, &event_arg));
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_SIGNAL_NOTIFY, &notify_arg));
+}
+
+static int step_stream(void)
+{
+	struct devfs_dma_stream arg = {
+		.op = DEVFS_DMA_STREAM_CREATE, .name = "inject", .period = PAGE, .rate = MIB,
+		.buffer = kept_id, .source = DEVFS_DMA_NO_ID,
+		.flags = DEVFS_DMA_STREAM_PATTERN | DEVFS_DMA_STREAM_ENABLED,
+	};
+
+	if (ioctl(node(), DEVFS_DMA_IOC_STREAM_CTL, &arg))
+		return -1;
+	made_id = arg.stream;
+	return 0;
+}
+
+static void drop_stream(void)
+{
+	struct devfs_dma_stream arg = { .op = DEVFS_DMA_STREAM_REMOVE, .stream = made_id };
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_STREAM_CTL, &arg));
+}
+
+static int step_node(void)
+{
+	made_fd = open(NODE, O_RDWR);
+	return made_fd < 0 ? -1 : 0;
+}
+
+TEST(inject_alloc, "ALLOC leaves nothing, whatever fails in it")
+{
+	for (heap_wanted = 0; heap_wanted <= DEVFS_DMA_HEAP_COHERENT; heap_wanted++)
+		CHECK(visit(step_alloc, close_made) > 8);
+	visit(step_process_alloc, free_made);
+}
+
+TEST(inject_open, "OPEN and opening the node leave nothing, whatever fails in them")
+{
+	buffer("kept", PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	visit(step_open, close_made);
+	visit(step_node, close_made);
+}
+
+TEST(inject_grow, "growing leaves the buffer as it was, whatever fails in it")
+{
+	made_fd2 = buffer("kept", 0, DEVFS_DMA_HEAP_SYSTEM);
+	visit(step_grow, shrink);
+	visit(step_write, shrink);
+}
+
+TEST(inject_map, "mmap leaves nothing, whatever fails in it")
+{
+	made_fd2 = buffer("kept", 2 * PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	visit(step_map, nothing);
+	CHECK(buffer_info(made_fd2).mappings == 0);
+	close(made_fd2);
+	made_fd2 = buffer("kept", 2 * PAGE, DEVFS_DMA_HEAP_COHERENT);
+	visit(step_map, nothing);
+	CHECK(buffer_info(made_fd2).mappings == 0);
+}
+
+TEST(inject_export, "BUF_EXPORT and IMPORT leave nothing, whatever fails in them")
+{
+	int fd;
+
+	fd = made_fd2 = buffer("kept", 20 * PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	visit(step_export, close_made);
+	EVENTUALLY(buffer_info(fd).exports == 0);
+	close(fd);
+	/* One range needs no vmap: dma_buf_vmap() warns of any that fails. */
+	made_fd2 = buffer("kept", 20 * PAGE, DEVFS_DMA_HEAP_CONTIGUOUS);
+	CHECK(!step_export());
+	made_fd2 = made_fd;
+	visit(step_import, close_made);
+}
+
+TEST(inject_pin, "PIN leaves nothing, whatever fails in it")
+{
+	CHECK(visit(step_pin, close_made) > 8);
+}
+
+TEST(inject_commands, "a buffer's commands leave it whole, whatever fails in them")
+{
+	made_fd2 = buffer("kept", PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	visit(step_buffer_commands, nothing);
+}
+
+TEST(inject_signals, "SIGNAL_CTL and listeners leave nothing, whatever fails in them")
+{
+	visit(step_source, drop_source);
+	CHECK(!step_source());
+	made_fd2 = eventfd(0, 0);
+	visit(step_listen, unlisten);
+	drop_source();
+}
+
+TEST(inject_streams, "STREAM_CTL leaves nothing, whatever fails in it")
+{
+	made_fd2 = buffer("kept", 4 * PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	kept_id = buffer_info(made_fd2).id;
+	visit(step_stream, drop_stream);
+}
