@@ -9,6 +9,8 @@ SWIFT_FLAGS ?=
 TEST_FLAGS ?=
 # Seconds after which a test run that hangs is ended.
 TEST_TIMEOUT ?= 3000
+# The kernels that the module is tested on, in QEMU: 6.1, 6.12, 7. `none` leaves that out of `test`.
+KERNEL ?= $(shell . /etc/os-release; [ "$$VERSION_CODENAME" = bookworm ] && echo 6.1 6.12 || echo 6.12)
 
 # mount(8) looks for helpers in /sbin, which is /usr/sbin wherever /usr is merged.
 HELPER_DIR ?= $(if $(shell test -L /sbin && echo merged),/usr/sbin,/sbin)
@@ -28,12 +30,14 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := build
-.PHONY: help setup build debug run test lint unmount install uninstall clean distclean
+.PHONY: help setup build debug run test host-test vm-test kasan lint unmount install uninstall \
+    clean distclean
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 	echo
 	echo 'MOUNT=DIR     where run mounts (now $(MOUNT))'
+	echo 'KERNEL="6.1 7" what vm-test boots (now $(KERNEL))'
 	echo 'PREFIX=DIR    where install installs (now $(PREFIX)); DESTDIR=DIR is put before it'
 
 setup: ## install what building needs, and a libfuse with passthrough in .deps/
@@ -62,7 +66,25 @@ leftovers() {
 }
 endef
 
-test: ## run every test that this machine can run
+test: host-test ## run every test that this machine can run
+	@if [[ '$(KERNEL)' = none ]]; then
+	    echo 'skipped: the tests of the kernel module, as KERNEL=none'
+	elif .ci/setup vm; then
+	    $(MAKE) vm-test
+	else
+	    echo 'skipped: the tests of the kernel module, for want of the packages'
+	fi
+
+vm-test: build ## build the kernel module and test it in QEMU, on each KERNEL
+	@.ci/setup vm
+	Tests/VM/run $(KERNEL)
+	Tests/VM/tree $(KERNEL)
+
+kasan: ## the same on a kernel with KASAN, lockdep and fault injection, built first
+	@.ci/setup kasan
+	Tests/VM/run debug
+
+host-test: ## run the tests that need no kernel module
 	@.ci/setup test
 	$(leftovers)
 	before=$$(leftovers)
