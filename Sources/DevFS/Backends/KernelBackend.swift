@@ -47,25 +47,14 @@ final class KernelBackend: Backend {
         let device = path.split(separator: "/").last.map(String.init) ?? "device"
         // Not a name of a memory device, which live beside it.
         runtimeDirectory = "\(MemoryDevice.base())/.\(device)"
-        lock = try Self.lock(runtimeDirectory, path)
-    }
-
-    private static func lock(_ directory: String, _ path: String) throws(SetupError) -> Descriptor {
-        do throws(Errno) {
-            try Syscalls.makeDirectory(MemoryDevice.base(), mode: 0o755)
-            try Syscalls.makeDirectory(directory, mode: 0o755)
-            let lock = try Syscalls.open(
-                "\(directory)/lock", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
-            try Syscalls.claim(lock.raw)
-            return lock
-        } catch .wouldBlock {
-            let place = MemoryDevices.mounts(of: path).first?.mountpoint
-            throw SetupError(
-                "locking \(path)", .resourceBusy,
-                fix: "it is mounted" + (place.map { " at \($0)" } ?? ""))
-        } catch {
-            throw SetupError("locking \(directory)/lock", error)
+        for directory in [MemoryDevice.base(), runtimeDirectory] {
+            do throws(Errno) {
+                try Syscalls.makeDirectory(directory, mode: 0o755)
+            } catch {
+                throw SetupError("making \(directory)", error)
+            }
         }
+        lock = try DeviceLock.take(in: runtimeDirectory, of: path)
     }
 
     /// The module syncs in its read, and coherent memory is no pages that a reply could come from.

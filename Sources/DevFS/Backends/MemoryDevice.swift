@@ -58,23 +58,9 @@ public struct MemoryDevice: Sendable {
         }
     }
 
-    /// The lock that a server of the device holds.
-    /// - Throws: EBUSY where another server runs.
+    /// - Throws: EBUSY where a server has the device.
     func lock() throws(SetupError) -> Descriptor {
-        do throws(Errno) {
-            let lock = try Syscalls.open(
-                "\(path)/lock", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
-            try Syscalls.claim(lock.raw)
-            return lock
-        } catch .wouldBlock {
-            let place = MemoryDevices.mounts(of: source).first?.mountpoint
-            throw SetupError(
-                "locking \(source)", .resourceBusy,
-                fix: "it is mounted" + (place.map { " at \($0); use it there or unmount it" } ?? "")
-            )
-        } catch {
-            throw SetupError("locking \(path)/lock", error)
-        }
+        try DeviceLock.take(in: path, of: source)
     }
 
     /// `data` is a file system of its own.
