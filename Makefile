@@ -24,13 +24,15 @@ swift_flags := --manifest-cache none $(SWIFT_FLAGS)
 # empty environment that mount(8) and sudo give it.
 release_flags := $(swift_flags) -c release --product devfs --static-swift-stdlib
 release := .build/release/devfs
-scripts := .ci/run .ci/setup $(wildcard docs/*.sh mount-helpers/mount.devfs Benchmarks/*.sh)
+scripts := .ci/run .ci/setup docs/demo.sh mount-helpers/mount.devfs \
+    $(addprefix Tests/VM/,run tree init init-tree tree-tests fetch-kernel build-in-trixie \
+        build-debug-kernel)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := build
-.PHONY: help setup build debug run test host-test vm-test kasan lint unmount install uninstall \
+.PHONY: help setup build debug kmod run test host-test vm-test kasan lint unmount install uninstall \
     clean distclean
 
 help: ## show this
@@ -48,6 +50,9 @@ build: setup ## build the program for release (the default)
 
 debug: setup ## build everything for debugging, tests included
 	$(SWIFT) build --build-tests $(swift_flags)
+
+kmod: ## build the kernel module, for the running kernel or against KDIR
+	@$(MAKE) -C kmod $(if $(KDIR),KDIR='$(KDIR)')
 
 run: build ## mount the memory device at MOUNT and show what it can do
 	@docs/demo.sh "$(abspath $(MOUNT))"
@@ -109,7 +114,7 @@ host-test: ## run the tests that need no kernel module
 lint: ## check the style of the Swift sources and of the scripts
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
 	if command -v shellcheck >/dev/null; then
-	    shellcheck $(scripts)
+	    shellcheck -x $(scripts)
 	else
 	    echo 'shellcheck is not installed: the scripts are not checked' >&2
 	fi
