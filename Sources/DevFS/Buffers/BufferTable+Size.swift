@@ -1,0 +1,106 @@
+import Glibc
+import Synchronization
+import SystemPackage
+
+extension BufferTable {
+    /// `ftruncate(2)` on a buffer.
+    /// - Parameter handles: open descriptors that the caller has itself: 1 for ftruncate, else 0.
+    func resize(_ buffer: Buffer, to size: UInt64, handles: Int) throws(Refusal) {
+        try withMemory(of: buffer) { (memory) throws(Refusal) in
+            let old: UInt64
+            do throws(Errno) {
+                old = try Syscalls.status(of: memory.descriptor.raw).size
+            } catch {
+                throw Refusal(error, "its size can't be read")
+            }
+            if size == old { return }
+            if size < old {
+                return try shrink(buffer, memory, to: size, handles: handles)
+            }
+            if buffer.traits.heap.isFixed && old > 0 { throw buffer.sizedOnce(old) }
+            try backend.resize(memory.descriptor.raw, to: size)
+        }
+    }
+
+    /// A client's close(2) returns before its release has reached the server, and the kernel gives
+    /// backing files back later still: who seems to have the buffer open is looked for again.
+    private static let patience = (attempts: 20, microseconds: UInt32(2500))
+
+    private func shrink(
+        _ buffer: Buffer, _ memory: BufferMemory, to size: UInt64, handles: Int
+    ) throws(Refusal) {
+        for _ in 1..<Self.patience.attempts {
+            do throws(Refusal) {
+                return try shrinkNow(buffer, memory, to: size, handles: handles)
+            } catch  where error.errno == .resourceBusy {
+                usleep(Self.patience.microseconds)
+            } catch {
+                throw error
+            }
+        }
+        try shrinkNow(buffer, memory, to: size, handles: handles)
+    }
+
+    private func shrinkNow(
+        _ buffer: Buffer, _ memory: BufferMemory, to size: UInt64, handles: Int
+    ) throws(Refusal) {
+        // From here on nobody begins to use it; `withMemory` has a handle of its own.
+        let (others, streams) = buffer.state.withLock { state in
+            let counts = (state.handles - handles - 1, state.streams)
+            if counts == (0, 0) { state.isShrinking = true }
+            return counts
+        }
+        if streams > 0 { throw Refusal(.resourceBusy, "\(buffer.name) is streaming") }
+        if others > 0 {
+            throw Refusal(.resourceBusy, "\(buffer.name) is open \(others) times")
+        }
+        defer { buffer.state.withLock { $0.isShrinking = false } }
+        if try isUsedOutside(buffer, memory, handles: handles) {
+            throw Refusal(.resourceBusy, "\(buffer.name) is mapped, or its descriptor handed out")
+        }
+        try backend.resize(memory.descriptor.raw, to: size)
+    }
+
+    /// Somebody has the memory by a descriptor or a mapping that the mount does not know of: from
+    /// the socket, or by a mapping whose descriptor was closed.
+    private func isUsedOutside(
+        _ buffer: Buffer, _ memory: BufferMemory, handles: Int
+    ) throws(Refusal) -> Bool {
+        if try isExported(buffer) { return true }
+        // A write lease is given to the only one that has an inode open, mappings included. Who
+        // comes with a descriptor of his own has the kernel's backing file open by it, so there
+        // the lease can't tell.
+        guard handles == 0, buffer.isLinked else { return false }
+        // The registration for passthrough holds a file as well; the next open makes it anew.
+        gone.withLock { $0 }?(buffer.id)
+        return !Syscalls.isSoleUser(memory.descriptor.raw)
+    }
+
+    /// A descriptor that the socket handed out, or a mapping of one, is still there.
+    private func isExported(_ buffer: Buffer) throws(Refusal) -> Bool {
+        do throws(Errno) {
+            // A description of our own, apart from the one that is shared here.
+            let probe = try backend.open(buffer.description)
+            try Syscalls.lock(probe.raw)
+            return false
+        } catch .wouldBlock {
+            return true
+        } catch .noSuchFileOrDirectory {
+            // It has no name any more, and the socket gives out named ones only.
+            return false
+        } catch {
+            throw Refusal(error, "the buffer can't be opened")
+        }
+    }
+
+    /// A descriptor to give away, which `resize` will know of as long as it is open.
+    func export(_ buffer: Buffer, readOnly: Bool) throws(Errno) -> Descriptor {
+        if buffer.state.withLock({ $0.isShrinking }) { throw .resourceBusy }
+        let own = try withDescription(of: buffer) { (description) throws(Errno) in
+            try backend.open(description)
+        }
+        let given = readOnly ? try Syscalls.reopen(own.raw, flags: O_RDONLY) : own
+        try Syscalls.mark(given.raw)
+        return given
+    }
+}
