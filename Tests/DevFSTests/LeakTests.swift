@@ -115,7 +115,8 @@ struct LeakTests {
                 }
                 // The last reference to a tree may go on the thread of its event loop.
                 let isClosed = try Machine.waits { try Self.count() == before }
-                #expect(isClosed, "\(before) became \(try Self.count())")
+                let after = try Self.count()
+                #expect(isClosed, "\(before) became \(after)")
             }
         }
     }
