@@ -264,7 +264,7 @@ int cfuse_eventfd_signal(int eventfd, uint64_t count)
 	struct io_event done[64];
 	struct iocb *list[64];
 	struct iocb read = {
-		.aio_fildes = (uint32_t)aio_file, .aio_lio_opcode = IOCB_CMD_PREAD,
+		.aio_lio_opcode = IOCB_CMD_PREAD,
 		.aio_flags = IOCB_FLAG_RESFD, .aio_resfd = (uint32_t)eventfd,
 	};
 	long batch, result;

@@ -51,11 +51,11 @@ enum Operations {
         case .space(let space): reply.space(space)
         case .polled(let events): reply.polled(events)
         case .ioctl: reply.ioctl()
-        case .opened, .openedDirectory:
+        case .opened:
             guard let info = unsafe info else { return }
             let number = unsafe info.pointee.fh
             if unsafe !reply.opened(info) { session.handles.remove(number) }
-        case .created(let status, _):
+        case .created(let status):
             guard let info = unsafe info else { return }
             let number = unsafe info.pointee.fh
             if unsafe !reply.created(status, info) { session.handles.remove(number) }
@@ -177,7 +177,7 @@ enum Operations {
                     by: caller)
                 let handle = OpenHandle(file)
                 unsafe session.fill(info, handle, flags)
-                return .created(status, handle)
+                return .created(status)
             }
         }
         unsafe ops.open = { request, inode, info in
@@ -187,7 +187,7 @@ enum Operations {
                 let handle = OpenHandle(
                     try session.tree.open(Inode(UInt64(inode)), flags, by: caller))
                 unsafe session.fill(info, handle, flags)
-                return .opened(handle)
+                return .opened
             }
         }
         unsafe ops.release = { request, _, info in
@@ -259,7 +259,7 @@ enum Operations {
             unsafe Operations.serve(request, .other, info) { (session, _) throws(Errno) in
                 let handle = DirectoryHandle()
                 unsafe info?.pointee.fh = session.handles.insert(handle)
-                return .openedDirectory(handle)
+                return .opened
             }
         }
         unsafe ops.releasedir = { request, _, info in

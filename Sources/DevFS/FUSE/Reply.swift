@@ -8,9 +8,9 @@ import SystemPackage
     case done
     case entry(FileStatus)
     case attributes(FileStatus)
-    case opened(OpenHandle)
-    case created(FileStatus, OpenHandle)
-    case openedDirectory(DirectoryHandle)
+    /// A file or a directory, whose handle is in the request's `fuse_file_info`.
+    case opened
+    case created(FileStatus)
     case bytes(ArraySlice<UInt8>)
     case memory(Mapping, Range<Int>)
     /// In the place where the reply goes.

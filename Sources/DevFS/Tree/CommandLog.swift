@@ -11,7 +11,7 @@ final class CommandLog: Sendable {
     private struct Entry {
         var time: Timestamp
         var process: ProcessID
-        var caller: Caller
+        var uid: UInt32
         var file: String
         var command: String
         var refusal: Refusal
@@ -29,7 +29,7 @@ final class CommandLog: Sendable {
         _ refusal: Refusal, command: some Collection<UInt8>, file: String, by caller: Caller
     ) -> Errno {
         let entry = Entry(
-            time: .now(), process: ProcessHandle.process(of: caller.pid), caller: caller,
+            time: .now(), process: ProcessHandle.process(of: caller.pid), uid: caller.uid,
             file: file, command: Self.printable(command),
             refusal: refusal)
         entries.withLock { entries in
@@ -56,7 +56,7 @@ final class CommandLog: Sendable {
 
     var text: String {
         entries.withLock { $0 }.map { entry in
-            "\(Self.utc(entry.time)) pid=\(entry.process.number) uid=\(entry.caller.uid)"
+            "\(Self.utc(entry.time)) pid=\(entry.process.number) uid=\(entry.uid)"
                 + " file=\(entry.file) command=\"\(entry.command)\""
                 + " errno=\(ErrnoName.of(entry.refusal.errno))"
                 + " why=\"\(Self.printable(entry.refusal.why.utf8))\"\n"
