@@ -196,6 +196,10 @@ extern unsigned long devfs_limit_bytes;
 extern unsigned int devfs_max_buffers;
 extern char *devfs_event_helper;
 extern struct workqueue_struct *devfs_workqueue;
+
+/* device.c */
+struct devfs_device *devfs_device_add(struct device *parent, const char *name);
+void devfs_device_remove(struct devfs_device *dev);
 void devfs_device_get(struct devfs_device *dev);
 void devfs_device_put(struct devfs_device *dev);
 

@@ -31,7 +31,7 @@ TEST(layout, "the structures have the sizes of the ABI")
 	_Static_assert(sizeof(struct devfs_dma_list) == 32, "");
 	_Static_assert(sizeof(struct devfs_dma_pin) == 192, "");
 	_Static_assert(sizeof(struct devfs_dma_import) == 192, "");
-	_Static_assert(sizeof(struct devfs_dma_region) == 104, "");
+	_Static_assert(sizeof(struct devfs_dma_region) == 112, "");
 	_Static_assert(sizeof(struct devfs_dma_signal) == 136, "");
 	_Static_assert(sizeof(struct devfs_dma_event) == 40, "");
 	_Static_assert(sizeof(struct devfs_dma_eventfd) == 16, "");

@@ -67,6 +67,10 @@
 #define DEVFS_DMA_INFO_IOMMU	0x1U /* bus addresses are translated */
 #define DEVFS_DMA_INFO_COHERENT	0x2U /* the device sees the caches of the CPU */
 #define DEVFS_DMA_INFO_HELPER	0x4U /* the event helper was enabled at load */
+#define DEVFS_DMA_INFO_HARDWARE	0x8U /* bound to a device, not the host's memory alone */
+#define DEVFS_DMA_INFO_MSIX	0x10U /* its interrupts are MSI-X vectors */
+#define DEVFS_DMA_INFO_MSI	0x20U /* its interrupts are MSI vectors */
+#define DEVFS_DMA_INFO_INTX	0x40U /* it has one line, maybe shared with others */
 
 /**
  * struct devfs_dma_info - DEVFS_DMA_IOC_GET_INFO
@@ -341,21 +345,58 @@ struct devfs_dma_import {
 	__u64 reserved[3];
 };
 
+/* struct devfs_dma_region.flags */
+#define DEVFS_DMA_REGION_MMAP		0x1U /* mmap works */
+#define DEVFS_DMA_REGION_WRITE		0x2U /* it can be written */
+#define DEVFS_DMA_REGION_COMBINED	0x4U /* mmap of it is write-combined */
+#define DEVFS_DMA_REGION_PORTS		0x8U /* I/O ports: no mmap */
+#define DEVFS_DMA_REGION_CONFIG		0x10U /* configuration space: no mmap */
+
 /**
- * struct devfs_dma_region - DEVFS_DMA_IOC_GET_REGION
- * @index:    in: below struct devfs_dma_info.regions, else EINVAL
- * @flags:    zero
- * @name:     out: "bar0", ...
- * @size:     out: bytes
- * @offset:   out: what mmap and pread of the node add to reach it
- * @reserved: zero
+ * struct devfs_dma_region - DEVFS_DMA_IOC_GET_REGION: device memory
+ * @index:     in: below struct devfs_dma_info.regions, else EINVAL
+ * @flags:     zero in; out: DEVFS_DMA_REGION_*
+ * @name:      out: "bar0", "bar2-wc", "config", ...
+ * @size:      out: bytes
+ * @phys_addr: out: CPU address, 0 for ports, the configuration space, and
+ *             callers without CAP_SYS_RAWIO
+ * @ino:       out: inode number of its file
+ * @reserved:  zero
+ *
+ * A prefetchable memory BAR is there twice, the second time ("-wc") with a
+ * write-combined mapping.
  */
 struct devfs_dma_region {
 	__u32 index;
 	__u32 flags;
 	char name[DEVFS_DMA_NAME_SIZE];
 	__u64 size;
-	__u64 offset;
+	__u64 phys_addr;
+	__u64 ino;
+	__u64 reserved[2];
+};
+
+/**
+ * struct devfs_dma_open_region - DEVFS_DMA_IOC_OPEN_REGION
+ * @index:    in: as for GET_REGION
+ * @fd_flags: in: O_RDONLY, O_WRONLY or O_RDWR, and O_CLOEXEC
+ * @fd:       out: a descriptor of the region's file, a regular file
+ * @pad:      zero
+ * @reserved: zero
+ *
+ * A read or write of 1, 2, 4 or 8 bytes at a multiple of its length is one bus
+ * access of that width; a longer one, at a multiple of 4, is a run of the
+ * widest aligned accesses. Others, and all that reach past the end, are EINVAL;
+ * a read at the end is 0. A faulting pointer gives the bytes before it.
+ * Writing the configuration space needs CAP_SYS_ADMIN (EPERM), and what the
+ * kernel owns there (BARs, capabilities, bus mastering, the interrupt's line)
+ * is EPERM for everyone.
+ */
+struct devfs_dma_open_region {
+	__u32 index;
+	__u32 fd_flags;
+	__s32 fd;
+	__u32 pad;
 	__u64 reserved[2];
 };
 
@@ -364,11 +405,13 @@ struct devfs_dma_region {
 /* Kinds of signal sources. */
 #define DEVFS_DMA_SIGNAL_SOFTWARE	0 /* TRIGGER makes its events */
 #define DEVFS_DMA_SIGNAL_TIMER		1 /* an hrtimer, every period_ns */
-#define DEVFS_DMA_SIGNAL_INTERRUPT	2 /* an interrupt of the device */
+#define DEVFS_DMA_SIGNAL_INTERRUPT	2 /* an interrupt of the device; made by binding it */
 
 /* struct devfs_dma_signal.flags */
 #define DEVFS_DMA_SIGNAL_ENABLED	0x1U
 #define DEVFS_DMA_SIGNAL_UEVENT		0x2U /* events are uevents, too */
+#define DEVFS_DMA_SIGNAL_AUTOMASK	0x4U /* out: each event clears ENABLED: a level interrupt */
+#define DEVFS_DMA_SIGNAL_STORM		0x8U /* out: it came too fast and was masked; SET clears it */
 
 /* struct devfs_dma_signal.op */
 #define DEVFS_DMA_SIGNAL_CREATE		0 /* name, kind, period_ns, flags -> source */
@@ -398,7 +441,8 @@ struct devfs_dma_region {
  * @pad:       zero
  * @reserved:  zero
  *
- * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES). Others: ENOENT.
+ * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES). Others: ENOENT. Interrupts
+ * can be neither created (EINVAL) nor removed (EPERM); SET masks and unmasks them.
  * A new source is enabled if @flags says so. TRIGGER of a disabled source is
  * counted as missed and makes no event. SET with a @period_ns of 0 keeps it.
  * Uevents (and the helper program, where the module was loaded with one) tell
@@ -716,6 +760,7 @@ struct devfs_dma_buf_export {
 #define DEVFS_DMA_IOC_PIN		DEVFS_DMA_IOWR(0x06, struct devfs_dma_pin)
 #define DEVFS_DMA_IOC_IMPORT		DEVFS_DMA_IOWR(0x07, struct devfs_dma_import)
 #define DEVFS_DMA_IOC_GET_REGION	DEVFS_DMA_IOWR(0x08, struct devfs_dma_region)
+#define DEVFS_DMA_IOC_OPEN_REGION	DEVFS_DMA_IOWR(0x0a, struct devfs_dma_open_region)
 #define DEVFS_DMA_IOC_SIGNAL_CTL	DEVFS_DMA_IOWR(0x10, struct devfs_dma_signal)
 #define DEVFS_DMA_IOC_SIGNAL_NOTIFY	DEVFS_DMA_IOW(0x11, struct devfs_dma_notify)
 #define DEVFS_DMA_IOC_SET_EVENTFD	DEVFS_DMA_IOW(0x12, struct devfs_dma_eventfd)

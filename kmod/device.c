@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - devices: the nodes below /dev/devfs, and how long they live.
+ */
+#include <linux/miscdevice.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "internal.h"
+
+static void devfs_device_release(struct kref *ref)
+{
+	struct devfs_device *dev = container_of(ref, struct devfs_device, ref);
+
+	devfs_events_exit(dev);
+	devfs_registry_exit(dev);
+	put_device(dev->dev);
+	kfree(dev);
+}
+
+void devfs_device_get(struct devfs_device *dev)
+{
+	kref_get(&dev->ref);
+}
+
+void devfs_device_put(struct devfs_device *dev)
+{
+	kref_put(&dev->ref, devfs_device_release);
+}
+
+/**
+ * devfs_device_add - make a device and its node
+ * @parent: whom its buffers are mapped for
+ * @name: its name below /dev/devfs
+ *
+ * Return: the device, which devfs_device_remove() ends, or an ERR_PTR.
+ */
+struct devfs_device *devfs_device_add(struct device *parent, const char *name)
+{
+	struct devfs_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	int err;
+
+	if (!dev)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&dev->ref);
+	strscpy(dev->name, name, sizeof(dev->name));
+	snprintf(dev->node, sizeof(dev->node), "devfs/%s", name);
+	err = devfs_registry_init(dev);
+	if (err)
+		goto err_free;
+	err = devfs_events_init(dev);
+	if (err)
+		goto err_registry;
+	dev->dev = get_device(parent);
+	dev->misc.minor = MISC_DYNAMIC_MINOR;
+	dev->misc.name = dev->node;
+	dev->misc.nodename = dev->node;
+	dev->misc.mode = 0660;
+	dev->misc.parent = parent;
+	dev->misc.fops = &devfs_node_fops;
+	err = misc_register(&dev->misc);
+	if (err)
+		goto err_events;
+	return dev;
+
+err_events:
+	put_device(dev->dev);
+	devfs_events_exit(dev);
+err_registry:
+	devfs_registry_exit(dev);
+err_free:
+	kfree(dev);
+	return ERR_PTR(err);
+}
+
+void devfs_device_remove(struct devfs_device *dev)
+{
+	WRITE_ONCE(dev->dead, true);
+	misc_deregister(&dev->misc);
+	devfs_device_put(dev);
+}
