@@ -296,7 +296,8 @@ static void devfs_drop_segment(struct devfs_buffer *buf)
 	buf->capacity = segment->first << PAGE_SHIFT;
 	filemap_invalidate_unlock(buf->inode.i_mapping);
 
-	devfs_unmap_segment(buf, segment);
+	if (!buf->detached)
+		devfs_unmap_segment(buf, segment);
 	devfs_put_pages(buf->pages + segment->first, segment->npages);
 	devfs_uncharge(buf->dev, buf->heap, segment->npages << PAGE_SHIFT);
 	if (segment->first == 0)
@@ -387,8 +388,8 @@ void devfs_heap_shrink(struct devfs_buffer *buf, size_t size)
 		devfs_drop_segment(buf);
 }
 
-/* At eviction: nothing refers to the buffer any more. */
-void devfs_heap_release(struct devfs_buffer *buf)
+/* Memory that is not the buffer's own pages goes with the device. */
+static void devfs_give_back(struct devfs_buffer *buf)
 {
 	struct devfs_device *dev = buf->dev;
 
@@ -396,13 +397,33 @@ void devfs_heap_release(struct devfs_buffer *buf)
 		devfs_unpin(buf);
 	if (buf->nsegments && buf->heap == DEVFS_DMA_HEAP_IMPORTED)
 		devfs_unimport(buf);
-	if (devfs_is_coherent(buf) && buf->vaddr) {
+	if (buf->heap == DEVFS_DMA_HEAP_COHERENT && buf->vaddr) {
 		size_t bytes = PAGE_ALIGN(buf->capacity);
 
 		dma_free_coherent(dev->dev, bytes, buf->vaddr, buf->dma_addr);
+		buf->vaddr = NULL;
 		devfs_uncharge(dev, buf->heap, bytes);
 		atomic_dec(&dev->heap_buffers[buf->heap]);
 	}
+}
+
+/*
+ * The device goes. Its mappings end; pages stay for those who have them, such
+ * as devices that import them. With i_rwsem held exclusively, after `detached`.
+ */
+void devfs_heap_detach(struct devfs_buffer *buf)
+{
+	unsigned int i;
+
+	devfs_give_back(buf);
+	for (i = 0; i < buf->nsegments; i++)
+		devfs_unmap_segment(buf, buf->segments[i]);
+}
+
+/* At eviction: nothing refers to the buffer any more. */
+void devfs_heap_release(struct devfs_buffer *buf)
+{
+	devfs_give_back(buf);
 	while (buf->nsegments)
 		devfs_drop_segment(buf);
 	kfree(buf->segments);

@@ -4,6 +4,8 @@
  *
  * Lock order, outermost first:
  *
+ *   devfs_device.gate         shared by commands of the node, which use the
+ *                             device, and never waited for: removal has it
  *   devfs_stream.run_lock     a stream's generator; waits for its work item
  *   devfs_stream.read_lock    one reader of a stream at a time
  *    inode->i_rwsem           a buffer's size and memory. Shared: read, write
@@ -18,6 +20,11 @@
  *       devfs_stream.lock     (irq-safe) a ring's positions and listeners
  *
  * An inode is never put with devfs_device.lock held: evict takes it.
+ *
+ * A device is removed in this order: the gate makes it dead, so that nothing
+ * new comes; streams and sources end; then each buffer, in detach.c. Whoever
+ * uses a buffer's memory or its bus addresses has i_rwsem or invalidate_lock
+ * and looks at `dead` first.
  */
 #ifndef DEVFS_DMA_INTERNAL_H
 #define DEVFS_DMA_INTERNAL_H
@@ -31,6 +38,7 @@
 #include <linux/mutex.h>
 #include <linux/pid.h>
 #include <linux/rhashtable.h>
+#include <linux/rwsem.h>
 #include <linux/scatterlist.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -59,12 +67,16 @@ struct devfs_device {
 	struct device *dev;		/* whom buffers are mapped for */
 	char name[DEVFS_DMA_NAME_SIZE];
 	char node[DEVFS_DMA_NAME_SIZE + 8];
-	bool dead;
+	struct rw_semaphore gate;
+	bool dead;			/* for ever, once set with the gate */
 
-	struct mutex lock;		/* names and ids, to the blank line */
+	struct mutex lock;		/* names, ids, attached, to the blank line */
 	struct rhashtable by_name;
 	struct xarray by_id;
 	unsigned int buffers;
+	struct list_head attached;	/* buffers that have memory for the device */
+
+	wait_queue_head_t detached;	/* one of them left, or an importer of one */
 
 	atomic64_t next_id;		/* of buffers; serials, too */
 
@@ -133,6 +145,7 @@ struct devfs_buffer {
 	struct inode inode;
 	bool pins_module;
 	struct devfs_device *dev;
+	struct list_head attached;	/* devfs_device.lock */
 
 	/* Names: devfs_device.lock. */
 	struct rhash_head by_name;
@@ -148,6 +161,7 @@ struct devfs_buffer {
 	u64 created_ns;
 
 	/* Memory: changed with both i_rwsem and invalidate_lock, read with either. */
+	bool detached;			/* nothing is mapped for the device any more */
 	size_t capacity;
 	struct page **pages;		/* NULL for coherent and imported memory */
 	size_t npages;
@@ -165,6 +179,7 @@ struct devfs_buffer {
 	atomic_t mappings;
 	atomic_t exports;
 	atomic_t streams;
+	atomic_t importers;		/* attachments and kernel mappings of its dma-bufs */
 	atomic64_t sync_cpu;
 	atomic64_t sync_device;
 	u32 sync_owner;
@@ -203,8 +218,19 @@ void devfs_device_remove(struct devfs_device *dev);
 void devfs_device_get(struct devfs_device *dev);
 void devfs_device_put(struct devfs_device *dev);
 
+/* detach.c */
+int devfs_buffer_attach(struct devfs_buffer *buf);
+void devfs_buffer_leave(struct devfs_buffer *buf);
+void devfs_buffers_detach(struct devfs_device *dev);
+int devfs_lock(struct devfs_buffer *buf);
+int devfs_lock_shared(struct devfs_buffer *buf);
+
 /* node.c */
 extern const struct file_operations devfs_node_fops;
+
+/* platform.c */
+int devfs_platform_init(void);
+void devfs_platform_exit(void);
 
 /* pseudofs.c */
 int devfs_pseudofs_init(void);
@@ -222,6 +248,7 @@ int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg,
 		      struct file **file);
 int devfs_buffer_free(struct devfs_device *dev, u64 id);
+bool devfs_buffer_unlist(struct devfs_buffer *buf);
 struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id);
 int devfs_buffer_rename(struct devfs_buffer *buf, const char *name);
 int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner);
@@ -252,6 +279,7 @@ void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info);
 int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
 int devfs_heap_grow(struct devfs_buffer *buf, size_t size, u32 *why);
 void devfs_heap_shrink(struct devfs_buffer *buf, size_t size);
+void devfs_heap_detach(struct devfs_buffer *buf);
 void devfs_heap_release(struct devfs_buffer *buf);
 void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *len);
 void devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to);
@@ -286,6 +314,7 @@ bool devfs_phys_addr(struct devfs_buffer *buf, u64 *addr);
 
 /* event.c */
 int devfs_events_init(struct devfs_device *dev);
+void devfs_events_end(struct devfs_device *dev);
 void devfs_events_exit(struct devfs_device *dev);
 void devfs_source_fire(struct devfs_source *source, u64 missed);
 long devfs_signal_ctl(struct devfs_device *dev, void __user *user);
@@ -315,6 +344,7 @@ void devfs_client_end(struct devfs_client *client);
 
 /* stream.c and streamread.c */
 void devfs_stream_event(struct list_head *streams);
+void devfs_streams_end(struct devfs_device *dev);
 long devfs_stream_ctl(struct devfs_device *dev, void __user *user);
 long devfs_stream_read(struct devfs_device *dev, void __user *user);
 struct devfs_stream *devfs_stream_get(struct devfs_device *dev, u32 id);

@@ -2,11 +2,9 @@
 /*
  * devfs_dma - DMA buffers handed out as files.
  *
- * This file: loading, unloading, limits, and the host device, which has
- * memory but no hardware.
+ * This file: loading, unloading and limits.
  */
 #include <linux/module.h>
-#include <linux/platform_device.h>
 
 #include "compat.h"
 #include "internal.h"

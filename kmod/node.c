@@ -21,6 +21,10 @@ static int devfs_node_open(struct inode *inode, struct file *file)
 
 	if (!client)
 		return -ENOMEM;
+	if (devfs_dead(dev)) {
+		kfree(client);
+		return -ENODEV;
+	}
 	devfs_device_get(dev);
 	client->dev = dev;
 	mutex_init(&client->lock);
@@ -210,14 +214,11 @@ static long devfs_get_region(struct devfs_device *dev, void __user *user)
 	return -EINVAL;
 }
 
-static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+/* With the gate held: the device stays while the command runs. */
+static long devfs_node_command(struct devfs_client *client, unsigned int cmd, void __user *user)
 {
-	struct devfs_client *client = file->private_data;
 	struct devfs_device *dev = client->dev;
-	void __user *user = (void __user *)arg;
 
-	if (devfs_dead(dev))
-		return -ENODEV;
 	switch (cmd) {
 	case DEVFS_DMA_IOC_GET_INFO:
 		return devfs_get_info(dev, user);
@@ -249,11 +250,28 @@ static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long 
 		return devfs_signal_history(dev, user);
 	case DEVFS_DMA_IOC_STREAM_CTL:
 		return devfs_stream_ctl(dev, user);
-	case DEVFS_DMA_IOC_STREAM_READ:
-		return devfs_stream_read(dev, user);
 	default:
 		return -ENOTTY;
 	}
+}
+
+static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct devfs_client *client = file->private_data;
+	struct devfs_device *dev = client->dev;
+	void __user *user = (void __user *)arg;
+	long ret = -ENODEV;
+
+	/* It waits, so removal must not wait for it. */
+	if (cmd == DEVFS_DMA_IOC_STREAM_READ)
+		return devfs_dead(dev) ? -ENODEV : devfs_stream_read(dev, user);
+	/* Nobody but removal has the gate to itself. */
+	if (!down_read_trylock(&dev->gate))
+		return -ENODEV;
+	if (!devfs_dead(dev))
+		ret = devfs_node_command(client, cmd, user);
+	up_read(&dev->gate);
+	return ret;
 }
 
 const struct file_operations devfs_node_fops = {

@@ -30,6 +30,7 @@ static struct inode *devfs_alloc_inode(struct super_block *sb)
 	if (!buf)
 		return NULL;
 	inode_init_once(&buf->inode);
+	INIT_LIST_HEAD(&buf->attached);
 	return &buf->inode;
 }
 
@@ -106,6 +107,7 @@ struct devfs_buffer *devfs_inode_alloc(struct devfs_device *dev)
 {
 	struct inode *inode = alloc_anon_inode(devfs_mount->mnt_sb);
 	struct devfs_buffer *buf;
+	int err;
 
 	if (IS_ERR(inode))
 		return ERR_CAST(inode);
@@ -119,6 +121,11 @@ struct devfs_buffer *devfs_inode_alloc(struct devfs_device *dev)
 	buf->pins_module = true;
 	devfs_device_get(dev);
 	buf->dev = dev;
+	err = devfs_buffer_attach(buf);
+	if (err) {
+		iput(inode);
+		return ERR_PTR(err);
+	}
 	return buf;
 }
 

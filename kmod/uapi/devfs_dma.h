@@ -10,7 +10,9 @@
  *    zero on the way out, and so are all flag bits not named here;
  *  - an unknown command is ENOTTY;
  *  - a command that fails changes nothing;
- *  - after the device was removed every command is ENODEV.
+ *  - after the device was removed every command is ENODEV, and so are reads of
+ *    the node and all operations on its buffers but close; poll gives POLLERR
+ *    and POLLHUP, mappings SIGBUS.
  */
 #ifndef _UAPI_DEVFS_DMA_H
 #define _UAPI_DEVFS_DMA_H
