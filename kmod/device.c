@@ -29,13 +29,13 @@ void devfs_device_put(struct devfs_device *dev)
 }
 
 /**
- * devfs_device_add - make a device and its node
+ * devfs_device_new - make a device that has no node yet
  * @parent: whom its buffers are mapped for
  * @name: its name below /dev/devfs
  *
- * Return: the device, which devfs_device_remove() ends, or an ERR_PTR.
+ * Return: the device, which devfs_device_put() frees, or an ERR_PTR.
  */
-struct devfs_device *devfs_device_add(struct device *parent, const char *name)
+struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 {
 	struct devfs_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 	int err;
@@ -45,6 +45,7 @@ struct devfs_device *devfs_device_add(struct device *parent, const char *name)
 	kref_init(&dev->ref);
 	init_rwsem(&dev->gate);
 	INIT_LIST_HEAD(&dev->attached);
+	INIT_LIST_HEAD(&dev->reserved);
 	init_waitqueue_head(&dev->detached);
 	strscpy(dev->name, name, sizeof(dev->name));
 	snprintf(dev->node, sizeof(dev->node), "devfs/%s", name);
@@ -61,18 +62,44 @@ struct devfs_device *devfs_device_add(struct device *parent, const char *name)
 	dev->misc.mode = 0660;
 	dev->misc.parent = parent;
 	dev->misc.fops = &devfs_node_fops;
-	err = misc_register(&dev->misc);
-	if (err)
-		goto err_events;
 	return dev;
 
-err_events:
-	put_device(dev->dev);
-	devfs_events_exit(dev);
 err_registry:
 	devfs_registry_exit(dev);
 err_free:
 	kfree(dev);
+	return ERR_PTR(err);
+}
+
+/**
+ * devfs_device_register - make a device's node, last of all
+ * @dev: what devfs_device_new() made
+ *
+ * Return: 0, or an errno; then the device is still the caller's to put.
+ */
+int devfs_device_register(struct devfs_device *dev)
+{
+	return misc_register(&dev->misc);
+}
+
+/**
+ * devfs_device_add - make a device and its node
+ * @parent: whom its buffers are mapped for
+ * @name: its name below /dev/devfs
+ *
+ * Return: the device, which devfs_device_remove() ends, or an ERR_PTR.
+ */
+struct devfs_device *devfs_device_add(struct device *parent, const char *name)
+{
+	struct devfs_device *dev = devfs_device_new(parent, name);
+	int err;
+
+	if (IS_ERR(dev))
+		return dev;
+	err = devfs_device_register(dev);
+	if (!err)
+		return dev;
+	devfs_device_put(dev);
 	return ERR_PTR(err);
 }
 
@@ -94,5 +121,6 @@ void devfs_device_remove(struct devfs_device *dev)
 	devfs_events_end(dev);
 	misc_deregister(&dev->misc);
 	devfs_buffers_detach(dev);
+	devfs_reserved_end(dev);
 	devfs_device_put(dev);
 }

@@ -307,8 +307,11 @@ long devfs_buffer_export(struct file *file, void __user *user)
 	if (!(file->f_mode & FMODE_READ) ||
 	    ((arg.fd_flags & O_ACCMODE) == O_RDWR && !(file->f_mode & FMODE_WRITE)))
 		return -EACCES;
-	/* Pinned memory is its owner's to share, an imported dma-buf has its own fd. */
-	if (buf->heap == DEVFS_DMA_HEAP_USER || buf->heap == DEVFS_DMA_HEAP_IMPORTED)
+	/*
+	 * Pinned memory is its owner's to share, an imported dma-buf has its own
+	 * fd, and reserved memory has no pages that another device could map.
+	 */
+	if (buf->heap >= DEVFS_DMA_HEAP_RESERVED)
 		return -EOPNOTSUPP;
 	dmabuf = devfs_export(buf, arg.fd_flags);
 	if (IS_ERR(dmabuf))

@@ -339,6 +339,8 @@ static unsigned long devfs_range_pfn(struct devfs_buffer *buf, pgoff_t index)
 {
 	void *at = buf->vaddr + (index << PAGE_SHIFT);
 
+	if (buf->heap == DEVFS_DMA_HEAP_RESERVED)
+		return PHYS_PFN(buf->phys) + index;
 	/* As the DMA layer's own mmap: it may have been remapped. */
 	return is_vmalloc_addr(at) ? vmalloc_to_pfn(at) : PHYS_PFN(virt_to_phys(at));
 }

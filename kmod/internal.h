@@ -71,6 +71,7 @@ struct devfs_device {
 	bool dead;			/* for ever, once set with the gate */
 
 	struct mutex lock;		/* names, ids, attached, to the blank line */
+	struct list_head reserved;	/* its ranges; the list stays while it has a node */
 	struct rhashtable by_name;
 	struct xarray by_id;
 	unsigned int buffers;
@@ -169,8 +170,9 @@ struct devfs_buffer {
 	unsigned int offset;		/* of the first byte in the first page */
 	struct devfs_segment **segments;
 	unsigned int nsegments;
-	void *vaddr;			/* of coherent and imported memory */
-	dma_addr_t dma_addr;		/* of coherent memory */
+	void *vaddr;			/* of coherent, reserved and imported memory */
+	dma_addr_t dma_addr;		/* of coherent and reserved memory */
+	phys_addr_t phys;		/* of reserved memory */
 	struct mm_struct *mm;		/* charged for pinned memory */
 	struct dma_buf_attachment *attach;
 	struct sg_table *import_sgt;	/* as the exporter gave it */
@@ -190,9 +192,10 @@ static inline struct devfs_buffer *devfs_buffer_of(struct inode *inode)
 	return container_of(inode, struct devfs_buffer, inode);
 }
 
+/* One bus range, mapped once, never synced. */
 static inline bool devfs_is_coherent(struct devfs_buffer *buf)
 {
-	return buf->heap == DEVFS_DMA_HEAP_COHERENT;
+	return buf->heap == DEVFS_DMA_HEAP_COHERENT || buf->heap == DEVFS_DMA_HEAP_RESERVED;
 }
 
 /* Pinned memory whose first or last cache line may be someone else's, too. */
@@ -213,6 +216,8 @@ extern char *devfs_event_helper;
 extern struct workqueue_struct *devfs_workqueue;
 
 /* device.c */
+struct devfs_device *devfs_device_new(struct device *parent, const char *name);
+int devfs_device_register(struct devfs_device *dev);
 struct devfs_device *devfs_device_add(struct device *parent, const char *name);
 void devfs_device_remove(struct devfs_device *dev);
 void devfs_device_get(struct devfs_device *dev);
@@ -289,6 +294,13 @@ void devfs_uncharge(struct devfs_device *dev, u32 heap, size_t bytes);
 int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 		      struct page **pages, unsigned int offset, size_t size);
 void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment);
+
+/* reserved.c */
+int devfs_reserved_add(struct devfs_device *dev, phys_addr_t start, resource_size_t size);
+void devfs_reserved_end(struct devfs_device *dev);
+void devfs_reserved_info(struct devfs_device *dev, struct devfs_dma_heap *info);
+int devfs_reserved_alloc(struct devfs_buffer *buf, size_t size, u32 *why);
+void devfs_reserved_free(struct devfs_buffer *buf);
 
 /* export.c */
 long devfs_buffer_export(struct file *file, void __user *user);

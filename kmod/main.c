@@ -26,32 +26,6 @@ MODULE_PARM_DESC(event_helper, "Program started for events announced by uevent (
 
 struct workqueue_struct *devfs_workqueue;
 
-static struct platform_device *devfs_host_pdev;
-static struct devfs_device *devfs_host;
-
-static int __init devfs_host_add(void)
-{
-	int err;
-
-	devfs_host_pdev = platform_device_register_simple("devfs_dma_host", PLATFORM_DEVID_NONE,
-							  NULL, 0);
-	if (IS_ERR(devfs_host_pdev))
-		return PTR_ERR(devfs_host_pdev);
-	err = dma_coerce_mask_and_coherent(&devfs_host_pdev->dev, DMA_BIT_MASK(64));
-	if (err)
-		goto err_pdev;
-	dma_set_max_seg_size(&devfs_host_pdev->dev, UINT_MAX);
-	devfs_host = devfs_device_add(&devfs_host_pdev->dev, "host");
-	err = PTR_ERR_OR_ZERO(devfs_host);
-	if (err)
-		goto err_pdev;
-	return 0;
-
-err_pdev:
-	platform_device_unregister(devfs_host_pdev);
-	return err;
-}
-
 static int __init devfs_init(void)
 {
 	int err;
@@ -64,7 +38,7 @@ static int __init devfs_init(void)
 	err = devfs_pseudofs_init();
 	if (err)
 		goto err_workqueue;
-	err = devfs_host_add();
+	err = devfs_platform_init();
 	if (err)
 		goto err_pseudofs;
 	return 0;
@@ -79,8 +53,7 @@ err_workqueue:
 static void __exit devfs_exit(void)
 {
 	/* No node is open and no buffer lives, or the module would be in use. */
-	devfs_device_remove(devfs_host);
-	platform_device_unregister(devfs_host_pdev);
+	devfs_platform_exit();
 	devfs_pseudofs_exit();
 	destroy_workqueue(devfs_workqueue);
 }

@@ -10,8 +10,38 @@
 #include "compat.h"
 #include "internal.h"
 
+static char *devfs_host_reserved = "";
+module_param_named(reserved, devfs_host_reserved, charp, 0400);
+MODULE_PARM_DESC(reserved, "SIZE@ADDRESS,... kept from the kernel: the host's reserved heap (none)");
+
 static struct platform_device *devfs_host;
 static int devfs_host_error;
+
+/* "16M@0x30000000,..." as ranges of the host. */
+static int devfs_host_add_reserved(struct devfs_device *dev)
+{
+	char *at = devfs_host_reserved;
+
+	while (*at) {
+		resource_size_t size = memparse(at, &at);
+		phys_addr_t start;
+		int err;
+
+		if (*at++ != '@')
+			goto err_text;
+		start = memparse(at, &at);
+		if (*at && *at++ != ',')
+			goto err_text;
+		err = devfs_reserved_add(dev, start, size);
+		if (err)
+			return err;
+	}
+	return 0;
+
+err_text:
+	dev_err(dev->dev, "reserved=%s is not SIZE@ADDRESS,...\n", devfs_host_reserved);
+	return -EINVAL;
+}
 
 static int devfs_host_probe(struct platform_device *pdev)
 {
@@ -22,9 +52,15 @@ static int devfs_host_probe(struct platform_device *pdev)
 	if (err)
 		return err;
 	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
-	dev = devfs_device_add(&pdev->dev, "host");
+	dev = devfs_device_new(&pdev->dev, "host");
 	if (IS_ERR(dev))
 		return PTR_ERR(dev);
+	err = devfs_host_add_reserved(dev) ?: devfs_device_register(dev);
+	if (err) {
+		devfs_reserved_end(dev);
+		devfs_device_put(dev);
+		return err;
+	}
 	platform_set_drvdata(pdev, dev);
 	return 0;
 }

@@ -173,6 +173,10 @@ bool devfs_dma_addr(struct devfs_buffer *buf, u64 *addr)
 /* The only CPU address. With i_rwsem or invalidate_lock held. */
 bool devfs_phys_addr(struct devfs_buffer *buf, u64 *addr)
 {
+	if (buf->heap == DEVFS_DMA_HEAP_RESERVED && !buf->detached) {
+		*addr = buf->phys;
+		return true;
+	}
 	/* Coherent memory may be remapped, imported memory need not have pages. */
 	if (buf->detached || devfs_is_coherent(buf) || buf->attach || buf->nsegments != 1 ||
 	    buf->segments[0]->sgt.orig_nents != 1)

@@ -107,7 +107,6 @@ TEST(bad_alloc, "ALLOC refuses every field out of its range and changes nothing"
 		REFUSES(alloc(&arg), error); \
 	} while (0)
 	BAD(heap, DEVFS_DMA_HEAPS, EINVAL);
-	BAD(heap, DEVFS_DMA_HEAP_RESERVED, EOPNOTSUPP);
 	BAD(direction, 3, EINVAL);
 	BAD(lease, 3, EINVAL);
 	BAD(mode, 01777, EINVAL);

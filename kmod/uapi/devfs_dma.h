@@ -50,7 +50,7 @@
 #define DEVFS_DMA_HEAP_SYSTEM		0 /* cacheable pages, grows by segments */
 #define DEVFS_DMA_HEAP_CONTIGUOUS	1 /* cacheable, one bus range */
 #define DEVFS_DMA_HEAP_COHERENT		2 /* dma_alloc_coherent, one bus range */
-#define DEVFS_DMA_HEAP_RESERVED		3 /* a memory region set aside */
+#define DEVFS_DMA_HEAP_RESERVED		3 /* memory kept from the kernel, one bus range */
 #define DEVFS_DMA_HEAP_USER		4 /* pinned user pages */
 #define DEVFS_DMA_HEAP_IMPORTED		5 /* a foreign dma-buf */
 #define DEVFS_DMA_HEAPS			6
@@ -80,7 +80,8 @@
  * @flags:         out: DEVFS_DMA_INFO_*
  * @device:        out: name below /dev/devfs, "host" for no hardware
  * @heaps:         out: bit n is set where heap n can be used
- * @limit:         out: bytes all buffers of the device may have together
+ * @limit:         out: bytes all buffers of the device may have together, but
+ *                 for those of the reserved heap
  * @used:          out: bytes they have now
  * @dma_mask:      out: highest bus address the device can reach
  * @buffers:       out: buffers listed now
@@ -740,7 +741,7 @@ struct devfs_dma_buf_lease {
  * @reserved: zero
  *
  * EACCES where the descriptor is not open that way, EINVAL for an empty
- * buffer, EOPNOTSUPP for pinned and imported memory.
+ * buffer, EOPNOTSUPP for pinned, imported and reserved memory.
  */
 struct devfs_dma_buf_export {
 	__u32 fd_flags;
