@@ -29,13 +29,14 @@ void devfs_device_put(struct devfs_device *dev)
 }
 
 /**
- * devfs_device_add - make a device and its node
+ * devfs_device_new - make a device that nobody can see yet
  * @parent: whom its buffers are mapped for
  * @name: its name below /dev/devfs
  *
- * Return: the device, which devfs_device_remove() ends, or an ERR_PTR.
+ * Return: the device, for devfs_device_register() or devfs_device_put(), or an
+ * ERR_PTR.
  */
-struct devfs_device *devfs_device_add(struct device *parent, const char *name)
+struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 {
 	struct devfs_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 	int err;
@@ -52,25 +53,25 @@ struct devfs_device *devfs_device_add(struct device *parent, const char *name)
 	if (err)
 		goto err_registry;
 	dev->dev = get_device(parent);
-	dev->misc.minor = MISC_DYNAMIC_MINOR;
-	dev->misc.name = dev->node;
-	dev->misc.nodename = dev->node;
-	dev->misc.mode = 0660;
-	dev->misc.parent = parent;
-	dev->misc.fops = &devfs_node_fops;
-	err = misc_register(&dev->misc);
-	if (err)
-		goto err_events;
 	return dev;
 
-err_events:
-	put_device(dev->dev);
-	devfs_events_exit(dev);
 err_registry:
 	devfs_registry_exit(dev);
 err_free:
 	kfree(dev);
 	return ERR_PTR(err);
+}
+
+/* Makes the node, which devfs_device_remove() takes away. */
+int devfs_device_register(struct devfs_device *dev)
+{
+	dev->misc.minor = MISC_DYNAMIC_MINOR;
+	dev->misc.name = dev->node;
+	dev->misc.nodename = dev->node;
+	dev->misc.mode = 0660;
+	dev->misc.parent = dev->dev;
+	dev->misc.fops = &devfs_node_fops;
+	return misc_register(&dev->misc);
 }
 
 void devfs_device_remove(struct devfs_device *dev)

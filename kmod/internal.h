@@ -13,9 +13,13 @@
  *                             pages and segments, against faults, mmap, info
  *     devfs_device.lock       names and ids of buffers, streams, sources;
  *                             nothing is copied to or from users under it
- *      devfs_device.events.lock
+ *      devfs_irq.lock         (irq-safe) whether an interrupt is masked
+ *       devfs_device.events.lock
  *                             (irq-safe) sources, listeners, records
- *       devfs_stream.lock     (irq-safe) a ring's positions and listeners
+ *        devfs_stream.lock    (irq-safe) a ring's positions and listeners
+ *
+ * A region's invalidate_lock keeps it mapped for the kernel; nothing is copied
+ * to or from users under it.
  *
  * An inode is never put with devfs_device.lock held: evict takes it.
  */
@@ -37,9 +41,14 @@
 
 #include "uapi/devfs_dma.h"
 
+struct devfs_irq;
 struct devfs_lease;
+struct devfs_region;
 struct devfs_source;
 struct devfs_stream;
+
+/* Two files of six BARs and the configuration space, and some to spare. */
+#define DEVFS_REGIONS_MAX 16
 
 /* What happened on a device: the sources and the latest events of all of them. */
 struct devfs_events {
@@ -59,12 +68,15 @@ struct devfs_device {
 	struct device *dev;		/* whom buffers are mapped for */
 	char name[DEVFS_DMA_NAME_SIZE];
 	char node[DEVFS_DMA_NAME_SIZE + 8];
+	u32 info_flags;			/* DEVFS_DMA_INFO_* of the bus, from the start */
 	bool dead;
 
 	struct mutex lock;		/* names and ids, to the blank line */
 	struct rhashtable by_name;
 	struct xarray by_id;
 	unsigned int buffers;
+	struct devfs_region *regions[DEVFS_REGIONS_MAX];
+	unsigned int region_count;
 
 	atomic64_t next_id;		/* of buffers; serials, too */
 
@@ -118,6 +130,7 @@ struct devfs_source {
 	unsigned int users;		/* streams: devfs_device.lock */
 	struct hrtimer timer;
 	struct work_struct announce;
+	struct devfs_irq *irq;		/* of an interrupt */
 };
 
 /* Memory that was allocated and mapped at once; its addresses never change. */
@@ -128,11 +141,16 @@ struct devfs_segment {
 	bool need_sync;
 };
 
-/* One buffer: an inode of the module's pseudo-fs. */
+/*
+ * One buffer: an inode of the module's pseudo-fs. It begins as every inode
+ * there does.
+ */
 struct devfs_buffer {
-	struct inode inode;
-	bool pins_module;
-	struct devfs_device *dev;
+	struct_group_tagged(devfs_inode, base,
+		struct inode inode;
+		bool pins_module;
+		struct devfs_device *dev;
+	);
 
 	/* Names: devfs_device.lock. */
 	struct rhash_head by_name;
@@ -170,6 +188,39 @@ struct devfs_buffer {
 	u32 sync_owner;
 };
 
+/* How a region is reached: one access of @width bytes at @offset. */
+struct devfs_region_ops {
+	unsigned int widest;
+	u64 (*read)(struct devfs_region *region, size_t offset, unsigned int width);
+	void (*write)(struct devfs_region *region, size_t offset, unsigned int width, u64 value);
+	/* What it takes to write there, where the open file is not enough. */
+	int (*may_write)(struct devfs_region *region, struct file *file, size_t offset,
+			 size_t length);
+};
+
+/* One stretch of device memory, ports or registers: an inode, too. */
+struct devfs_region {
+	struct devfs_inode base;
+	char name[DEVFS_DMA_NAME_SIZE];
+	const struct devfs_region_ops *ops;
+	u32 flags;			/* DEVFS_DMA_REGION_* */
+	resource_size_t start;		/* CPU address, or first port */
+	size_t size;
+	size_t guard_start;		/* the MSI-X table: not mapped, not written */
+	size_t guard_end;
+	struct devfs_region *twin;	/* the same memory by another kind of mapping */
+
+	/* base.inode.i_mapping->invalidate_lock, exclusively to change: */
+	void __iomem *mapped;		/* while it is open */
+	unsigned int opens;		/* devfs_device.lock, too */
+	bool gone;
+};
+
+static inline struct devfs_region *devfs_region_of(struct inode *inode)
+{
+	return container_of(inode, struct devfs_region, base.inode);
+}
+
 static inline struct devfs_buffer *devfs_buffer_of(struct inode *inode)
 {
 	return container_of(inode, struct devfs_buffer, inode);
@@ -198,7 +249,8 @@ extern char *devfs_event_helper;
 extern struct workqueue_struct *devfs_workqueue;
 
 /* device.c */
-struct devfs_device *devfs_device_add(struct device *parent, const char *name);
+struct devfs_device *devfs_device_new(struct device *parent, const char *name);
+int devfs_device_register(struct devfs_device *dev);
 void devfs_device_remove(struct devfs_device *dev);
 void devfs_device_get(struct devfs_device *dev);
 void devfs_device_put(struct devfs_device *dev);
@@ -209,7 +261,8 @@ extern const struct file_operations devfs_node_fops;
 /* pseudofs.c */
 int devfs_pseudofs_init(void);
 void devfs_pseudofs_exit(void);
-struct devfs_buffer *devfs_inode_alloc(struct devfs_device *dev);
+struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev);
+struct devfs_region *devfs_region_inode(struct devfs_device *dev);
 struct file *devfs_inode_open(struct inode *inode, unsigned int flags);
 
 /* buffer.c */
@@ -261,6 +314,30 @@ void devfs_uncharge(struct devfs_device *dev, u32 heap, size_t bytes);
 int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 		      struct page **pages, unsigned int offset, size_t size);
 void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment);
+
+/* region.c */
+extern const struct devfs_region_ops devfs_memory_ops;
+extern const struct devfs_region_ops devfs_port_ops;
+struct devfs_region *devfs_region_add(struct devfs_device *dev, const struct devfs_region *like);
+void devfs_regions_end(struct devfs_device *dev);
+long devfs_get_region(struct devfs_device *dev, void __user *user);
+long devfs_open_region(struct devfs_device *dev, struct file *node, void __user *user);
+int devfs_region_open(struct inode *inode, struct file *file);
+int devfs_region_release(struct inode *inode, struct file *file);
+
+/* regionfile.c */
+extern const struct file_operations devfs_region_fops;
+extern const struct inode_operations devfs_region_iops;
+
+/* pci.c and config.c */
+extern const struct devfs_region_ops devfs_config_ops;
+#ifdef CONFIG_PCI
+int devfs_pci_init(void);
+void devfs_pci_exit(void);
+#else
+static inline int devfs_pci_init(void) { return 0; }
+static inline void devfs_pci_exit(void) { }
+#endif
 
 /* export.c */
 long devfs_buffer_export(struct file *file, void __user *user);

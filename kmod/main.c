@@ -43,15 +43,26 @@ static int __init devfs_host_add(void)
 	if (err)
 		goto err_pdev;
 	dma_set_max_seg_size(&devfs_host_pdev->dev, UINT_MAX);
-	devfs_host = devfs_device_add(&devfs_host_pdev->dev, "host");
+	devfs_host = devfs_device_new(&devfs_host_pdev->dev, "host");
 	err = PTR_ERR_OR_ZERO(devfs_host);
 	if (err)
 		goto err_pdev;
+	err = devfs_device_register(devfs_host);
+	if (err)
+		goto err_device;
 	return 0;
 
+err_device:
+	devfs_device_put(devfs_host);
 err_pdev:
 	platform_device_unregister(devfs_host_pdev);
 	return err;
+}
+
+static void devfs_host_remove(void)
+{
+	devfs_device_remove(devfs_host);
+	platform_device_unregister(devfs_host_pdev);
 }
 
 static int __init devfs_init(void)
@@ -69,8 +80,13 @@ static int __init devfs_init(void)
 	err = devfs_host_add();
 	if (err)
 		goto err_pseudofs;
+	err = devfs_pci_init();
+	if (err)
+		goto err_host;
 	return 0;
 
+err_host:
+	devfs_host_remove();
 err_pseudofs:
 	devfs_pseudofs_exit();
 err_workqueue:
@@ -81,8 +97,8 @@ err_workqueue:
 static void __exit devfs_exit(void)
 {
 	/* No node is open and no buffer lives, or the module would be in use. */
-	devfs_device_remove(devfs_host);
-	platform_device_unregister(devfs_host_pdev);
+	devfs_pci_exit();
+	devfs_host_remove();
 	devfs_pseudofs_exit();
 	destroy_workqueue(devfs_workqueue);
 }
