@@ -222,7 +222,7 @@ int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 	if (err)
 		return err;
 
-	buf = devfs_inode_alloc(dev);
+	buf = devfs_buffer_inode(dev);
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
 	buf->inode.i_mode |= arg->mode;

@@ -29,11 +29,12 @@ void devfs_device_put(struct devfs_device *dev)
 }
 
 /**
- * devfs_device_new - make a device that has no node yet
+ * devfs_device_new - make a device that nobody can see yet
  * @parent: whom its buffers are mapped for
  * @name: its name below /dev/devfs
  *
- * Return: the device, which devfs_device_put() frees, or an ERR_PTR.
+ * Return: the device, for devfs_device_register() or devfs_device_put(), or an
+ * ERR_PTR.
  */
 struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 {
@@ -56,12 +57,6 @@ struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 	if (err)
 		goto err_registry;
 	dev->dev = get_device(parent);
-	dev->misc.minor = MISC_DYNAMIC_MINOR;
-	dev->misc.name = dev->node;
-	dev->misc.nodename = dev->node;
-	dev->misc.mode = 0660;
-	dev->misc.parent = parent;
-	dev->misc.fops = &devfs_node_fops;
 	return dev;
 
 err_registry:
@@ -71,41 +66,21 @@ err_free:
 	return ERR_PTR(err);
 }
 
-/**
- * devfs_device_register - make a device's node, last of all
- * @dev: what devfs_device_new() made
- *
- * Return: 0, or an errno; then the device is still the caller's to put.
- */
+/* Makes the node, which devfs_device_remove() takes away. */
 int devfs_device_register(struct devfs_device *dev)
 {
+	dev->misc.minor = MISC_DYNAMIC_MINOR;
+	dev->misc.name = dev->node;
+	dev->misc.nodename = dev->node;
+	dev->misc.mode = 0660;
+	dev->misc.parent = dev->dev;
+	dev->misc.fops = &devfs_node_fops;
 	return misc_register(&dev->misc);
 }
 
 /**
- * devfs_device_add - make a device and its node
- * @parent: whom its buffers are mapped for
- * @name: its name below /dev/devfs
- *
- * Return: the device, which devfs_device_remove() ends, or an ERR_PTR.
- */
-struct devfs_device *devfs_device_add(struct device *parent, const char *name)
-{
-	struct devfs_device *dev = devfs_device_new(parent, name);
-	int err;
-
-	if (IS_ERR(dev))
-		return dev;
-	err = devfs_device_register(dev);
-	if (!err)
-		return dev;
-	devfs_device_put(dev);
-	return ERR_PTR(err);
-}
-
-/**
  * devfs_device_remove - end a device, whoever uses it
- * @dev: what devfs_device_add() made
+ * @dev: what devfs_device_register() made visible
  *
  * Waits for commands and copies under way. Afterwards nothing uses the parent
  * device any more; open files stay, and all that is asked of them is ENODEV.

@@ -367,7 +367,8 @@ struct devfs_dma_import {
  * @reserved:  zero
  *
  * A prefetchable memory BAR is there twice, the second time ("-wc") with a
- * write-combined mapping.
+ * write-combined mapping. Ports, the configuration space, and BARs that are not
+ * made of whole pages cannot be mapped.
  */
 struct devfs_dma_region {
 	__u32 index;
@@ -387,13 +388,27 @@ struct devfs_dma_region {
  * @pad:      zero
  * @reserved: zero
  *
+ * The node must be open that way, too: EACCES. EINVAL: no such region. EBUSY:
+ * the other file of the same BAR is open; a CPU must not have one memory mapped
+ * in two ways.
+ *
  * A read or write of 1, 2, 4 or 8 bytes at a multiple of its length is one bus
- * access of that width; a longer one, at a multiple of 4, is a run of the
- * widest aligned accesses. Others, and all that reach past the end, are EINVAL;
- * a read at the end is 0. A faulting pointer gives the bytes before it.
- * Writing the configuration space needs CAP_SYS_ADMIN (EPERM), and what the
- * kernel owns there (BARs, capabilities, bus mastering, the interrupt's line)
- * is EPERM for everyone.
+ * access of that width; a longer one, of a multiple of 4 bytes at a multiple of
+ * 4, is a run of the widest aligned accesses. The widest is 4 for ports and the
+ * configuration space. A longer read is cut at the end of the region, and a
+ * read at the end is 0; all else is EINVAL, and so are writes past the end.
+ * A faulting pointer gives the bytes before it, else EFAULT; what cannot be
+ * given is not read from the device.
+ *
+ * mmap is shared and uncached; a private mapping is EINVAL. A page that has a
+ * part of the MSI-X table in it is SIGBUS, and writing the table is EPERM.
+ *
+ * The configuration space can be read by everyone who opened it. Writing it
+ * needs CAP_SYS_ADMIN, and is for the status register and the bodies of
+ * vendor-specific capabilities (conventional and extended): the rest is the
+ * kernel's. Both are EPERM.
+ *
+ * After the device was removed, calls are ENODEV and its mappings SIGBUS.
  */
 struct devfs_dma_open_region {
 	__u32 index;
