@@ -31,7 +31,8 @@ struct devfs_attachment {
 };
 
 /* The memory as a scatter list of its own, as each device maps it apart. */
-static int devfs_export_table(struct devfs_export *export, struct sg_table *sgt)
+static int devfs_export_table(struct devfs_export *export, struct device *dev,
+			      struct sg_table *sgt)
 {
 	struct devfs_buffer *buf = export->buf;
 	int err;
@@ -41,8 +42,9 @@ static int devfs_export_table(struct devfs_export *export, struct sg_table *sgt)
 				       export->npages << PAGE_SHIFT);
 	/* Growing may replace the array of pages. */
 	inode_lock_shared_nested(&buf->inode, I_MUTEX_CHILD);
-	err = sg_alloc_table_from_pages(sgt, buf->pages, export->npages, 0,
-					export->npages << PAGE_SHIFT, GFP_KERNEL_ACCOUNT);
+	err = sg_alloc_table_from_pages_segment(sgt, buf->pages, export->npages, 0,
+						export->npages << PAGE_SHIFT,
+						devfs_max_range(dev), GFP_KERNEL_ACCOUNT);
 	inode_unlock_shared(&buf->inode);
 	return err;
 }
@@ -55,7 +57,7 @@ static int devfs_dmabuf_attach(struct dma_buf *dmabuf, struct dma_buf_attachment
 
 	if (!attachment)
 		return -ENOMEM;
-	err = devfs_export_table(export, &attachment->sgt);
+	err = devfs_export_table(export, attach->dev, &attachment->sgt);
 	if (err) {
 		kfree(attachment);
 		return err;
