@@ -50,7 +50,8 @@ static void devfs_importer_left(struct devfs_buffer *buf)
 }
 
 /* The memory as a scatter list of its own, as each device maps it apart. */
-static int devfs_export_table(struct devfs_export *export, struct sg_table *sgt)
+static int devfs_export_table(struct devfs_export *export, struct device *dev,
+			      struct sg_table *sgt)
 {
 	struct devfs_buffer *buf = export->buf;
 	size_t bytes = export->npages << PAGE_SHIFT;
@@ -61,8 +62,8 @@ static int devfs_export_table(struct devfs_export *export, struct sg_table *sgt)
 	if (devfs_is_coherent(buf))
 		err = dma_get_sgtable(buf->dev->dev, sgt, buf->vaddr, buf->dma_addr, bytes);
 	else
-		err = sg_alloc_table_from_pages(sgt, buf->pages, export->npages, 0, bytes,
-						GFP_KERNEL_ACCOUNT);
+		err = sg_alloc_table_from_pages_segment(sgt, buf->pages, export->npages, 0, bytes,
+							devfs_max_range(dev), GFP_KERNEL_ACCOUNT);
 	if (!err)
 		atomic_inc(&buf->importers);
 	inode_unlock_shared(&buf->inode);
@@ -77,7 +78,7 @@ static int devfs_dmabuf_attach(struct dma_buf *dmabuf, struct dma_buf_attachment
 
 	if (!attachment)
 		return -ENOMEM;
-	err = devfs_export_table(export, &attachment->sgt);
+	err = devfs_export_table(export, attach->dev, &attachment->sgt);
 	if (err) {
 		kfree(attachment);
 		return err;

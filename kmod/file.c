@@ -117,6 +117,13 @@ static ssize_t devfs_make_capacity(struct devfs_buffer *buf, loff_t pos, size_t 
 	err = devfs_heap_grow(buf, end, &why);
 	if (!err)
 		return count;
+	/* The part for which the limit leaves room. */
+	if (why == DEVFS_DMA_WHY_LIMIT) {
+		size_t fits = buf->capacity + devfs_heap_room(buf->dev);
+
+		if (fits > pos && fits < end)
+			devfs_heap_grow(buf, fits, &why);
+	}
 	if (pos < buf->capacity)
 		return buf->capacity - pos;
 	return err;

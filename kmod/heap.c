@@ -39,11 +39,19 @@ static size_t devfs_range_max(struct devfs_device *dev)
 	return min_t(size_t, PAGE_SIZE << DEVFS_MAX_ORDER, dma_max_mapping_size(dev->dev));
 }
 
-void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info)
+/* Bytes that the limit leaves, in whole pages. */
+u64 devfs_heap_room(struct devfs_device *dev)
 {
 	u64 limit = READ_ONCE(devfs_limit_bytes);
 	u64 used = atomic64_read(&dev->used);
-	u64 room = limit > used ? limit - used : 0;
+
+	return limit > used ? (limit - used) & PAGE_MASK : 0;
+}
+
+void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info)
+{
+	u64 limit = READ_ONCE(devfs_limit_bytes);
+	u64 room = devfs_heap_room(dev);
 
 	strscpy_pad(info->name, devfs_heap_names[info->heap], sizeof(info->name));
 	info->size = limit;
@@ -161,12 +169,12 @@ int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 		      struct page **pages, unsigned int offset, size_t size)
 {
 	struct device *dev = buf->dev->dev;
-	unsigned int max = min_t(size_t, dma_max_mapping_size(dev), UINT_MAX) & PAGE_MASK;
 	struct scatterlist *sg;
 	int err, i;
 
 	err = sg_alloc_table_from_pages_segment(&segment->sgt, pages, segment->npages,
-						offset, size, max, GFP_KERNEL_ACCOUNT);
+						offset, size, devfs_max_range(dev),
+						GFP_KERNEL_ACCOUNT);
 	if (err)
 		return err;
 	err = devfs_map_shared(dev, &segment->sgt, buf->direction, false);
@@ -340,6 +348,7 @@ int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	if ((!size && buf->heap != DEVFS_DMA_HEAP_SYSTEM) ||
 	    check_add_overflow(size, (u64)PAGE_SIZE - 1, &rounded) || size > MAX_LFS_FILESIZE)
 		return -EINVAL;
+	rounded &= PAGE_MASK;
 	if (rounded > SIZE_MAX || (buf->heap != DEVFS_DMA_HEAP_RESERVED &&
 				   rounded > READ_ONCE(devfs_limit_bytes))) {
 		*why = DEVFS_DMA_WHY_LIMIT;
@@ -353,7 +362,7 @@ int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 		err = size ? devfs_add_segment(buf, rounded >> PAGE_SHIFT, why) : 0;
 	if (err)
 		return err;
-	buf->capacity = buf->heap == DEVFS_DMA_HEAP_SYSTEM ? rounded & PAGE_MASK : size;
+	buf->capacity = buf->heap == DEVFS_DMA_HEAP_SYSTEM ? rounded : size;
 	i_size_write(&buf->inode, size);
 	return 0;
 }
@@ -370,7 +379,7 @@ int devfs_heap_grow(struct devfs_buffer *buf, size_t size, u32 *why)
 	if (buf->heap != DEVFS_DMA_HEAP_SYSTEM)
 		return -ENOSPC;
 	if (check_add_overflow(size, (size_t)PAGE_SIZE - 1, &rounded) ||
-	    rounded > READ_ONCE(devfs_limit_bytes)) {
+	    (rounded & PAGE_MASK) > READ_ONCE(devfs_limit_bytes)) {
 		*why = DEVFS_DMA_WHY_LIMIT;
 		return -ENOSPC;
 	}

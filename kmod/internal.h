@@ -306,9 +306,11 @@ int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg,
 int devfs_buffer_free(struct devfs_device *dev, u64 id);
 bool devfs_buffer_unlist(struct devfs_buffer *buf);
 struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id);
-int devfs_buffer_rename(struct devfs_buffer *buf, const char *name);
 int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner);
 void devfs_buffer_evict(struct devfs_buffer *buf);
+
+/* rename.c */
+int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags);
 
 /* info.c */
 void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info);
@@ -331,6 +333,7 @@ long devfs_buffer_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* heap.c */
 bool devfs_heap_exists(struct devfs_device *dev, u32 heap);
+u64 devfs_heap_room(struct devfs_device *dev);
 void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info);
 int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
 int devfs_heap_grow(struct devfs_buffer *buf, size_t size, u32 *why);
@@ -388,6 +391,7 @@ void devfs_import_sync(struct devfs_buffer *buf, bool cpu);
 int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma);
 
 /* sync.c */
+unsigned int devfs_max_range(struct device *dev);
 int devfs_map_shared(struct device *dev, struct sg_table *sgt, enum dma_data_direction direction,
 		     bool coherent);
 void devfs_unmap_shared(struct device *dev, struct sg_table *sgt,

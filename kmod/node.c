@@ -206,6 +206,24 @@ static long devfs_free(struct devfs_device *dev, void __user *user)
 	return devfs_buffer_free(dev, arg.id);
 }
 
+static long devfs_rename(struct devfs_device *dev, void __user *user)
+{
+	struct devfs_dma_rename arg;
+	struct devfs_buffer *buf;
+	long err;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (arg.pad)
+		return -EINVAL;
+	buf = devfs_buffer_get(dev, arg.id);
+	if (!buf)
+		return -ENOENT;
+	err = devfs_buffer_rename(buf, arg.name, arg.flags);
+	iput(&buf->inode);
+	return err;
+}
+
 /* With the gate held: the device stays while the command runs. */
 static long devfs_node_command(struct file *file, unsigned int cmd, void __user *user)
 {
@@ -225,6 +243,8 @@ static long devfs_node_command(struct file *file, unsigned int cmd, void __user 
 		return devfs_list(dev, user);
 	case DEVFS_DMA_IOC_FREE:
 		return devfs_free(dev, user);
+	case DEVFS_DMA_IOC_RENAME:
+		return devfs_rename(dev, user);
 	case DEVFS_DMA_IOC_PIN:
 		return devfs_pin_memory(dev, user);
 	case DEVFS_DMA_IOC_IMPORT:

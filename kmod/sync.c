@@ -10,6 +10,12 @@
 #include "internal.h"
 #include "trace.h"
 
+/* Bytes of the longest range of memory that can be mapped for a device as one. */
+unsigned int devfs_max_range(struct device *dev)
+{
+	return min_t(size_t, dma_max_mapping_size(dev), UINT_MAX) & PAGE_MASK;
+}
+
 /*
  * Maps memory that other devices, or other buffers, may have mapped, too. The
  * DMA debugging code takes overlapping mappings for a mistake unless they

@@ -220,6 +220,28 @@ struct devfs_dma_free {
 	__u32 pad;
 };
 
+/* struct devfs_dma_rename.flags; 0 refuses a name that is taken */
+#define DEVFS_DMA_RENAME_REPLACE	0x1U /* frees what has the name */
+#define DEVFS_DMA_RENAME_EXCHANGE	0x2U /* gives it the old name */
+
+/**
+ * struct devfs_dma_rename - DEVFS_DMA_IOC_RENAME: another name, in one step
+ * @id:    in: the buffer
+ * @name:  in: its new name; the one it has changes nothing
+ * @flags: in: 0 or one of DEVFS_DMA_RENAME_*
+ * @pad:   zero
+ *
+ * Without flags EEXIST where the name is taken; with EXCHANGE ENOENT where it
+ * is not. ENOENT, too, where there is no such buffer. Of both buffers the
+ * owner or CAP_FOWNER: EPERM.
+ */
+struct devfs_dma_rename {
+	__u64 id;
+	char name[DEVFS_DMA_NAME_SIZE];
+	__u32 flags;
+	__u32 pad;
+};
+
 /* struct devfs_dma_buf_info.flags */
 #define DEVFS_DMA_BUF_DMA_ADDR	0x1U /* dma_addr is valid */
 #define DEVFS_DMA_BUF_PHYS_ADDR	0x2U /* phys_addr is valid */
@@ -778,6 +800,7 @@ struct devfs_dma_buf_export {
 #define DEVFS_DMA_IOC_PIN		DEVFS_DMA_IOWR(0x06, struct devfs_dma_pin)
 #define DEVFS_DMA_IOC_IMPORT		DEVFS_DMA_IOWR(0x07, struct devfs_dma_import)
 #define DEVFS_DMA_IOC_GET_REGION	DEVFS_DMA_IOWR(0x08, struct devfs_dma_region)
+#define DEVFS_DMA_IOC_RENAME		DEVFS_DMA_IOW(0x09, struct devfs_dma_rename)
 #define DEVFS_DMA_IOC_OPEN_REGION	DEVFS_DMA_IOWR(0x0a, struct devfs_dma_open_region)
 #define DEVFS_DMA_IOC_SIGNAL_CTL	DEVFS_DMA_IOWR(0x10, struct devfs_dma_signal)
 #define DEVFS_DMA_IOC_SIGNAL_NOTIFY	DEVFS_DMA_IOW(0x11, struct devfs_dma_notify)
