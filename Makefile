@@ -25,7 +25,7 @@ swift_flags := --manifest-cache none $(SWIFT_FLAGS)
 release_flags := $(swift_flags) -c release --product devfs --static-swift-stdlib
 release := .build/release/devfs
 scripts := .ci/run .ci/setup docs/demo.sh mount-helpers/mount.devfs \
-    $(addprefix Tests/VM/,run tree init init-tree tree-tests fetch-kernel build-in-trixie \
+    $(addprefix Tests/VM/,run tree init init-tree tree-tests tree-signals fetch-kernel build-in-trixie \
         build-debug-kernel)
 
 SHELL := bash
