@@ -225,7 +225,7 @@ int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 	if (err)
 		return err;
 
-	buf = devfs_inode_alloc(dev);
+	buf = devfs_buffer_inode(dev);
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
 	buf->inode.i_mode |= arg->mode;
@@ -358,19 +358,13 @@ void devfs_unlisted(struct devfs_buffer *buf, struct devfs_lease *lease, bool pu
 		iput(&buf->inode);
 }
 
-int devfs_buffer_free(struct devfs_device *dev, u64 id)
+/* Name, id, lease and the registry's reference end. False if they had before. */
+bool devfs_buffer_unlist(struct devfs_buffer *buf)
 {
-	struct devfs_buffer *buf = devfs_buffer_get(dev, id);
+	struct devfs_device *dev = buf->dev;
 	struct devfs_lease *lease;
 	bool put, listed;
-	int err = 0;
 
-	if (!buf)
-		return -ENOENT;
-	if (!devfs_may_manage(buf)) {
-		err = -EPERM;
-		goto out_put;
-	}
 	/* Without i_rwsem: whoever stalls a copy under it must not stall this. */
 	mutex_lock(&dev->lock);
 	listed = buf->listed;
@@ -382,9 +376,20 @@ int devfs_buffer_free(struct devfs_device *dev, u64 id)
 	mutex_unlock(&dev->lock);
 	if (listed)
 		devfs_unlisted(buf, lease, put);
-	else
+	return listed;
+}
+
+int devfs_buffer_free(struct devfs_device *dev, u64 id)
+{
+	struct devfs_buffer *buf = devfs_buffer_get(dev, id);
+	int err = 0;
+
+	if (!buf)
+		return -ENOENT;
+	if (!devfs_may_manage(buf))
+		err = -EPERM;
+	else if (!devfs_buffer_unlist(buf))
 		err = -ENOENT;
-out_put:
 	iput(&buf->inode);
 	return err;
 }
@@ -479,6 +484,7 @@ void devfs_buffer_evict(struct devfs_buffer *buf)
 	if (listed)
 		trace_devfs_dma_free(buf);
 	devfs_heap_release(buf);
+	devfs_buffer_leave(buf);
 	put_pid(buf->owner);
 	devfs_device_put(dev);
 }

@@ -4,6 +4,8 @@
  *
  * Lock order, outermost first:
  *
+ *   devfs_device.gate         shared by commands of the node, which use the
+ *                             device, and never waited for: removal has it
  *   devfs_stream.run_lock     a stream's generator; waits for its work item
  *   devfs_stream.read_lock    one reader of a stream at a time
  *    inode->i_rwsem           a buffer's size and memory. Shared: read, write
@@ -13,11 +15,20 @@
  *                             pages and segments, against faults, mmap, info
  *     devfs_device.lock       names and ids of buffers, streams, sources;
  *                             nothing is copied to or from users under it
- *      devfs_device.events.lock
+ *      devfs_irq.lock         (irq-safe) whether an interrupt is masked
+ *       devfs_device.events.lock
  *                             (irq-safe) sources, listeners, records
- *       devfs_stream.lock     (irq-safe) a ring's positions and listeners
+ *        devfs_stream.lock    (irq-safe) a ring's positions and listeners
+ *
+ * A region's invalidate_lock keeps it mapped for the kernel; nothing is copied
+ * to or from users under it.
  *
  * An inode is never put with devfs_device.lock held: evict takes it.
+ *
+ * A device is removed in this order: the gate makes it dead, so that nothing
+ * new comes; streams and sources end; then each buffer, in detach.c. Whoever
+ * uses a buffer's memory or its bus addresses has i_rwsem or invalidate_lock
+ * and looks at `dead` first.
  */
 #ifndef DEVFS_DMA_INTERNAL_H
 #define DEVFS_DMA_INTERNAL_H
@@ -31,15 +42,21 @@
 #include <linux/mutex.h>
 #include <linux/pid.h>
 #include <linux/rhashtable.h>
+#include <linux/rwsem.h>
 #include <linux/scatterlist.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "uapi/devfs_dma.h"
 
+struct devfs_irq;
 struct devfs_lease;
+struct devfs_region;
 struct devfs_source;
 struct devfs_stream;
+
+/* Two files of six BARs and the configuration space, and some to spare. */
+#define DEVFS_REGIONS_MAX 16
 
 /* What happened on a device: the sources and the latest events of all of them. */
 struct devfs_events {
@@ -59,12 +76,20 @@ struct devfs_device {
 	struct device *dev;		/* whom buffers are mapped for */
 	char name[DEVFS_DMA_NAME_SIZE];
 	char node[DEVFS_DMA_NAME_SIZE + 8];
-	bool dead;
+	u32 info_flags;			/* DEVFS_DMA_INFO_* of the bus, from the start */
+	struct rw_semaphore gate;
+	bool dead;			/* for ever, once set with the gate */
 
-	struct mutex lock;		/* names and ids, to the blank line */
+	struct mutex lock;		/* names, ids, attached, to the blank line */
+	struct list_head reserved;	/* its ranges; the list stays while it has a node */
 	struct rhashtable by_name;
 	struct xarray by_id;
 	unsigned int buffers;
+	struct list_head attached;	/* buffers that have memory for the device */
+	struct devfs_region *regions[DEVFS_REGIONS_MAX];
+	unsigned int region_count;
+
+	wait_queue_head_t detached;	/* one of them left, or an importer of one */
 
 	atomic64_t next_id;		/* of buffers; serials, too */
 
@@ -118,6 +143,7 @@ struct devfs_source {
 	unsigned int users;		/* streams: devfs_device.lock */
 	struct hrtimer timer;
 	struct work_struct announce;
+	struct devfs_irq *irq;		/* of an interrupt */
 };
 
 /* Memory that was allocated and mapped at once; its addresses never change. */
@@ -128,11 +154,17 @@ struct devfs_segment {
 	bool need_sync;
 };
 
-/* One buffer: an inode of the module's pseudo-fs. */
+/*
+ * One buffer: an inode of the module's pseudo-fs. It begins as every inode
+ * there does.
+ */
 struct devfs_buffer {
-	struct inode inode;
-	bool pins_module;
-	struct devfs_device *dev;
+	struct_group_tagged(devfs_inode, base,
+		struct inode inode;
+		bool pins_module;
+		struct devfs_device *dev;
+	);
+	struct list_head attached;	/* devfs_device.lock */
 
 	/* Names: devfs_device.lock. */
 	struct rhash_head by_name;
@@ -148,6 +180,7 @@ struct devfs_buffer {
 	u64 created_ns;
 
 	/* Memory: changed with both i_rwsem and invalidate_lock, read with either. */
+	bool detached;			/* nothing is mapped for the device any more */
 	size_t capacity;
 	struct page **pages;		/* NULL for coherent and imported memory */
 	size_t npages;
@@ -155,8 +188,9 @@ struct devfs_buffer {
 	unsigned int offset;		/* of the first byte in the first page */
 	struct devfs_segment **segments;
 	unsigned int nsegments;
-	void *vaddr;			/* of coherent and imported memory */
-	dma_addr_t dma_addr;		/* of coherent memory */
+	void *vaddr;			/* of coherent, reserved and imported memory */
+	dma_addr_t dma_addr;		/* of coherent and reserved memory */
+	phys_addr_t phys;		/* of reserved memory */
 	struct mm_struct *mm;		/* charged for pinned memory */
 	struct dma_buf_attachment *attach;
 	struct sg_table *import_sgt;	/* as the exporter gave it */
@@ -165,19 +199,54 @@ struct devfs_buffer {
 	atomic_t mappings;
 	atomic_t exports;
 	atomic_t streams;
+	atomic_t importers;		/* attachments and kernel mappings of its dma-bufs */
 	atomic64_t sync_cpu;
 	atomic64_t sync_device;
 	u32 sync_owner;
 };
+
+/* How a region is reached: one access of @width bytes at @offset. */
+struct devfs_region_ops {
+	unsigned int widest;
+	u64 (*read)(struct devfs_region *region, size_t offset, unsigned int width);
+	void (*write)(struct devfs_region *region, size_t offset, unsigned int width, u64 value);
+	/* What it takes to write there, where the open file is not enough. */
+	int (*may_write)(struct devfs_region *region, struct file *file, size_t offset,
+			 size_t length);
+};
+
+/* One stretch of device memory, ports or registers: an inode, too. */
+struct devfs_region {
+	struct devfs_inode base;
+	char name[DEVFS_DMA_NAME_SIZE];
+	const struct devfs_region_ops *ops;
+	u32 flags;			/* DEVFS_DMA_REGION_* */
+	resource_size_t start;		/* CPU address, or first port */
+	size_t size;
+	size_t guard_start;		/* the MSI-X table: not mapped, not written */
+	size_t guard_end;
+	struct devfs_region *twin;	/* the same memory by another kind of mapping */
+
+	/* base.inode.i_mapping->invalidate_lock, exclusively to change: */
+	void __iomem *mapped;		/* while it is open */
+	unsigned int opens;		/* devfs_device.lock, too */
+	bool gone;
+};
+
+static inline struct devfs_region *devfs_region_of(struct inode *inode)
+{
+	return container_of(inode, struct devfs_region, base.inode);
+}
 
 static inline struct devfs_buffer *devfs_buffer_of(struct inode *inode)
 {
 	return container_of(inode, struct devfs_buffer, inode);
 }
 
+/* One bus range, mapped once, never synced. */
 static inline bool devfs_is_coherent(struct devfs_buffer *buf)
 {
-	return buf->heap == DEVFS_DMA_HEAP_COHERENT;
+	return buf->heap == DEVFS_DMA_HEAP_COHERENT || buf->heap == DEVFS_DMA_HEAP_RESERVED;
 }
 
 /* Pinned memory whose first or last cache line may be someone else's, too. */
@@ -196,16 +265,33 @@ extern unsigned long devfs_limit_bytes;
 extern unsigned int devfs_max_buffers;
 extern char *devfs_event_helper;
 extern struct workqueue_struct *devfs_workqueue;
+
+/* device.c */
+struct devfs_device *devfs_device_new(struct device *parent, const char *name);
+int devfs_device_register(struct devfs_device *dev);
+void devfs_device_remove(struct devfs_device *dev);
 void devfs_device_get(struct devfs_device *dev);
 void devfs_device_put(struct devfs_device *dev);
+
+/* detach.c */
+int devfs_buffer_attach(struct devfs_buffer *buf);
+void devfs_buffer_leave(struct devfs_buffer *buf);
+void devfs_buffers_detach(struct devfs_device *dev);
+int devfs_lock(struct devfs_buffer *buf);
+int devfs_lock_shared(struct devfs_buffer *buf);
 
 /* node.c */
 extern const struct file_operations devfs_node_fops;
 
+/* platform.c */
+int devfs_platform_init(void);
+void devfs_platform_exit(void);
+
 /* pseudofs.c */
 int devfs_pseudofs_init(void);
 void devfs_pseudofs_exit(void);
-struct devfs_buffer *devfs_inode_alloc(struct devfs_device *dev);
+struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev);
+struct devfs_region *devfs_region_inode(struct devfs_device *dev);
 struct file *devfs_inode_open(struct inode *inode, unsigned int flags);
 
 /* buffer.c */
@@ -218,6 +304,7 @@ int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg,
 		      struct file **file);
 int devfs_buffer_free(struct devfs_device *dev, u64 id);
+bool devfs_buffer_unlist(struct devfs_buffer *buf);
 struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id);
 int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner);
 void devfs_buffer_evict(struct devfs_buffer *buf);
@@ -251,6 +338,7 @@ void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info);
 int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
 int devfs_heap_grow(struct devfs_buffer *buf, size_t size, u32 *why);
 void devfs_heap_shrink(struct devfs_buffer *buf, size_t size);
+void devfs_heap_detach(struct devfs_buffer *buf);
 void devfs_heap_release(struct devfs_buffer *buf);
 void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *len);
 void devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to);
@@ -260,6 +348,36 @@ void devfs_uncharge(struct devfs_device *dev, u32 heap, size_t bytes);
 int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 		      struct page **pages, unsigned int offset, size_t size);
 void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment);
+
+/* reserved.c */
+int devfs_reserved_add(struct devfs_device *dev, phys_addr_t start, resource_size_t size);
+void devfs_reserved_end(struct devfs_device *dev);
+void devfs_reserved_info(struct devfs_device *dev, struct devfs_dma_heap *info);
+int devfs_reserved_alloc(struct devfs_buffer *buf, size_t size, u32 *why);
+void devfs_reserved_free(struct devfs_buffer *buf);
+/* region.c */
+extern const struct devfs_region_ops devfs_memory_ops;
+extern const struct devfs_region_ops devfs_port_ops;
+struct devfs_region *devfs_region_add(struct devfs_device *dev, const struct devfs_region *like);
+void devfs_regions_end(struct devfs_device *dev);
+long devfs_get_region(struct devfs_device *dev, void __user *user);
+long devfs_open_region(struct devfs_device *dev, struct file *node, void __user *user);
+int devfs_region_open(struct inode *inode, struct file *file);
+int devfs_region_release(struct inode *inode, struct file *file);
+
+/* regionfile.c */
+extern const struct file_operations devfs_region_fops;
+extern const struct inode_operations devfs_region_iops;
+
+/* pci.c and config.c */
+extern const struct devfs_region_ops devfs_config_ops;
+#ifdef CONFIG_PCI
+int devfs_pci_init(void);
+void devfs_pci_exit(void);
+#else
+static inline int devfs_pci_init(void) { return 0; }
+static inline void devfs_pci_exit(void) { }
+#endif
 
 /* export.c */
 long devfs_buffer_export(struct file *file, void __user *user);
@@ -286,6 +404,7 @@ bool devfs_phys_addr(struct devfs_buffer *buf, u64 *addr);
 
 /* event.c */
 int devfs_events_init(struct devfs_device *dev);
+void devfs_events_end(struct devfs_device *dev);
 void devfs_events_exit(struct devfs_device *dev);
 void devfs_source_fire(struct devfs_source *source, u64 missed);
 long devfs_signal_ctl(struct devfs_device *dev, void __user *user);
@@ -315,6 +434,7 @@ void devfs_client_end(struct devfs_client *client);
 
 /* stream.c and streamread.c */
 void devfs_stream_event(struct list_head *streams);
+void devfs_streams_end(struct devfs_device *dev);
 long devfs_stream_ctl(struct devfs_device *dev, void __user *user);
 long devfs_stream_read(struct devfs_device *dev, void __user *user);
 struct devfs_stream *devfs_stream_get(struct devfs_device *dev, u32 id);

@@ -2,12 +2,9 @@
 /*
  * devfs_dma - DMA buffers handed out as files.
  *
- * This file: loading, unloading, limits, and the host device, which has
- * memory but no hardware.
+ * This file: loading, unloading and limits.
  */
 #include <linux/module.h>
-#include <linux/platform_device.h>
-#include <linux/slab.h>
 
 #include "compat.h"
 #include "internal.h"
@@ -29,97 +26,6 @@ MODULE_PARM_DESC(event_helper, "Program started for events announced by uevent (
 
 struct workqueue_struct *devfs_workqueue;
 
-static struct platform_device *devfs_host_pdev;
-static struct devfs_device *devfs_host;
-
-static void devfs_device_release(struct kref *ref)
-{
-	struct devfs_device *dev = container_of(ref, struct devfs_device, ref);
-
-	devfs_events_exit(dev);
-	devfs_registry_exit(dev);
-	put_device(dev->dev);
-	kfree(dev);
-}
-
-void devfs_device_get(struct devfs_device *dev)
-{
-	kref_get(&dev->ref);
-}
-
-void devfs_device_put(struct devfs_device *dev)
-{
-	kref_put(&dev->ref, devfs_device_release);
-}
-
-static struct devfs_device *devfs_device_add(struct device *parent, const char *name)
-{
-	struct devfs_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
-	int err;
-
-	if (!dev)
-		return ERR_PTR(-ENOMEM);
-	kref_init(&dev->ref);
-	strscpy(dev->name, name, sizeof(dev->name));
-	snprintf(dev->node, sizeof(dev->node), "devfs/%s", name);
-	err = devfs_registry_init(dev);
-	if (err)
-		goto err_free;
-	err = devfs_events_init(dev);
-	if (err)
-		goto err_registry;
-	dev->dev = get_device(parent);
-	dev->misc.minor = MISC_DYNAMIC_MINOR;
-	dev->misc.name = dev->node;
-	dev->misc.nodename = dev->node;
-	dev->misc.mode = 0660;
-	dev->misc.parent = parent;
-	dev->misc.fops = &devfs_node_fops;
-	err = misc_register(&dev->misc);
-	if (err)
-		goto err_events;
-	return dev;
-
-err_events:
-	put_device(dev->dev);
-	devfs_events_exit(dev);
-err_registry:
-	devfs_registry_exit(dev);
-err_free:
-	kfree(dev);
-	return ERR_PTR(err);
-}
-
-static void devfs_device_remove(struct devfs_device *dev)
-{
-	WRITE_ONCE(dev->dead, true);
-	misc_deregister(&dev->misc);
-	devfs_device_put(dev);
-}
-
-static int __init devfs_host_add(void)
-{
-	int err;
-
-	devfs_host_pdev = platform_device_register_simple("devfs_dma_host", PLATFORM_DEVID_NONE,
-							  NULL, 0);
-	if (IS_ERR(devfs_host_pdev))
-		return PTR_ERR(devfs_host_pdev);
-	err = dma_coerce_mask_and_coherent(&devfs_host_pdev->dev, DMA_BIT_MASK(64));
-	if (err)
-		goto err_pdev;
-	dma_set_max_seg_size(&devfs_host_pdev->dev, UINT_MAX);
-	devfs_host = devfs_device_add(&devfs_host_pdev->dev, "host");
-	err = PTR_ERR_OR_ZERO(devfs_host);
-	if (err)
-		goto err_pdev;
-	return 0;
-
-err_pdev:
-	platform_device_unregister(devfs_host_pdev);
-	return err;
-}
-
 static int __init devfs_init(void)
 {
 	int err;
@@ -132,11 +38,16 @@ static int __init devfs_init(void)
 	err = devfs_pseudofs_init();
 	if (err)
 		goto err_workqueue;
-	err = devfs_host_add();
+	err = devfs_platform_init();
 	if (err)
 		goto err_pseudofs;
+	err = devfs_pci_init();
+	if (err)
+		goto err_platform;
 	return 0;
 
+err_platform:
+	devfs_platform_exit();
 err_pseudofs:
 	devfs_pseudofs_exit();
 err_workqueue:
@@ -147,8 +58,8 @@ err_workqueue:
 static void __exit devfs_exit(void)
 {
 	/* No node is open and no buffer lives, or the module would be in use. */
-	devfs_device_remove(devfs_host);
-	platform_device_unregister(devfs_host_pdev);
+	devfs_pci_exit();
+	devfs_platform_exit();
 	devfs_pseudofs_exit();
 	destroy_workqueue(devfs_workqueue);
 }

@@ -21,6 +21,10 @@ static int devfs_node_open(struct inode *inode, struct file *file)
 
 	if (!client)
 		return -ENOMEM;
+	if (devfs_dead(dev)) {
+		kfree(client);
+		return -ENODEV;
+	}
 	devfs_device_get(dev);
 	client->dev = dev;
 	mutex_init(&client->lock);
@@ -44,6 +48,7 @@ static long devfs_get_info(struct devfs_device *dev, void __user *user)
 {
 	struct devfs_dma_info info = {
 		.abi_version	= DEVFS_DMA_ABI_VERSION,
+		.flags		= dev->info_flags,
 		.limit		= READ_ONCE(devfs_limit_bytes),
 		.used		= atomic64_read(&dev->used),
 		.dma_mask	= dma_get_mask(dev->dev),
@@ -53,6 +58,7 @@ static long devfs_get_info(struct devfs_device *dev, void __user *user)
 		.bounced	= atomic64_read(&dev->bounced),
 		.sources	= READ_ONCE(dev->events.count),
 		.streams	= READ_ONCE(dev->stream_count),
+		.regions	= READ_ONCE(dev->region_count),
 		.dma_alignment	= dma_get_cache_alignment(),
 	};
 	u32 heap;
@@ -218,24 +224,12 @@ static long devfs_rename(struct devfs_device *dev, void __user *user)
 	return err;
 }
 
-static long devfs_get_region(struct devfs_device *dev, void __user *user)
-{
-	struct devfs_dma_region arg;
-
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	/* No device that this module binds has any yet. */
-	return -EINVAL;
-}
-
-static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+/* With the gate held: the device stays while the command runs. */
+static long devfs_node_command(struct file *file, unsigned int cmd, void __user *user)
 {
 	struct devfs_client *client = file->private_data;
 	struct devfs_device *dev = client->dev;
-	void __user *user = (void __user *)arg;
 
-	if (devfs_dead(dev))
-		return -ENODEV;
 	switch (cmd) {
 	case DEVFS_DMA_IOC_GET_INFO:
 		return devfs_get_info(dev, user);
@@ -257,6 +251,8 @@ static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long 
 		return devfs_import_dmabuf(dev, user);
 	case DEVFS_DMA_IOC_GET_REGION:
 		return devfs_get_region(dev, user);
+	case DEVFS_DMA_IOC_OPEN_REGION:
+		return devfs_open_region(dev, file, user);
 	case DEVFS_DMA_IOC_SIGNAL_CTL:
 		return devfs_signal_ctl(dev, user);
 	case DEVFS_DMA_IOC_SIGNAL_NOTIFY:
@@ -269,11 +265,28 @@ static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long 
 		return devfs_signal_history(dev, user);
 	case DEVFS_DMA_IOC_STREAM_CTL:
 		return devfs_stream_ctl(dev, user);
-	case DEVFS_DMA_IOC_STREAM_READ:
-		return devfs_stream_read(dev, user);
 	default:
 		return -ENOTTY;
 	}
+}
+
+static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct devfs_client *client = file->private_data;
+	struct devfs_device *dev = client->dev;
+	void __user *user = (void __user *)arg;
+	long ret = -ENODEV;
+
+	/* It waits, so removal must not wait for it. */
+	if (cmd == DEVFS_DMA_IOC_STREAM_READ)
+		return devfs_dead(dev) ? -ENODEV : devfs_stream_read(dev, user);
+	/* Nobody but removal has the gate to itself. */
+	if (!down_read_trylock(&dev->gate))
+		return -ENODEV;
+	if (!devfs_dead(dev))
+		ret = devfs_node_command(file, cmd, user);
+	up_read(&dev->gate);
+	return ret;
 }
 
 const struct file_operations devfs_node_fops = {

@@ -10,7 +10,9 @@
  *    zero on the way out, and so are all flag bits not named here;
  *  - an unknown command is ENOTTY;
  *  - a command that fails changes nothing;
- *  - after the device was removed every command is ENODEV.
+ *  - after the device was removed every command is ENODEV, and so are reads of
+ *    the node and all operations on its buffers but close; poll gives POLLERR
+ *    and POLLHUP, mappings SIGBUS.
  */
 #ifndef _UAPI_DEVFS_DMA_H
 #define _UAPI_DEVFS_DMA_H
@@ -48,7 +50,7 @@
 #define DEVFS_DMA_HEAP_SYSTEM		0 /* cacheable pages, grows by segments */
 #define DEVFS_DMA_HEAP_CONTIGUOUS	1 /* cacheable, one bus range */
 #define DEVFS_DMA_HEAP_COHERENT		2 /* dma_alloc_coherent, one bus range */
-#define DEVFS_DMA_HEAP_RESERVED		3 /* a memory region set aside */
+#define DEVFS_DMA_HEAP_RESERVED		3 /* memory kept from the kernel, one bus range */
 #define DEVFS_DMA_HEAP_USER		4 /* pinned user pages */
 #define DEVFS_DMA_HEAP_IMPORTED		5 /* a foreign dma-buf */
 #define DEVFS_DMA_HEAPS			6
@@ -67,6 +69,10 @@
 #define DEVFS_DMA_INFO_IOMMU	0x1U /* bus addresses are translated */
 #define DEVFS_DMA_INFO_COHERENT	0x2U /* the device sees the caches of the CPU */
 #define DEVFS_DMA_INFO_HELPER	0x4U /* the event helper was enabled at load */
+#define DEVFS_DMA_INFO_HARDWARE	0x8U /* bound to a device, not the host's memory alone */
+#define DEVFS_DMA_INFO_MSIX	0x10U /* its interrupts are MSI-X vectors */
+#define DEVFS_DMA_INFO_MSI	0x20U /* its interrupts are MSI vectors */
+#define DEVFS_DMA_INFO_INTX	0x40U /* it has one line, maybe shared with others */
 
 /**
  * struct devfs_dma_info - DEVFS_DMA_IOC_GET_INFO
@@ -74,7 +80,8 @@
  * @flags:         out: DEVFS_DMA_INFO_*
  * @device:        out: name below /dev/devfs, "host" for no hardware
  * @heaps:         out: bit n is set where heap n can be used
- * @limit:         out: bytes all buffers of the device may have together
+ * @limit:         out: bytes all buffers of the device may have together, but
+ *                 for those of the reserved heap
  * @used:          out: bytes they have now
  * @dma_mask:      out: highest bus address the device can reach
  * @buffers:       out: buffers listed now
@@ -363,21 +370,73 @@ struct devfs_dma_import {
 	__u64 reserved[3];
 };
 
+/* struct devfs_dma_region.flags */
+#define DEVFS_DMA_REGION_MMAP		0x1U /* mmap works */
+#define DEVFS_DMA_REGION_WRITE		0x2U /* it can be written */
+#define DEVFS_DMA_REGION_COMBINED	0x4U /* mmap of it is write-combined */
+#define DEVFS_DMA_REGION_PORTS		0x8U /* I/O ports: no mmap */
+#define DEVFS_DMA_REGION_CONFIG		0x10U /* configuration space: no mmap */
+
 /**
- * struct devfs_dma_region - DEVFS_DMA_IOC_GET_REGION
- * @index:    in: below struct devfs_dma_info.regions, else EINVAL
- * @flags:    zero
- * @name:     out: "bar0", ...
- * @size:     out: bytes
- * @offset:   out: what mmap and pread of the node add to reach it
- * @reserved: zero
+ * struct devfs_dma_region - DEVFS_DMA_IOC_GET_REGION: device memory
+ * @index:     in: below struct devfs_dma_info.regions, else EINVAL
+ * @flags:     zero in; out: DEVFS_DMA_REGION_*
+ * @name:      out: "bar0", "bar2-wc", "config", ...
+ * @size:      out: bytes
+ * @phys_addr: out: CPU address, 0 for ports, the configuration space, and
+ *             callers without CAP_SYS_RAWIO
+ * @ino:       out: inode number of its file
+ * @reserved:  zero
+ *
+ * A prefetchable memory BAR is there twice, the second time ("-wc") with a
+ * write-combined mapping. Ports, the configuration space, and BARs that are not
+ * made of whole pages cannot be mapped.
  */
 struct devfs_dma_region {
 	__u32 index;
 	__u32 flags;
 	char name[DEVFS_DMA_NAME_SIZE];
 	__u64 size;
-	__u64 offset;
+	__u64 phys_addr;
+	__u64 ino;
+	__u64 reserved[2];
+};
+
+/**
+ * struct devfs_dma_open_region - DEVFS_DMA_IOC_OPEN_REGION
+ * @index:    in: as for GET_REGION
+ * @fd_flags: in: O_RDONLY, O_WRONLY or O_RDWR, and O_CLOEXEC
+ * @fd:       out: a descriptor of the region's file, a regular file
+ * @pad:      zero
+ * @reserved: zero
+ *
+ * The node must be open that way, too: EACCES. EINVAL: no such region. EBUSY:
+ * the other file of the same BAR is open; a CPU must not have one memory mapped
+ * in two ways.
+ *
+ * A read or write of 1, 2, 4 or 8 bytes at a multiple of its length is one bus
+ * access of that width; a longer one, of a multiple of 4 bytes at a multiple of
+ * 4, is a run of the widest aligned accesses. The widest is 4 for ports and the
+ * configuration space. A longer read is cut at the end of the region, and a
+ * read at the end is 0; all else is EINVAL, and so are writes past the end.
+ * A faulting pointer gives the bytes before it, else EFAULT; what cannot be
+ * given is not read from the device.
+ *
+ * mmap is shared and uncached; a private mapping is EINVAL. A page that has a
+ * part of the MSI-X table in it is SIGBUS, and writing the table is EPERM.
+ *
+ * The configuration space can be read by everyone who opened it. Writing it
+ * needs CAP_SYS_ADMIN, and is for the status register and the bodies of
+ * vendor-specific capabilities (conventional and extended): the rest is the
+ * kernel's. Both are EPERM.
+ *
+ * After the device was removed, calls are ENODEV and its mappings SIGBUS.
+ */
+struct devfs_dma_open_region {
+	__u32 index;
+	__u32 fd_flags;
+	__s32 fd;
+	__u32 pad;
 	__u64 reserved[2];
 };
 
@@ -386,11 +445,13 @@ struct devfs_dma_region {
 /* Kinds of signal sources. */
 #define DEVFS_DMA_SIGNAL_SOFTWARE	0 /* TRIGGER makes its events */
 #define DEVFS_DMA_SIGNAL_TIMER		1 /* an hrtimer, every period_ns */
-#define DEVFS_DMA_SIGNAL_INTERRUPT	2 /* an interrupt of the device */
+#define DEVFS_DMA_SIGNAL_INTERRUPT	2 /* an interrupt of the device; made by binding it */
 
 /* struct devfs_dma_signal.flags */
 #define DEVFS_DMA_SIGNAL_ENABLED	0x1U
 #define DEVFS_DMA_SIGNAL_UEVENT		0x2U /* events are uevents, too */
+#define DEVFS_DMA_SIGNAL_AUTOMASK	0x4U /* out: each event clears ENABLED: a level interrupt */
+#define DEVFS_DMA_SIGNAL_STORM		0x8U /* out: it came too fast and was masked; SET clears it */
 
 /* struct devfs_dma_signal.op */
 #define DEVFS_DMA_SIGNAL_CREATE		0 /* name, kind, period_ns, flags -> source */
@@ -420,7 +481,8 @@ struct devfs_dma_region {
  * @pad:       zero
  * @reserved:  zero
  *
- * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES). Others: ENOENT.
+ * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES). Others: ENOENT. Interrupts
+ * can be neither created (EINVAL) nor removed (EPERM); SET masks and unmasks them.
  * A new source is enabled if @flags says so. TRIGGER of a disabled source is
  * counted as missed and makes no event. SET with a @period_ns of 0 keeps it.
  * Uevents (and the helper program, where the module was loaded with one) tell
@@ -716,7 +778,7 @@ struct devfs_dma_buf_lease {
  * @reserved: zero
  *
  * EACCES where the descriptor is not open that way, EINVAL for an empty
- * buffer, EOPNOTSUPP for pinned and imported memory.
+ * buffer, EOPNOTSUPP for pinned, imported and reserved memory.
  */
 struct devfs_dma_buf_export {
 	__u32 fd_flags;
@@ -739,6 +801,7 @@ struct devfs_dma_buf_export {
 #define DEVFS_DMA_IOC_IMPORT		DEVFS_DMA_IOWR(0x07, struct devfs_dma_import)
 #define DEVFS_DMA_IOC_GET_REGION	DEVFS_DMA_IOWR(0x08, struct devfs_dma_region)
 #define DEVFS_DMA_IOC_RENAME		DEVFS_DMA_IOW(0x09, struct devfs_dma_rename)
+#define DEVFS_DMA_IOC_OPEN_REGION	DEVFS_DMA_IOWR(0x0a, struct devfs_dma_open_region)
 #define DEVFS_DMA_IOC_SIGNAL_CTL	DEVFS_DMA_IOWR(0x10, struct devfs_dma_signal)
 #define DEVFS_DMA_IOC_SIGNAL_NOTIFY	DEVFS_DMA_IOW(0x11, struct devfs_dma_notify)
 #define DEVFS_DMA_IOC_SET_EVENTFD	DEVFS_DMA_IOW(0x12, struct devfs_dma_eventfd)
