@@ -17,6 +17,14 @@ HELPER_DIR ?= $(if $(shell test -L /sbin && echo merged),/usr/sbin,/sbin)
 BASH_COMPLETION_DIR ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETION_DIR ?= $(PREFIX)/share/zsh/site-functions
 FISH_COMPLETION_DIR ?= $(PREFIX)/share/fish/vendor_completions.d
+# Where dkms(8), udev(7) and systemd look, whatever PREFIX is.
+MODULE_SOURCE_DIR ?= /usr/src
+UDEV_RULES_DIR ?= /usr/lib/udev/rules.d
+SYSUSERS_DIR ?= /usr/lib/sysusers.d
+MODULES_LOAD_DIR ?= /usr/lib/modules-load.d
+SYSTEMD_UNIT_DIR ?= /usr/lib/systemd/system
+# Builds the module for the kernels that are installed; empty leaves that out.
+DKMS ?= $(shell command -v dkms)
 
 # Package.swift looks for the libfuse in .deps/ when it is read, so a cached reading would be stale.
 swift_flags := --manifest-cache none $(SWIFT_FLAGS)
@@ -24,16 +32,18 @@ swift_flags := --manifest-cache none $(SWIFT_FLAGS)
 # empty environment that mount(8) and sudo give it.
 release_flags := $(swift_flags) -c release --product devfs --static-swift-stdlib
 release := .build/release/devfs
-scripts := .ci/run .ci/setup docs/demo.sh mount-helpers/mount.devfs \
-    $(addprefix Tests/VM/,run tree init init-tree tree-tests fetch-kernel build-in-trixie \
-        build-debug-kernel)
+version := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/DevFS/Tree/Version.swift)
+module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
+scripts := .ci/run .ci/setup docs/demo.sh mount-helpers/mount.devfs Tests/packaging \
+    $(addprefix Tests/VM/,run tree root init init-tree init-overlay init-root tree-tests root-tests \
+        fetch-kernel build-in-trixie build-debug-kernel dkms lint-kmod)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := build
-.PHONY: help setup build debug kmod run test host-test vm-test kasan lint unmount install uninstall \
-    clean distclean
+.PHONY: help setup build debug kmod run test host-test vm-test kasan lint lint-kmod unmount install \
+    uninstall clean distclean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -80,10 +90,13 @@ test: host-test ## run every test that this machine can run
 	    echo 'skipped: the tests of the kernel module, for want of the packages'
 	fi
 
-vm-test: build ## build the kernel module and test it in QEMU, on each KERNEL
+vm-test: build debug ## build the kernel module and test it and devfs on it in QEMU, on each KERNEL
 	@.ci/setup vm
-	Tests/VM/run $(KERNEL)
+	set -x
+	Tests/VM/run $(KERNEL) $(addprefix $(lastword $(KERNEL)),+swiotlb +iommu)
+	Tests/VM/dkms $(lastword $(KERNEL))
 	Tests/VM/tree $(KERNEL)
+	Tests/VM/root $(KERNEL)
 
 kasan: ## the same on a kernel with KASAN, lockdep and fault injection, built first
 	@.ci/setup kasan
@@ -98,6 +111,7 @@ host-test: ## run the tests that need no kernel module
 	status=0
 	set -x
 	$(SWIFT) build --build-tests $(swift_flags)
+	Tests/packaging
 	timeout $$foreground --kill-after=30 $(TEST_TIMEOUT) \
 	    $(SWIFT) test --skip-build --disable-xctest $(swift_flags) $(TEST_FLAGS) || status=$$?
 	{ set +x; } 2>/dev/null
@@ -119,6 +133,9 @@ lint: ## check the style of the Swift sources and of the scripts
 	    echo 'shellcheck is not installed: the scripts are not checked' >&2
 	fi
 
+lint-kmod: ## check the kernel module with sparse and checkpatch
+	@Tests/VM/lint-kmod $(lastword $(KERNEL))
+
 unmount: ## unmount what run mounted
 	@if awk '$$2 == "$(abspath $(MOUNT))" { found = 1 } END { exit !found }' /proc/mounts; then
 	    fusermount3 -u '$(abspath $(MOUNT))'
@@ -126,21 +143,58 @@ unmount: ## unmount what run mounted
 	    echo '$(abspath $(MOUNT)) is not mounted'
 	fi
 
-install: ## install the built program, the mount(8) helper and the completions
+install: ## install the program, the mount(8) helper, completions, and the module's source for dkms
 	@test -x $(release) || { echo 'nothing is built yet: run make first' >&2; exit 1; }
 	set -x
 	install -D -m 755 $(release) '$(DESTDIR)$(PREFIX)/bin/devfs'
 	install -D -m 755 mount-helpers/mount.devfs '$(DESTDIR)$(HELPER_DIR)/mount.devfs'
 	install -d '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSH_COMPLETION_DIR)' \
-	    '$(DESTDIR)$(FISH_COMPLETION_DIR)'
+	    '$(DESTDIR)$(FISH_COMPLETION_DIR)' '$(DESTDIR)$(SYSTEMD_UNIT_DIR)' \
+	    '$(DESTDIR)$(module_source)/uapi'
 	$(release) --generate-completion-script bash >'$(DESTDIR)$(BASH_COMPLETION_DIR)/devfs'
 	$(release) --generate-completion-script zsh >'$(DESTDIR)$(ZSH_COMPLETION_DIR)/_devfs'
 	$(release) --generate-completion-script fish >'$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish'
+	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' mount-helpers/devfs@.service \
+	    >'$(DESTDIR)$(SYSTEMD_UNIT_DIR)/devfs@.service'
+	install -m 644 kmod/*.c kmod/*.h kmod/Kbuild kmod/Makefile '$(DESTDIR)$(module_source)'
+	install -m 644 kmod/uapi/devfs_dma.h '$(DESTDIR)$(module_source)/uapi'
+	sed 's/@VERSION@/$(version)/' kmod/dkms.conf >'$(DESTDIR)$(module_source)/dkms.conf'
+	install -D -m 644 mount-helpers/60-devfs.rules '$(DESTDIR)$(UDEV_RULES_DIR)/60-devfs.rules'
+	install -D -m 644 mount-helpers/devfs-sysusers.conf '$(DESTDIR)$(SYSUSERS_DIR)/devfs.conf'
+	{ set +x; } 2>/dev/null
+	# At boot systemd would complain of a module that nobody builds.
+	if [[ -n '$(DESTDIR)$(DKMS)' ]]; then
+	    install -D -m 644 mount-helpers/devfs-modules-load.conf \
+	        '$(DESTDIR)$(MODULES_LOAD_DIR)/devfs.conf'
+	fi
+	[[ -z '$(DESTDIR)' ]] || exit 0
+	if command -v systemd-sysusers >/dev/null; then
+	    systemd-sysusers '$(SYSUSERS_DIR)/devfs.conf'
+	else
+	    getent group dma >/dev/null || groupadd --system dma
+	fi
+	! command -v udevadm >/dev/null || udevadm control --reload 2>/dev/null || true
+	if [[ -z '$(DKMS)' ]]; then
+	    echo 'the kernel module is not built: there is no dkms; its source is $(module_source)'
+	elif ! $(DKMS) status devfs-dma/$(version) | grep -q installed; then
+	    $(DKMS) add devfs-dma/$(version) || true
+	    $(DKMS) install devfs-dma/$(version) ||
+	        echo 'dkms has not built the kernel module: see above; are the headers installed?'
+	fi
 
-uninstall: ## remove what install installed
+uninstall: ## remove what install installed, but for the group dma
+	@if [[ -z '$(DESTDIR)' && -n '$(DKMS)' ]]; then
+	    ! $(DKMS) status devfs-dma/$(version) | grep -q . ||
+	        $(DKMS) remove devfs-dma/$(version) --all
+	fi
+	set -x
 	rm -f '$(DESTDIR)$(PREFIX)/bin/devfs' '$(DESTDIR)$(HELPER_DIR)/mount.devfs' \
 	    '$(DESTDIR)$(BASH_COMPLETION_DIR)/devfs' '$(DESTDIR)$(ZSH_COMPLETION_DIR)/_devfs' \
-	    '$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish'
+	    '$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish' \
+	    '$(DESTDIR)$(SYSTEMD_UNIT_DIR)/devfs@.service' \
+	    '$(DESTDIR)$(UDEV_RULES_DIR)/60-devfs.rules' \
+	    '$(DESTDIR)$(SYSUSERS_DIR)/devfs.conf' '$(DESTDIR)$(MODULES_LOAD_DIR)/devfs.conf'
+	rm -rf '$(DESTDIR)$(module_source)'
 
 clean: ## remove what was built
 	rm -rf .build .build-*

@@ -35,7 +35,8 @@ static long devfs_buf_sync(struct devfs_buffer *buf, void __user *user)
 	     (buf->direction != DMA_BIDIRECTIONAL && arg.direction != buf->direction)))
 		return -EINVAL;
 
-	inode_lock_shared(inode);
+	if (devfs_lock_shared(buf))
+		return -ENODEV;
 	size = i_size_read(inode);
 	if (arg.offset <= size && arg.length <= size - arg.offset) {
 		size_t length = arg.length ?: size - arg.offset;
@@ -60,7 +61,8 @@ static long devfs_buf_dmabuf_sync(struct devfs_buffer *buf, void __user *user)
 		return -EFAULT;
 	if (arg.flags & ~(u64)DMA_BUF_SYNC_VALID_FLAGS_MASK || !(arg.flags & DMA_BUF_SYNC_RW))
 		return -EINVAL;
-	inode_lock_shared(inode);
+	if (devfs_lock_shared(buf))
+		return -ENODEV;
 	if (arg.flags & DMA_BUF_SYNC_END)
 		devfs_sync_device(buf, 0, i_size_read(inode), true);
 	else
@@ -115,7 +117,8 @@ static long devfs_buf_get_sg(struct devfs_buffer *buf, void __user *user)
 	to = u64_to_user_ptr(arg.entries);
 	room = arg.count;
 
-	inode_lock_shared(&buf->inode);
+	if (devfs_lock_shared(buf))
+		return -ENODEV;
 	arg.total = devfs_sg_count(buf);
 	for (index = 0; done < room; index++) {
 		if (!devfs_sg_next(buf, &segment, &sg, &left, &entry))
@@ -172,7 +175,7 @@ static long devfs_buf_set_name(struct devfs_buffer *buf, void __user *user)
 
 	if (copy_from_user(&arg, user, sizeof(arg)))
 		return -EFAULT;
-	return devfs_buffer_rename(buf, arg.name);
+	return devfs_buffer_rename(buf, arg.name, 0);
 }
 
 static long devfs_buf_set_lease(struct devfs_buffer *buf, void __user *user)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * devfs_dma - buffers by name and id: making, finding, renaming, freeing them.
+ * devfs_dma - buffers by name and id: making, finding, freeing them.
  *
  * The registry's own reference to an inode exists for LEASE_PERSIST and
  * LEASE_PROCESS; a buffer of LEASE_USE is listed without one and leaves the
@@ -13,14 +13,8 @@
 
 #include "compat.h"
 #include "internal.h"
+#include "registry.h"
 #include "trace.h"
-
-static const struct rhashtable_params devfs_names = {
-	.key_len		= DEVFS_DMA_NAME_SIZE,
-	.key_offset		= offsetof(struct devfs_buffer, name),
-	.head_offset		= offsetof(struct devfs_buffer, by_name),
-	.automatic_shrinking	= true,
-};
 
 /* A whole name field: allowed bytes, then nothing but NUL. */
 bool devfs_name_valid(const char *name)
@@ -54,9 +48,27 @@ void devfs_registry_exit(struct devfs_device *dev)
 	mutex_destroy(&dev->lock);
 }
 
-static bool devfs_may_manage(struct devfs_buffer *buf)
+bool devfs_may_manage(struct devfs_buffer *buf)
 {
 	return uid_eq(current_fsuid(), READ_ONCE(buf->inode.i_uid)) || capable(CAP_FOWNER);
+}
+
+/*
+ * Takes the buffer's id off, with dev->lock held; its name must have gone to
+ * another. The caller passes what is returned, and *put, to devfs_unlisted().
+ */
+struct devfs_lease *devfs_unlist_id(struct devfs_buffer *buf, bool *put)
+{
+	struct devfs_device *dev = buf->dev;
+	struct devfs_lease *lease = buf->lease;
+
+	lockdep_assert_held(&dev->lock);
+	xa_erase(&dev->by_id, buf->id);
+	dev->buffers--;
+	buf->listed = false;
+	buf->lease = NULL;
+	*put = buf->lease_kind != DEVFS_DMA_LEASE_USE;
+	return lease;
 }
 
 /*
@@ -65,20 +77,11 @@ static bool devfs_may_manage(struct devfs_buffer *buf)
  */
 static struct devfs_lease *devfs_unlist(struct devfs_buffer *buf, bool *put)
 {
-	struct devfs_device *dev = buf->dev;
-	struct devfs_lease *lease = buf->lease;
-
-	lockdep_assert_held(&dev->lock);
 	*put = false;
 	if (!buf->listed)
 		return NULL;
-	xa_erase(&dev->by_id, buf->id);
-	rhashtable_remove_fast(&dev->by_name, &buf->by_name, devfs_names);
-	dev->buffers--;
-	buf->listed = false;
-	buf->lease = NULL;
-	*put = buf->lease_kind != DEVFS_DMA_LEASE_USE;
-	return lease;
+	rhashtable_remove_fast(&buf->dev->by_name, &buf->by_name, devfs_names);
+	return devfs_unlist_id(buf, put);
 }
 
 /* With the lock held; the buffer has an inode reference of its own then. */
@@ -346,8 +349,8 @@ out_put:
 	return err;
 }
 
-/* Ends what devfs_unlist() took off, without the lock. */
-static void devfs_unlisted(struct devfs_buffer *buf, struct devfs_lease *lease, bool put)
+/* Ends what was unlisted, without the lock. */
+void devfs_unlisted(struct devfs_buffer *buf, struct devfs_lease *lease, bool put)
 {
 	trace_devfs_dma_free(buf);
 	devfs_lease_end(lease);
@@ -355,19 +358,13 @@ static void devfs_unlisted(struct devfs_buffer *buf, struct devfs_lease *lease, 
 		iput(&buf->inode);
 }
 
-int devfs_buffer_free(struct devfs_device *dev, u64 id)
+/* Name, id, lease and the registry's reference end. False if they had before. */
+bool devfs_buffer_unlist(struct devfs_buffer *buf)
 {
-	struct devfs_buffer *buf = devfs_buffer_get(dev, id);
+	struct devfs_device *dev = buf->dev;
 	struct devfs_lease *lease;
 	bool put, listed;
-	int err = 0;
 
-	if (!buf)
-		return -ENOENT;
-	if (!devfs_may_manage(buf)) {
-		err = -EPERM;
-		goto out_put;
-	}
 	/* Without i_rwsem: whoever stalls a copy under it must not stall this. */
 	mutex_lock(&dev->lock);
 	listed = buf->listed;
@@ -379,9 +376,20 @@ int devfs_buffer_free(struct devfs_device *dev, u64 id)
 	mutex_unlock(&dev->lock);
 	if (listed)
 		devfs_unlisted(buf, lease, put);
-	else
+	return listed;
+}
+
+int devfs_buffer_free(struct devfs_device *dev, u64 id)
+{
+	struct devfs_buffer *buf = devfs_buffer_get(dev, id);
+	int err = 0;
+
+	if (!buf)
+		return -ENOENT;
+	if (!devfs_may_manage(buf))
+		err = -EPERM;
+	else if (!devfs_buffer_unlist(buf))
 		err = -ENOENT;
-out_put:
 	iput(&buf->inode);
 	return err;
 }
@@ -406,39 +414,6 @@ bool devfs_buffer_expire(struct devfs_device *dev, u64 id, struct devfs_lease *l
 	trace_devfs_dma_free(buf);
 	iput(&buf->inode);
 	return true;
-}
-
-int devfs_buffer_rename(struct devfs_buffer *buf, const char *name)
-{
-	struct devfs_device *dev = buf->dev;
-	char old[DEVFS_DMA_NAME_SIZE];
-	int err = 0;
-
-	if (!devfs_name_valid(name))
-		return -EINVAL;
-	if (!devfs_may_manage(buf))
-		return -EPERM;
-	mutex_lock(&dev->lock);
-	if (!buf->listed) {
-		err = -ENOENT;
-	} else if (!strcmp(buf->name, name)) {
-		err = 0;
-	} else if (rhashtable_lookup_fast(&dev->by_name, name, devfs_names)) {
-		err = -EEXIST;
-	} else {
-		memcpy(old, buf->name, sizeof(old));
-		rhashtable_remove_fast(&dev->by_name, &buf->by_name, devfs_names);
-		memcpy(buf->name, name, sizeof(buf->name));
-		err = rhashtable_lookup_insert_fast(&dev->by_name, &buf->by_name, devfs_names);
-		if (err) {
-			/* The slot just left needs no memory. */
-			memcpy(buf->name, old, sizeof(old));
-			WARN_ON(rhashtable_lookup_insert_fast(&dev->by_name, &buf->by_name,
-							      devfs_names));
-		}
-	}
-	mutex_unlock(&dev->lock);
-	return err;
 }
 
 int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner)
@@ -509,6 +484,7 @@ void devfs_buffer_evict(struct devfs_buffer *buf)
 	if (listed)
 		trace_devfs_dma_free(buf);
 	devfs_heap_release(buf);
+	devfs_buffer_leave(buf);
 	put_pid(buf->owner);
 	devfs_device_put(dev);
 }

@@ -13,6 +13,7 @@
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/platform_device.h>
 #include <linux/splice.h>
 #include <linux/version.h>
 
@@ -123,6 +124,15 @@ static inline void devfs_hrtimer_setup(struct hrtimer *timer,
 #define devfs_drop_inode	inode_just_drop
 #else
 #define devfs_drop_inode	generic_delete_inode
+#endif
+
+/* What a platform driver's remove() gives: it used to be ignored, now it is nothing. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#define DEVFS_REMOVE_RESULT	void
+#define DEVFS_REMOVE_DONE
+#else
+#define DEVFS_REMOVE_RESULT	int
+#define DEVFS_REMOVE_DONE	0
 #endif
 
 #endif /* DEVFS_DMA_COMPAT_H */

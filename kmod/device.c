@@ -44,6 +44,10 @@ struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 	if (!dev)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&dev->ref);
+	init_rwsem(&dev->gate);
+	INIT_LIST_HEAD(&dev->attached);
+	INIT_LIST_HEAD(&dev->reserved);
+	init_waitqueue_head(&dev->detached);
 	strscpy(dev->name, name, sizeof(dev->name));
 	snprintf(dev->node, sizeof(dev->node), "devfs/%s", name);
 	err = devfs_registry_init(dev);
@@ -74,9 +78,24 @@ int devfs_device_register(struct devfs_device *dev)
 	return misc_register(&dev->misc);
 }
 
+/**
+ * devfs_device_remove - end a device, whoever uses it
+ * @dev: what devfs_device_register() made visible
+ *
+ * Waits for commands and copies under way. Afterwards nothing uses the parent
+ * device any more; open files stay, and all that is asked of them is ENODEV.
+ */
 void devfs_device_remove(struct devfs_device *dev)
 {
+	down_write(&dev->gate);
 	WRITE_ONCE(dev->dead, true);
+	up_write(&dev->gate);
+
+	/* Uevents name the node: it goes after whoever sends them. */
+	devfs_streams_end(dev);
+	devfs_events_end(dev);
 	misc_deregister(&dev->misc);
+	devfs_buffers_detach(dev);
+	devfs_reserved_end(dev);
 	devfs_device_put(dev);
 }

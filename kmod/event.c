@@ -405,7 +405,8 @@ int devfs_events_init(struct devfs_device *dev)
 	return events->ring ? 0 : -ENOMEM;
 }
 
-void devfs_events_exit(struct devfs_device *dev)
+/* The device is dead: no more events come, and who waits for them is told. */
+void devfs_events_end(struct devfs_device *dev)
 {
 	u32 id;
 
@@ -414,5 +415,11 @@ void devfs_events_exit(struct devfs_device *dev)
 		if (dev->events.sources[id])
 			devfs_source_destroy(dev->events.sources[id]);
 	mutex_unlock(&dev->lock);
+	wake_up_interruptible(&dev->events.wait);
+	kill_fasync(&dev->events.fasync, SIGIO, POLL_HUP);
+}
+
+void devfs_events_exit(struct devfs_device *dev)
+{
 	kvfree(dev->events.ring);
 }

@@ -30,19 +30,42 @@ struct devfs_attachment {
 	enum dma_data_direction mapped;	/* DMA_NONE: it is not */
 };
 
-/* The memory as a scatter list of its own, as each device maps it apart. */
-static int devfs_export_table(struct devfs_export *export, struct sg_table *sgt)
+/* The buffer's lock while its device is there. Nested: an importer of ours holds its own. */
+static int devfs_export_lock(struct devfs_export *export)
 {
 	struct devfs_buffer *buf = export->buf;
-	int err;
 
-	if (devfs_is_coherent(buf))
-		return dma_get_sgtable(buf->dev->dev, sgt, buf->vaddr, buf->dma_addr,
-				       export->npages << PAGE_SHIFT);
-	/* Growing may replace the array of pages. */
 	inode_lock_shared_nested(&buf->inode, I_MUTEX_CHILD);
-	err = sg_alloc_table_from_pages(sgt, buf->pages, export->npages, 0,
-					export->npages << PAGE_SHIFT, GFP_KERNEL_ACCOUNT);
+	if (!devfs_dead(buf->dev))
+		return 0;
+	inode_unlock_shared(&buf->inode);
+	return -ENODEV;
+}
+
+/* Removal of the device waits for importers of memory that goes with it. */
+static void devfs_importer_left(struct devfs_buffer *buf)
+{
+	if (atomic_dec_and_test(&buf->importers))
+		wake_up_all(&buf->dev->detached);
+}
+
+/* The memory as a scatter list of its own, as each device maps it apart. */
+static int devfs_export_table(struct devfs_export *export, struct device *dev,
+			      struct sg_table *sgt)
+{
+	struct devfs_buffer *buf = export->buf;
+	size_t bytes = export->npages << PAGE_SHIFT;
+	int err = devfs_export_lock(export);
+
+	if (err)
+		return err;
+	if (devfs_is_coherent(buf))
+		err = dma_get_sgtable(buf->dev->dev, sgt, buf->vaddr, buf->dma_addr, bytes);
+	else
+		err = sg_alloc_table_from_pages_segment(sgt, buf->pages, export->npages, 0, bytes,
+							devfs_max_range(dev), GFP_KERNEL_ACCOUNT);
+	if (!err)
+		atomic_inc(&buf->importers);
 	inode_unlock_shared(&buf->inode);
 	return err;
 }
@@ -55,7 +78,7 @@ static int devfs_dmabuf_attach(struct dma_buf *dmabuf, struct dma_buf_attachment
 
 	if (!attachment)
 		return -ENOMEM;
-	err = devfs_export_table(export, &attachment->sgt);
+	err = devfs_export_table(export, attach->dev, &attachment->sgt);
 	if (err) {
 		kfree(attachment);
 		return err;
@@ -79,6 +102,7 @@ static void devfs_dmabuf_detach(struct dma_buf *dmabuf, struct dma_buf_attachmen
 	mutex_unlock(&export->lock);
 	sg_free_table(&attachment->sgt);
 	kfree(attachment);
+	devfs_importer_left(export->buf);
 }
 
 static struct sg_table *devfs_dmabuf_map(struct dma_buf_attachment *attach,
@@ -109,20 +133,23 @@ static void devfs_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_tabl
 	devfs_unmap_shared(attachment->dev, sgt, direction, devfs_is_coherent(export->buf));
 }
 
-static void devfs_export_sync(struct devfs_export *export, bool cpu)
+static int devfs_export_sync(struct devfs_export *export, bool cpu)
 {
 	struct devfs_buffer *buf = export->buf;
 	struct devfs_attachment *attachment;
+	int err = devfs_export_lock(export);
 
-	/* Nested: an importer that is a buffer of ours holds its own. */
-	inode_lock_shared_nested(&buf->inode, I_MUTEX_CHILD);
-	if (cpu)
+	/* What was begun while the device was there ends for the other devices. */
+	if (err && cpu)
+		return err;
+	if (!err && cpu)
 		devfs_sync_cpu(buf, 0, export->npages << PAGE_SHIFT, false);
-	else
+	else if (!err)
 		devfs_sync_device(buf, 0, export->npages << PAGE_SHIFT, false);
-	inode_unlock_shared(&buf->inode);
+	if (!err)
+		inode_unlock_shared(&buf->inode);
 	if (devfs_is_coherent(buf))
-		return;
+		return 0;
 
 	mutex_lock(&export->lock);
 	list_for_each_entry(attachment, &export->attachments, entry) {
@@ -136,18 +163,17 @@ static void devfs_export_sync(struct devfs_export *export, bool cpu)
 						    attachment->mapped);
 	}
 	mutex_unlock(&export->lock);
+	return 0;
 }
 
 static int devfs_dmabuf_begin(struct dma_buf *dmabuf, enum dma_data_direction direction)
 {
-	devfs_export_sync(dmabuf->priv, true);
-	return 0;
+	return devfs_export_sync(dmabuf->priv, true);
 }
 
 static int devfs_dmabuf_end(struct dma_buf *dmabuf, enum dma_data_direction direction)
 {
-	devfs_export_sync(dmabuf->priv, false);
-	return 0;
+	return devfs_export_sync(dmabuf->priv, false);
 }
 
 /* As the buffer's own file: counted, revocable, and the same pages. */
@@ -163,18 +189,19 @@ static int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
 	struct devfs_export *export = dmabuf->priv;
 	struct devfs_buffer *buf = export->buf;
-	void *vaddr = buf->vaddr;
+	size_t bytes = export->npages << PAGE_SHIFT, len;
+	int err = devfs_export_lock(export);
+	void *vaddr;
 
-	if (!devfs_is_coherent(buf)) {
-		size_t bytes = export->npages << PAGE_SHIFT, len;
-
-		inode_lock_shared_nested(&buf->inode, I_MUTEX_CHILD);
-		vaddr = devfs_heap_run(buf, 0, bytes, &len);
-		/* Only what is not one range already needs to be made one. */
-		if (len < bytes)
-			vaddr = vmap(buf->pages, export->npages, VM_MAP, PAGE_KERNEL);
-		inode_unlock_shared(&buf->inode);
-	}
+	if (err)
+		return err;
+	vaddr = devfs_heap_run(buf, 0, bytes, &len);
+	/* Only what is not one range already needs to be made one. */
+	if (len < bytes)
+		vaddr = vmap(buf->pages, export->npages, VM_MAP, PAGE_KERNEL);
+	if (vaddr)
+		atomic_inc(&buf->importers);
+	inode_unlock_shared(&buf->inode);
 	if (!vaddr)
 		return -ENOMEM;
 	iosys_map_set_vaddr(map, vaddr);
@@ -187,6 +214,7 @@ static void devfs_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
 
 	if (!devfs_is_coherent(export->buf) && is_vmalloc_addr(map->vaddr))
 		vunmap(map->vaddr);
+	devfs_importer_left(export->buf);
 }
 
 static void devfs_export_free(struct devfs_export *export)
@@ -280,8 +308,11 @@ long devfs_buffer_export(struct file *file, void __user *user)
 	if (!(file->f_mode & FMODE_READ) ||
 	    ((arg.fd_flags & O_ACCMODE) == O_RDWR && !(file->f_mode & FMODE_WRITE)))
 		return -EACCES;
-	/* Pinned memory is its owner's to share, an imported dma-buf has its own fd. */
-	if (buf->heap == DEVFS_DMA_HEAP_USER || buf->heap == DEVFS_DMA_HEAP_IMPORTED)
+	/*
+	 * Pinned memory is its owner's to share, an imported dma-buf has its own
+	 * fd, and reserved memory has no pages that another device could map.
+	 */
+	if (buf->heap >= DEVFS_DMA_HEAP_RESERVED)
 		return -EOPNOTSUPP;
 	dmabuf = devfs_export(buf, arg.fd_flags);
 	if (IS_ERR(dmabuf))

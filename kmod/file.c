@@ -7,6 +7,8 @@
  */
 /* falloc.h needs the types that fs.h brings. */
 #include <linux/fs.h>
+#include <linux/cc_platform.h>
+#include <linux/dma-map-ops.h>
 #include <linux/falloc.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
@@ -71,13 +73,10 @@ static ssize_t devfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	ssize_t ret = 0;
 	loff_t size;
 
-	if (devfs_dead(buf->dev))
+	if (devfs_lock_shared(buf))
 		return -ENODEV;
-	if (!count)
-		return 0;
-	inode_lock_shared(inode);
 	size = i_size_read(inode);
-	if (iocb->ki_pos < size) {
+	if (count && iocb->ki_pos < size) {
 		count = min_t(u64, count, size - iocb->ki_pos);
 		ret = devfs_copy(buf, iocb->ki_pos, count, to, false);
 		iocb->ki_pos += ret;
@@ -118,6 +117,13 @@ static ssize_t devfs_make_capacity(struct devfs_buffer *buf, loff_t pos, size_t 
 	err = devfs_heap_grow(buf, end, &why);
 	if (!err)
 		return count;
+	/* The part for which the limit leaves room. */
+	if (why == DEVFS_DMA_WHY_LIMIT) {
+		size_t fits = buf->capacity + devfs_heap_room(buf->dev);
+
+		if (fits > pos && fits < end)
+			devfs_heap_grow(buf, fits, &why);
+	}
 	if (pos < buf->capacity)
 		return buf->capacity - pos;
 	return err;
@@ -172,16 +178,16 @@ static ssize_t devfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
 	ssize_t ret = -EXFULL;
 
-	if (devfs_dead(buf->dev))
-		return -ENODEV;
 	if (!(iocb->ki_flags & IOCB_APPEND)) {
-		inode_lock_shared(inode);
+		if (devfs_lock_shared(buf))
+			return -ENODEV;
 		ret = devfs_write_locked(buf, iocb, from, false);
 		inode_unlock_shared(inode);
 	}
 	/* EXFULL: it grows the file, which the shared lock does not allow. */
 	if (ret == -EXFULL) {
-		inode_lock(inode);
+		if (devfs_lock(buf))
+			return -ENODEV;
 		ret = devfs_write_locked(buf, iocb, from, true);
 		inode_unlock(inode);
 	}
@@ -201,9 +207,8 @@ static int devfs_fsync(struct file *file, loff_t start, loff_t end, int datasync
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
 	loff_t size;
 
-	if (devfs_dead(buf->dev))
+	if (devfs_lock_shared(buf))
 		return -ENODEV;
-	inode_lock_shared(inode);
 	size = i_size_read(inode);
 	if (start < size) {
 		size_t length = min(end, size - 1) - start + 1;
@@ -225,8 +230,6 @@ static int devfs_resize(struct devfs_buffer *buf, loff_t size)
 	int err = 0;
 	u32 why;
 
-	if (devfs_dead(buf->dev))
-		return -ENODEV;
 	if (size > old) {
 		if (size > SIZE_MAX)
 			return -ENOSPC;
@@ -259,13 +262,12 @@ static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t l
 	long err = 0;
 	u32 why;
 
-	if (devfs_dead(buf->dev))
-		return -ENODEV;
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE | FALLOC_FL_PUNCH_HOLE))
 		return -EOPNOTSUPP;
 	if (end > SIZE_MAX)
 		return -ENOSPC;
-	inode_lock(inode);
+	if (devfs_lock(buf))
+		return -ENODEV;
 	if (!(mode & FALLOC_FL_KEEP_SIZE)) {
 		err = inode_newsize_ok(inode, end);
 		if (!err && end > i_size_read(inode))
@@ -289,8 +291,12 @@ static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t l
 static int devfs_setattr(devfs_idmap_t *idmap, struct dentry *dentry, struct iattr *attr)
 {
 	struct inode *inode = d_inode(dentry);
-	int err = setattr_prepare(idmap, dentry, attr);
+	int err;
 
+	/* The caller has i_rwsem. */
+	if (devfs_dead(devfs_buffer_of(inode)->dev))
+		return -ENODEV;
+	err = setattr_prepare(idmap, dentry, attr);
 	if (err)
 		return err;
 	if (attr->ia_valid & ATTR_SIZE) {
@@ -327,7 +333,51 @@ static vm_fault_t devfs_vm_fault(struct vm_fault *vmf)
 	if (vmf->pgoff < buf->npages && !devfs_dead(buf->dev)) {
 		vmf->page = buf->pages[vmf->pgoff];
 		get_page(vmf->page);
-		ret = 0;
+		/* Until it is mapped: so removal waits before it zaps. */
+		lock_page(vmf->page);
+		ret = VM_FAULT_LOCKED;
+	}
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	return ret;
+}
+
+/* One range without pages that could be counted: page @index of it. */
+static unsigned long devfs_range_pfn(struct devfs_buffer *buf, pgoff_t index)
+{
+	void *at = buf->vaddr + (index << PAGE_SHIFT);
+
+	if (buf->heap == DEVFS_DMA_HEAP_RESERVED)
+		return PHYS_PFN(buf->phys) + index;
+	/* As the DMA layer's own mmap: it may have been remapped. */
+	return is_vmalloc_addr(at) ? vmalloc_to_pfn(at) : PHYS_PFN(virt_to_phys(at));
+}
+
+/* Pages after the faulting one that are mapped with it. */
+#define DEVFS_FAULT_AROUND 64
+
+static vm_fault_t devfs_vm_fault_range(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct inode *inode = file_inode(vma->vm_file);
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+	pgoff_t index, end;
+
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	if (!devfs_dead(buf->dev)) {
+		end = min3(DIV_ROUND_UP(buf->capacity, PAGE_SIZE), vma->vm_pgoff + vma_pages(vma),
+			   vmf->pgoff + DEVFS_FAULT_AROUND);
+		for (index = vmf->pgoff; index < end; index++) {
+			vm_fault_t one;
+
+			one = vmf_insert_pfn(vma, vmf->address +
+					     ((index - vmf->pgoff) << PAGE_SHIFT),
+					     devfs_range_pfn(buf, index));
+			if (index == vmf->pgoff)
+				ret = one;
+			if (one != VM_FAULT_NOPAGE)
+				break;
+		}
 	}
 	filemap_invalidate_unlock_shared(inode->i_mapping);
 	return ret;
@@ -340,27 +390,51 @@ static const struct vm_operations_struct devfs_page_vmops = {
 	.fault	= devfs_vm_fault,
 };
 
-/* The coherent heap is mapped at once; what was zapped is SIGBUS. */
-static const struct vm_operations_struct devfs_coherent_vmops = {
+/*
+ * dma_mmap_coherent() would map before the area is where zapping finds it, so
+ * this memory is mapped by faults as well.
+ */
+static const struct vm_operations_struct devfs_range_vmops = {
 	.open	= devfs_vm_open,
 	.close	= devfs_vm_close,
+	.fault	= devfs_vm_fault_range,
 };
+
+static int devfs_mmap_range(struct devfs_buffer *buf, struct vm_area_struct *vma)
+{
+	struct device *dev = buf->dev->dev;
+
+	/* A private copy of device memory is of no use to anyone. */
+	if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
+		return -EINVAL;
+	/* Some of it may be encrypted, and only the DMA layer knows which. */
+	if (cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
+		return -EOPNOTSUPP;
+	if (!dev_is_dma_coherent(dev))
+		vma->vm_page_prot = pgprot_dmacoherent(vma->vm_page_prot);
+	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
+		vma->vm_page_prot = pgprot_decrypted(vma->vm_page_prot);
+	vm_flags_set(vma, VM_IO | VM_PFNMAP);
+	vma->vm_ops = &devfs_range_vmops;
+	return 0;
+}
 
 static int devfs_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct inode *inode = file_inode(file);
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
-	struct device *dev = buf->dev->dev;
 	size_t pages, want = vma_pages(vma);
 	int err = 0;
 
-	if (devfs_dead(buf->dev) || buf->heap == DEVFS_DMA_HEAP_USER)
+	if (buf->heap == DEVFS_DMA_HEAP_USER)
 		return -ENODEV;
-	if (buf->attach)
+	if (buf->heap == DEVFS_DMA_HEAP_IMPORTED)
 		return devfs_import_mmap(buf, vma);
 	filemap_invalidate_lock_shared(inode->i_mapping);
 	pages = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
-	if (vma->vm_pgoff >= pages || want > pages - vma->vm_pgoff)
+	if (devfs_dead(buf->dev))
+		err = -ENODEV;
+	else if (vma->vm_pgoff >= pages || want > pages - vma->vm_pgoff)
 		err = -EINVAL;
 	else
 		atomic_inc(&buf->mappings);
@@ -369,20 +443,13 @@ static int devfs_mmap(struct file *file, struct vm_area_struct *vma)
 		return err;
 
 	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
-	if (devfs_is_coherent(buf)) {
-		/* A private copy of device memory is of no use to anyone. */
-		if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
-			err = -EINVAL;
-		else
-			err = dma_mmap_coherent(dev, vma, buf->vaddr, buf->dma_addr,
-						PAGE_ALIGN(buf->capacity));
-		if (err) {
-			atomic_dec(&buf->mappings);
-			return err;
-		}
-		vma->vm_ops = &devfs_coherent_vmops;
-	} else {
+	if (devfs_is_coherent(buf))
+		err = devfs_mmap_range(buf, vma);
+	else
 		vma->vm_ops = &devfs_page_vmops;
+	if (err) {
+		atomic_dec(&buf->mappings);
+		return err;
 	}
 	trace_devfs_dma_map(buf, (u64)vma->vm_pgoff << PAGE_SHIFT, (u64)want << PAGE_SHIFT);
 	return 0;

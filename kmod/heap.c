@@ -26,7 +26,9 @@ static const char * const devfs_heap_names[] = {
 
 bool devfs_heap_exists(struct devfs_device *dev, u32 heap)
 {
-	return heap < DEVFS_DMA_HEAPS && heap != DEVFS_DMA_HEAP_RESERVED;
+	if (heap == DEVFS_DMA_HEAP_RESERVED)
+		return !list_empty(&dev->reserved);
+	return heap < DEVFS_DMA_HEAPS;
 }
 
 /* Bytes of one bus range that can be had without an IOMMU or CMA. */
@@ -37,11 +39,19 @@ static size_t devfs_range_max(struct devfs_device *dev)
 	return min_t(size_t, PAGE_SIZE << DEVFS_MAX_ORDER, dma_max_mapping_size(dev->dev));
 }
 
-void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info)
+/* Bytes that the limit leaves, in whole pages. */
+u64 devfs_heap_room(struct devfs_device *dev)
 {
 	u64 limit = READ_ONCE(devfs_limit_bytes);
 	u64 used = atomic64_read(&dev->used);
-	u64 room = limit > used ? limit - used : 0;
+
+	return limit > used ? (limit - used) & PAGE_MASK : 0;
+}
+
+void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info)
+{
+	u64 limit = READ_ONCE(devfs_limit_bytes);
+	u64 room = devfs_heap_room(dev);
 
 	strscpy_pad(info->name, devfs_heap_names[info->heap], sizeof(info->name));
 	info->size = limit;
@@ -50,6 +60,8 @@ void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info)
 	info->max = room;
 	if (info->heap == DEVFS_DMA_HEAP_CONTIGUOUS || info->heap == DEVFS_DMA_HEAP_COHERENT)
 		info->max = min_t(u64, room, devfs_range_max(dev));
+	if (info->heap == DEVFS_DMA_HEAP_RESERVED)
+		devfs_reserved_info(dev, info);
 }
 
 int devfs_charge(struct devfs_device *dev, u32 heap, size_t bytes)
@@ -157,12 +169,12 @@ int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 		      struct page **pages, unsigned int offset, size_t size)
 {
 	struct device *dev = buf->dev->dev;
-	unsigned int max = min_t(size_t, dma_max_mapping_size(dev), UINT_MAX) & PAGE_MASK;
 	struct scatterlist *sg;
 	int err, i;
 
 	err = sg_alloc_table_from_pages_segment(&segment->sgt, pages, segment->npages,
-						offset, size, max, GFP_KERNEL_ACCOUNT);
+						offset, size, devfs_max_range(dev),
+						GFP_KERNEL_ACCOUNT);
 	if (err)
 		return err;
 	err = devfs_map_shared(dev, &segment->sgt, buf->direction, false);
@@ -296,7 +308,8 @@ static void devfs_drop_segment(struct devfs_buffer *buf)
 	buf->capacity = segment->first << PAGE_SHIFT;
 	filemap_invalidate_unlock(buf->inode.i_mapping);
 
-	devfs_unmap_segment(buf, segment);
+	if (!buf->detached)
+		devfs_unmap_segment(buf, segment);
 	devfs_put_pages(buf->pages + segment->first, segment->npages);
 	devfs_uncharge(buf->dev, buf->heap, segment->npages << PAGE_SHIFT);
 	if (segment->first == 0)
@@ -330,22 +343,26 @@ int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	u64 rounded;
 	int err;
 
-	if (buf->heap > DEVFS_DMA_HEAP_COHERENT)
+	if (buf->heap > DEVFS_DMA_HEAP_RESERVED || !devfs_heap_exists(buf->dev, buf->heap))
 		return -EOPNOTSUPP;
 	if ((!size && buf->heap != DEVFS_DMA_HEAP_SYSTEM) ||
 	    check_add_overflow(size, (u64)PAGE_SIZE - 1, &rounded) || size > MAX_LFS_FILESIZE)
 		return -EINVAL;
-	if (rounded > READ_ONCE(devfs_limit_bytes) || rounded > SIZE_MAX) {
+	rounded &= PAGE_MASK;
+	if (rounded > SIZE_MAX || (buf->heap != DEVFS_DMA_HEAP_RESERVED &&
+				   rounded > READ_ONCE(devfs_limit_bytes))) {
 		*why = DEVFS_DMA_WHY_LIMIT;
 		return -ENOSPC;
 	}
 	if (buf->heap == DEVFS_DMA_HEAP_COHERENT)
 		err = devfs_alloc_coherent(buf, size, why);
+	else if (buf->heap == DEVFS_DMA_HEAP_RESERVED)
+		err = devfs_reserved_alloc(buf, size, why);
 	else
 		err = size ? devfs_add_segment(buf, rounded >> PAGE_SHIFT, why) : 0;
 	if (err)
 		return err;
-	buf->capacity = buf->heap == DEVFS_DMA_HEAP_SYSTEM ? rounded & PAGE_MASK : size;
+	buf->capacity = buf->heap == DEVFS_DMA_HEAP_SYSTEM ? rounded : size;
 	i_size_write(&buf->inode, size);
 	return 0;
 }
@@ -362,7 +379,7 @@ int devfs_heap_grow(struct devfs_buffer *buf, size_t size, u32 *why)
 	if (buf->heap != DEVFS_DMA_HEAP_SYSTEM)
 		return -ENOSPC;
 	if (check_add_overflow(size, (size_t)PAGE_SIZE - 1, &rounded) ||
-	    rounded > READ_ONCE(devfs_limit_bytes)) {
+	    (rounded & PAGE_MASK) > READ_ONCE(devfs_limit_bytes)) {
 		*why = DEVFS_DMA_WHY_LIMIT;
 		return -ENOSPC;
 	}
@@ -387,8 +404,8 @@ void devfs_heap_shrink(struct devfs_buffer *buf, size_t size)
 		devfs_drop_segment(buf);
 }
 
-/* At eviction: nothing refers to the buffer any more. */
-void devfs_heap_release(struct devfs_buffer *buf)
+/* Memory that is not the buffer's own pages goes with the device. */
+static void devfs_give_back(struct devfs_buffer *buf)
 {
 	struct devfs_device *dev = buf->dev;
 
@@ -396,13 +413,35 @@ void devfs_heap_release(struct devfs_buffer *buf)
 		devfs_unpin(buf);
 	if (buf->nsegments && buf->heap == DEVFS_DMA_HEAP_IMPORTED)
 		devfs_unimport(buf);
-	if (devfs_is_coherent(buf) && buf->vaddr) {
+	if (buf->heap == DEVFS_DMA_HEAP_RESERVED && buf->vaddr)
+		devfs_reserved_free(buf);
+	if (buf->heap == DEVFS_DMA_HEAP_COHERENT && buf->vaddr) {
 		size_t bytes = PAGE_ALIGN(buf->capacity);
 
 		dma_free_coherent(dev->dev, bytes, buf->vaddr, buf->dma_addr);
+		buf->vaddr = NULL;
 		devfs_uncharge(dev, buf->heap, bytes);
 		atomic_dec(&dev->heap_buffers[buf->heap]);
 	}
+}
+
+/*
+ * The device goes. Its mappings end; pages stay for those who have them, such
+ * as devices that import them. With i_rwsem held exclusively, after `detached`.
+ */
+void devfs_heap_detach(struct devfs_buffer *buf)
+{
+	unsigned int i;
+
+	devfs_give_back(buf);
+	for (i = 0; i < buf->nsegments; i++)
+		devfs_unmap_segment(buf, buf->segments[i]);
+}
+
+/* At eviction: nothing refers to the buffer any more. */
+void devfs_heap_release(struct devfs_buffer *buf)
+{
+	devfs_give_back(buf);
 	while (buf->nsegments)
 		devfs_drop_segment(buf);
 	kfree(buf->segments);

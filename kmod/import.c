@@ -237,5 +237,20 @@ void devfs_import_sync(struct devfs_buffer *buf, bool cpu)
 
 int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma)
 {
-	return dma_buf_mmap(buf->attach->dmabuf, vma, vma->vm_pgoff);
+	struct address_space *mapping = buf->inode.i_mapping;
+	struct dma_buf *dmabuf = NULL;
+	int err;
+
+	/* The exporter's may be a buffer's lock like this one. */
+	filemap_invalidate_lock_shared(mapping);
+	if (!buf->detached) {
+		dmabuf = buf->attach->dmabuf;
+		get_dma_buf(dmabuf);
+	}
+	filemap_invalidate_unlock_shared(mapping);
+	if (!dmabuf)
+		return -ENODEV;
+	err = dma_buf_mmap(dmabuf, vma, vma->vm_pgoff);
+	dma_buf_put(dmabuf);
+	return err;
 }

@@ -4,6 +4,8 @@
  *
  * Lock order, outermost first:
  *
+ *   devfs_device.gate         shared by commands of the node, which use the
+ *                             device, and never waited for: removal has it
  *   devfs_stream.run_lock     a stream's generator; waits for its work item
  *   devfs_stream.read_lock    one reader of a stream at a time
  *    inode->i_rwsem           a buffer's size and memory. Shared: read, write
@@ -22,6 +24,11 @@
  * to or from users under it.
  *
  * An inode is never put with devfs_device.lock held: evict takes it.
+ *
+ * A device is removed in this order: the gate makes it dead, so that nothing
+ * new comes; streams and sources end; then each buffer, in detach.c. Whoever
+ * uses a buffer's memory or its bus addresses has i_rwsem or invalidate_lock
+ * and looks at `dead` first.
  */
 #ifndef DEVFS_DMA_INTERNAL_H
 #define DEVFS_DMA_INTERNAL_H
@@ -35,6 +42,7 @@
 #include <linux/mutex.h>
 #include <linux/pid.h>
 #include <linux/rhashtable.h>
+#include <linux/rwsem.h>
 #include <linux/scatterlist.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -69,14 +77,19 @@ struct devfs_device {
 	char name[DEVFS_DMA_NAME_SIZE];
 	char node[DEVFS_DMA_NAME_SIZE + 8];
 	u32 info_flags;			/* DEVFS_DMA_INFO_* of the bus, from the start */
-	bool dead;
+	struct rw_semaphore gate;
+	bool dead;			/* for ever, once set with the gate */
 
-	struct mutex lock;		/* names and ids, to the blank line */
+	struct mutex lock;		/* names, ids, attached, to the blank line */
+	struct list_head reserved;	/* its ranges; the list stays while it has a node */
 	struct rhashtable by_name;
 	struct xarray by_id;
 	unsigned int buffers;
+	struct list_head attached;	/* buffers that have memory for the device */
 	struct devfs_region *regions[DEVFS_REGIONS_MAX];
 	unsigned int region_count;
+
+	wait_queue_head_t detached;	/* one of them left, or an importer of one */
 
 	atomic64_t next_id;		/* of buffers; serials, too */
 
@@ -151,6 +164,7 @@ struct devfs_buffer {
 		bool pins_module;
 		struct devfs_device *dev;
 	);
+	struct list_head attached;	/* devfs_device.lock */
 
 	/* Names: devfs_device.lock. */
 	struct rhash_head by_name;
@@ -166,6 +180,7 @@ struct devfs_buffer {
 	u64 created_ns;
 
 	/* Memory: changed with both i_rwsem and invalidate_lock, read with either. */
+	bool detached;			/* nothing is mapped for the device any more */
 	size_t capacity;
 	struct page **pages;		/* NULL for coherent and imported memory */
 	size_t npages;
@@ -173,8 +188,9 @@ struct devfs_buffer {
 	unsigned int offset;		/* of the first byte in the first page */
 	struct devfs_segment **segments;
 	unsigned int nsegments;
-	void *vaddr;			/* of coherent and imported memory */
-	dma_addr_t dma_addr;		/* of coherent memory */
+	void *vaddr;			/* of coherent, reserved and imported memory */
+	dma_addr_t dma_addr;		/* of coherent and reserved memory */
+	phys_addr_t phys;		/* of reserved memory */
 	struct mm_struct *mm;		/* charged for pinned memory */
 	struct dma_buf_attachment *attach;
 	struct sg_table *import_sgt;	/* as the exporter gave it */
@@ -183,6 +199,7 @@ struct devfs_buffer {
 	atomic_t mappings;
 	atomic_t exports;
 	atomic_t streams;
+	atomic_t importers;		/* attachments and kernel mappings of its dma-bufs */
 	atomic64_t sync_cpu;
 	atomic64_t sync_device;
 	u32 sync_owner;
@@ -226,9 +243,10 @@ static inline struct devfs_buffer *devfs_buffer_of(struct inode *inode)
 	return container_of(inode, struct devfs_buffer, inode);
 }
 
+/* One bus range, mapped once, never synced. */
 static inline bool devfs_is_coherent(struct devfs_buffer *buf)
 {
-	return buf->heap == DEVFS_DMA_HEAP_COHERENT;
+	return buf->heap == DEVFS_DMA_HEAP_COHERENT || buf->heap == DEVFS_DMA_HEAP_RESERVED;
 }
 
 /* Pinned memory whose first or last cache line may be someone else's, too. */
@@ -255,8 +273,19 @@ void devfs_device_remove(struct devfs_device *dev);
 void devfs_device_get(struct devfs_device *dev);
 void devfs_device_put(struct devfs_device *dev);
 
+/* detach.c */
+int devfs_buffer_attach(struct devfs_buffer *buf);
+void devfs_buffer_leave(struct devfs_buffer *buf);
+void devfs_buffers_detach(struct devfs_device *dev);
+int devfs_lock(struct devfs_buffer *buf);
+int devfs_lock_shared(struct devfs_buffer *buf);
+
 /* node.c */
 extern const struct file_operations devfs_node_fops;
+
+/* platform.c */
+int devfs_platform_init(void);
+void devfs_platform_exit(void);
 
 /* pseudofs.c */
 int devfs_pseudofs_init(void);
@@ -275,10 +304,13 @@ int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg,
 		      struct file **file);
 int devfs_buffer_free(struct devfs_device *dev, u64 id);
+bool devfs_buffer_unlist(struct devfs_buffer *buf);
 struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id);
-int devfs_buffer_rename(struct devfs_buffer *buf, const char *name);
 int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner);
 void devfs_buffer_evict(struct devfs_buffer *buf);
+
+/* rename.c */
+int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags);
 
 /* info.c */
 void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info);
@@ -301,10 +333,12 @@ long devfs_buffer_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* heap.c */
 bool devfs_heap_exists(struct devfs_device *dev, u32 heap);
+u64 devfs_heap_room(struct devfs_device *dev);
 void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info);
 int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
 int devfs_heap_grow(struct devfs_buffer *buf, size_t size, u32 *why);
 void devfs_heap_shrink(struct devfs_buffer *buf, size_t size);
+void devfs_heap_detach(struct devfs_buffer *buf);
 void devfs_heap_release(struct devfs_buffer *buf);
 void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *len);
 void devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to);
@@ -315,6 +349,12 @@ int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 		      struct page **pages, unsigned int offset, size_t size);
 void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment);
 
+/* reserved.c */
+int devfs_reserved_add(struct devfs_device *dev, phys_addr_t start, resource_size_t size);
+void devfs_reserved_end(struct devfs_device *dev);
+void devfs_reserved_info(struct devfs_device *dev, struct devfs_dma_heap *info);
+int devfs_reserved_alloc(struct devfs_buffer *buf, size_t size, u32 *why);
+void devfs_reserved_free(struct devfs_buffer *buf);
 /* region.c */
 extern const struct devfs_region_ops devfs_memory_ops;
 extern const struct devfs_region_ops devfs_port_ops;
@@ -363,6 +403,7 @@ void devfs_import_sync(struct devfs_buffer *buf, bool cpu);
 int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma);
 
 /* sync.c */
+unsigned int devfs_max_range(struct device *dev);
 int devfs_map_shared(struct device *dev, struct sg_table *sgt, enum dma_data_direction direction,
 		     bool coherent);
 void devfs_unmap_shared(struct device *dev, struct sg_table *sgt,
@@ -375,6 +416,7 @@ bool devfs_phys_addr(struct devfs_buffer *buf, u64 *addr);
 
 /* event.c */
 int devfs_events_init(struct devfs_device *dev);
+void devfs_events_end(struct devfs_device *dev);
 void devfs_events_exit(struct devfs_device *dev);
 void devfs_source_fire(struct devfs_source *source, u64 missed);
 void devfs_source_mark(struct devfs_source *source, u32 clear, u32 set);
@@ -407,6 +449,7 @@ void devfs_client_end(struct devfs_client *client);
 
 /* stream.c and streamread.c */
 void devfs_stream_event(struct list_head *streams);
+void devfs_streams_end(struct devfs_device *dev);
 long devfs_stream_ctl(struct devfs_device *dev, void __user *user);
 long devfs_stream_read(struct devfs_device *dev, void __user *user);
 struct devfs_stream *devfs_stream_get(struct devfs_device *dev, u32 id);

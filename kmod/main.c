@@ -2,11 +2,9 @@
 /*
  * devfs_dma - DMA buffers handed out as files.
  *
- * This file: loading, unloading, limits, and the host device, which has
- * memory but no hardware.
+ * This file: loading, unloading and limits.
  */
 #include <linux/module.h>
-#include <linux/platform_device.h>
 
 #include "compat.h"
 #include "internal.h"
@@ -28,43 +26,6 @@ MODULE_PARM_DESC(event_helper, "Program started for events announced by uevent (
 
 struct workqueue_struct *devfs_workqueue;
 
-static struct platform_device *devfs_host_pdev;
-static struct devfs_device *devfs_host;
-
-static int __init devfs_host_add(void)
-{
-	int err;
-
-	devfs_host_pdev = platform_device_register_simple("devfs_dma_host", PLATFORM_DEVID_NONE,
-							  NULL, 0);
-	if (IS_ERR(devfs_host_pdev))
-		return PTR_ERR(devfs_host_pdev);
-	err = dma_coerce_mask_and_coherent(&devfs_host_pdev->dev, DMA_BIT_MASK(64));
-	if (err)
-		goto err_pdev;
-	dma_set_max_seg_size(&devfs_host_pdev->dev, UINT_MAX);
-	devfs_host = devfs_device_new(&devfs_host_pdev->dev, "host");
-	err = PTR_ERR_OR_ZERO(devfs_host);
-	if (err)
-		goto err_pdev;
-	err = devfs_device_register(devfs_host);
-	if (err)
-		goto err_device;
-	return 0;
-
-err_device:
-	devfs_device_put(devfs_host);
-err_pdev:
-	platform_device_unregister(devfs_host_pdev);
-	return err;
-}
-
-static void devfs_host_remove(void)
-{
-	devfs_device_remove(devfs_host);
-	platform_device_unregister(devfs_host_pdev);
-}
-
 static int __init devfs_init(void)
 {
 	int err;
@@ -77,16 +38,16 @@ static int __init devfs_init(void)
 	err = devfs_pseudofs_init();
 	if (err)
 		goto err_workqueue;
-	err = devfs_host_add();
+	err = devfs_platform_init();
 	if (err)
 		goto err_pseudofs;
 	err = devfs_pci_init();
 	if (err)
-		goto err_host;
+		goto err_platform;
 	return 0;
 
-err_host:
-	devfs_host_remove();
+err_platform:
+	devfs_platform_exit();
 err_pseudofs:
 	devfs_pseudofs_exit();
 err_workqueue:
@@ -98,7 +59,7 @@ static void __exit devfs_exit(void)
 {
 	/* No node is open and no buffer lives, or the module would be in use. */
 	devfs_pci_exit();
-	devfs_host_remove();
+	devfs_platform_exit();
 	devfs_pseudofs_exit();
 	destroy_workqueue(devfs_workqueue);
 }

@@ -21,6 +21,10 @@ static int devfs_node_open(struct inode *inode, struct file *file)
 
 	if (!client)
 		return -ENOMEM;
+	if (devfs_dead(dev)) {
+		kfree(client);
+		return -ENODEV;
+	}
 	devfs_device_get(dev);
 	client->dev = dev;
 	mutex_init(&client->lock);
@@ -202,14 +206,30 @@ static long devfs_free(struct devfs_device *dev, void __user *user)
 	return devfs_buffer_free(dev, arg.id);
 }
 
-static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static long devfs_rename(struct devfs_device *dev, void __user *user)
+{
+	struct devfs_dma_rename arg;
+	struct devfs_buffer *buf;
+	long err;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	if (arg.pad)
+		return -EINVAL;
+	buf = devfs_buffer_get(dev, arg.id);
+	if (!buf)
+		return -ENOENT;
+	err = devfs_buffer_rename(buf, arg.name, arg.flags);
+	iput(&buf->inode);
+	return err;
+}
+
+/* With the gate held: the device stays while the command runs. */
+static long devfs_node_command(struct file *file, unsigned int cmd, void __user *user)
 {
 	struct devfs_client *client = file->private_data;
 	struct devfs_device *dev = client->dev;
-	void __user *user = (void __user *)arg;
 
-	if (devfs_dead(dev))
-		return -ENODEV;
 	switch (cmd) {
 	case DEVFS_DMA_IOC_GET_INFO:
 		return devfs_get_info(dev, user);
@@ -223,6 +243,8 @@ static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long 
 		return devfs_list(dev, user);
 	case DEVFS_DMA_IOC_FREE:
 		return devfs_free(dev, user);
+	case DEVFS_DMA_IOC_RENAME:
+		return devfs_rename(dev, user);
 	case DEVFS_DMA_IOC_PIN:
 		return devfs_pin_memory(dev, user);
 	case DEVFS_DMA_IOC_IMPORT:
@@ -243,11 +265,28 @@ static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long 
 		return devfs_signal_history(dev, user);
 	case DEVFS_DMA_IOC_STREAM_CTL:
 		return devfs_stream_ctl(dev, user);
-	case DEVFS_DMA_IOC_STREAM_READ:
-		return devfs_stream_read(dev, user);
 	default:
 		return -ENOTTY;
 	}
+}
+
+static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct devfs_client *client = file->private_data;
+	struct devfs_device *dev = client->dev;
+	void __user *user = (void __user *)arg;
+	long ret = -ENODEV;
+
+	/* It waits, so removal must not wait for it. */
+	if (cmd == DEVFS_DMA_IOC_STREAM_READ)
+		return devfs_dead(dev) ? -ENODEV : devfs_stream_read(dev, user);
+	/* Nobody but removal has the gate to itself. */
+	if (!down_read_trylock(&dev->gate))
+		return -ENODEV;
+	if (!devfs_dead(dev))
+		ret = devfs_node_command(file, cmd, user);
+	up_read(&dev->gate);
+	return ret;
 }
 
 const struct file_operations devfs_node_fops = {

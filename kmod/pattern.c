@@ -20,8 +20,9 @@ static void devfs_pattern_fill(struct devfs_stream *stream)
 	struct devfs_buffer *buf = stream->buf;
 	u64 at, done = 0;
 
+	if (devfs_lock_shared(buf))
+		return;
 	/* Words never straddle pages: period and the buffer's offset are whole words. */
-	inode_lock_shared(&buf->inode);
 	/* Only this work item moves head. */
 	div64_u64_rem(READ_ONCE(stream->head), stream->ring, &at);
 	while (done < stream->period) {

@@ -244,6 +244,7 @@ err_master:
 	pci_clear_master(pdev);
 err_irqs:
 	devfs_irqs_end(dev);
+	devfs_events_end(dev);
 	pci_free_irq_vectors(pdev);
 err_device:
 	devfs_regions_end(dev);

@@ -154,8 +154,19 @@ static struct inode *devfs_inode_new(struct devfs_device *dev, const struct inod
 struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
 {
 	struct inode *inode = devfs_inode_new(dev, &devfs_buffer_iops, &devfs_buffer_fops);
+	struct devfs_buffer *buf;
+	int err;
 
-	return IS_ERR(inode) ? ERR_CAST(inode) : devfs_buffer_of(inode);
+	if (IS_ERR(inode))
+		return ERR_CAST(inode);
+	buf = devfs_buffer_of(inode);
+	INIT_LIST_HEAD(&buf->attached);
+	err = devfs_buffer_attach(buf);
+	if (err) {
+		iput(inode);
+		return ERR_PTR(err);
+	}
+	return buf;
 }
 
 /* A new region without anything. iput() frees it. */

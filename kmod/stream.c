@@ -277,6 +277,15 @@ static int devfs_stream_remove(struct devfs_device *dev, u32 id, u64 serial)
 	return mine ? 0 : -ENOENT;
 }
 
+/* The device is dead: its streams end, and who reads them is told. */
+void devfs_streams_end(struct devfs_device *dev)
+{
+	u32 id;
+
+	for (id = 0; id < DEVFS_DMA_MAX_STREAMS; id++)
+		devfs_stream_remove(dev, id, 0);
+}
+
 static int devfs_stream_set(struct devfs_device *dev, const struct devfs_dma_stream *arg)
 {
 	struct devfs_stream *stream;

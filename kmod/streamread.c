@@ -48,7 +48,8 @@ static u64 devfs_stream_copy(struct devfs_stream *stream, const struct devfs_win
 	struct devfs_buffer *buf = stream->buf;
 	u64 done = 0, start;
 
-	inode_lock_shared(&buf->inode);
+	if (devfs_lock_shared(buf))
+		return 0;
 	while (done < window->length) {
 		size_t chunk, len, failed;
 		void *from;
@@ -101,7 +102,7 @@ static ssize_t devfs_stream_try(struct devfs_stream *stream, struct devfs_dma_st
 			return window.ended ? -ENODATA : 0;
 		copied = devfs_stream_copy(stream, &window, u64_to_user_ptr(arg->address));
 		if (!copied)
-			return -EFAULT;
+			return devfs_dead(stream->dev) ? -ENODEV : -EFAULT;
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		if (devfs_stream_consume(stream, &window, copied, &arg->lost))
@@ -125,7 +126,7 @@ static long devfs_stream_wait(struct devfs_stream *stream, struct devfs_dma_stre
 			return 0;
 		}
 		if (done == -ENODATA)
-			return 0;
+			return devfs_dead(stream->dev) ? -ENODEV : 0;
 		if (done < 0)
 			return done;
 		if (arg->flags & DEVFS_DMA_STREAM_NONBLOCK)

@@ -10,6 +10,12 @@
 #include "internal.h"
 #include "trace.h"
 
+/* Bytes of the longest range of memory that can be mapped for a device as one. */
+unsigned int devfs_max_range(struct device *dev)
+{
+	return min_t(size_t, dma_max_mapping_size(dev), UINT_MAX) & PAGE_MASK;
+}
+
 /*
  * Maps memory that other devices, or other buffers, may have mapped, too. The
  * DMA debugging code takes overlapping mappings for a mistake unless they
@@ -152,6 +158,8 @@ unsigned int devfs_sg_count(struct devfs_buffer *buf)
 {
 	unsigned int i, count = 0;
 
+	if (buf->detached)
+		return 0;
 	if (devfs_is_coherent(buf))
 		return 1;
 	for (i = 0; i < buf->nsegments; i++)
@@ -171,8 +179,12 @@ bool devfs_dma_addr(struct devfs_buffer *buf, u64 *addr)
 /* The only CPU address. With i_rwsem or invalidate_lock held. */
 bool devfs_phys_addr(struct devfs_buffer *buf, u64 *addr)
 {
+	if (buf->heap == DEVFS_DMA_HEAP_RESERVED && !buf->detached) {
+		*addr = buf->phys;
+		return true;
+	}
 	/* Coherent memory may be remapped, imported memory need not have pages. */
-	if (devfs_is_coherent(buf) || buf->attach || buf->nsegments != 1 ||
+	if (buf->detached || devfs_is_coherent(buf) || buf->attach || buf->nsegments != 1 ||
 	    buf->segments[0]->sgt.orig_nents != 1)
 		return false;
 	*addr = sg_phys(buf->segments[0]->sgt.sgl);

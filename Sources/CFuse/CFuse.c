@@ -485,9 +485,9 @@ int cfuse_dma_buf_sg(int fd, uint64_t first, struct devfs_dma_sg *entries, uint3
 	return result;
 }
 
-int cfuse_dma_set_name(int fd, const struct devfs_dma_buf_name *name)
+int cfuse_dma_rename(int node, const struct devfs_dma_rename *request)
 {
-	return ioctl(fd, DEVFS_DMA_IOC_BUF_SET_NAME, name);
+	return ioctl(node, DEVFS_DMA_IOC_RENAME, request);
 }
 
 int cfuse_dma_set_lease(int fd, uint32_t lease, uint32_t owner)

@@ -4,32 +4,75 @@ import Testing
 
 @testable import DevFS
 
+/// The backends, where they differ (docs/SEMANTICS.md, section 10).
+enum BackendKind: Sendable, CaseIterable { case memory, kernel }
+
 /// A device whose backend can be made anew, as a server that starts again does.
 protocol ConformanceDevice {
+    var kind: BackendKind { get }
     /// Bytes that its heaps have at the most.
     var size: UInt64 { get }
     func open() throws -> any Backend
 }
 
-/// What every backend does. A backend's suite runs each rule on a device of its own:
-/// `@Test(arguments: Conformance.rules) func holds(rule: Conformance.Rule)`.
+/// What every backend does. A backend's suite runs each of its rules on a device of its own:
+/// `@Test(arguments: Conformance.rules(for: .memory)) func holds(rule: Conformance.Rule)`.
 enum Conformance {
     struct Rule: Sendable, CustomTestStringConvertible {
         let testDescription: String
+        /// The backends that it is a rule for: all, or there is a rule for the others beside it.
+        let kinds: [BackendKind]
         let check: @Sendable (any ConformanceDevice) throws -> Void
 
         init(
-            _ sentence: String, _ check: @escaping @Sendable (any ConformanceDevice) throws -> Void
+            _ sentence: String, on kinds: BackendKind...,
+            check: @escaping @Sendable (any ConformanceDevice) throws -> Void
         ) {
             testDescription = sentence
+            self.kinds = kinds.isEmpty ? BackendKind.allCases : kinds
             self.check = check
         }
     }
 
-    static let rules = allocation + memory + names + persistence + accounting + addresses
+    static func rules(for kind: BackendKind) -> [Rule] {
+        (allocation + memory + names + persistence + accounting + addresses)
+            .filter { $0.kinds.contains(kind) }
+    }
+}
+
+/// What a `system` buffer of a device takes of its space.
+///
+/// On the module memory that was allocated at once has one mapping for the bus, so it goes back
+/// as a whole: shrinking frees segments, not pages.
+struct Footprint {
+    let kind: BackendKind
+    /// Bytes at which each allocation ends, in order.
+    private var ends: [UInt64] = []
+
+    init(_ kind: BackendKind, size: UInt64) {
+        self.kind = kind
+        resize(to: size)
+    }
+
+    var bytes: UInt64 { ends.last ?? 0 }
+
+    mutating func resize(to size: UInt64) {
+        let wanted = (size + 4095) / 4096 * 4096
+        switch kind {
+        case .memory: ends = [wanted]
+        case .kernel:
+            while let last = ends.last, ends.dropLast().last ?? 0 >= wanted, last > 0 {
+                ends.removeLast()
+            }
+            if wanted > bytes { ends.append(wanted) }
+        }
+    }
 }
 
 extension Backend {
+    /// Heaps that a command allocates from.
+    var sources: [Heap] { heaps.filter(\.isAllocatable) }
+
     /// A buffer with what most rules do not care about filled in.
     func make(
         _ name: String, size: UInt64, heap: Heap = .system,

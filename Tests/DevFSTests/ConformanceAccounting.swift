@@ -33,7 +33,7 @@ extension Conformance {
         },
         Rule("a heap's used is what is allocated in it, and largest what can be had") { device in
             let backend = try device.open()
-            for (index, heap) in backend.heaps.enumerated() {
+            for (index, heap) in backend.sources.enumerated() {
                 let before = try backend.status(of: heap)
                 #expect(before.used == 0)
                 _ = try backend.make("h\(index)", size: 8192, heap: heap)
@@ -51,28 +51,29 @@ extension Conformance {
             var random = SeededRandom(seed)
             let backend = try device.open()
             let whole = try backend.free()
-            var sizes: [Int: (BufferDescription, UInt64)] = [:]
+            var slots: [Int: (buffer: BufferDescription, size: UInt64, taken: Footprint)] = [:]
             for step in 0..<1000 {
                 let slot = random.below(8)
                 let size = UInt64(random.below(700_000))
-                if let (buffer, old) = sizes[slot] {
+                if let old = slots[slot] {
                     if random.below(3) == 0 {
-                        try backend.remove(buffer)
-                        backend.freed(buffer.id)
-                        sizes[slot] = nil
+                        try backend.remove(old.buffer)
+                        backend.freed(old.buffer.id)
+                        slots[slot] = nil
                     } else {
-                        let file = try backend.open(buffer)
+                        let file = try backend.open(old.buffer)
                         do {
                             try backend.resize(file.raw, to: size)
-                            sizes[slot] = (buffer, size)
+                            slots[slot]?.size = size
+                            slots[slot]?.taken.resize(to: size)
                         } catch let refusal as Refusal {
-                            #expect(refusal.errno == .noSpace && size > old)
+                            #expect(refusal.errno == .noSpace && size > old.size)
                         }
                     }
                 } else if let made = try? backend.make("r\(slot)", size: size) {
-                    sizes[slot] = (made, size)
+                    slots[slot] = (made, size, Footprint(device.kind, size: size))
                 }
-                let used = sizes.values.map { ($0.1 + 4095) / 4096 * 4096 }.reduce(0, +)
+                let used = slots.values.map(\.taken.bytes).reduce(0, +)
                 #expect(try backend.free() == whole - used, "seed \(seed), step \(step)")
             }
         },

@@ -81,13 +81,26 @@ extension Conformance {
             }
             #expect(try backend.buffers().count == 2)
         },
-        Rule("a name that became another buffer's is not opened for the first") { device in
+        Rule("a name that became another buffer's is not opened for the first", on: .memory) {
+            device in
             let backend = try device.open()
             let one = try backend.make("one", size: 1)
             let two = try backend.make("two", size: 2)
             try backend.rename(one, to: two.name, flags: .exchange)
             #expect(throws: Errno.noSuchFileOrDirectory) { try backend.open(one).raw }
             #expect(throws: Errno.noSuchFileOrDirectory) { try backend.status(of: two) }
+        },
+        Rule("a buffer is opened by its number, whatever its name is by now", on: .kernel) {
+            device in
+            let backend = try device.open()
+            let one = try backend.make("one", size: 1)
+            let two = try backend.make("two", size: 2)
+            try backend.rename(one, to: two.name, flags: .exchange)
+            #expect(try backend.status(of: one).size == 1)
+            #expect(try backend.status(of: two).size == 2)
+            try backend.remove(one)
+            #expect(throws: Errno.noSuchFileOrDirectory) { try backend.status(of: one) }
+            #expect(try backend.status(of: two).size == 2)
         },
         Rule("numbers are not zero, fit 48 bits, and are never given twice") { device in
             let backend = try device.open()
@@ -109,15 +122,17 @@ extension Conformance {
             var statuses: [FileStatus] = []
             var free: UInt64 = 0
             let bytes = [UInt8](repeating: 0x5a, count: 9000)
+            let owner = ProcessID(getpid())
+            let start = try #require(try ProcessHandle.startTime(of: owner))
             do {
                 let backend = try device.open()
-                for (index, heap) in backend.heaps.enumerated() {
+                for (index, heap) in backend.sources.enumerated() {
                     var buffer = try backend.make(
                         "p-\(heap.name)", size: 9000, heap: heap, direction: .fromDevice,
                         mode: 0o604)
                     buffer.traits.lease = .process
-                    buffer.traits.owner = ProcessID(77)
-                    buffer.traits.ownerStart = 123_456_789_012
+                    buffer.traits.owner = owner
+                    buffer.traits.ownerStart = start
                     try backend.setTraits(buffer.traits, of: buffer)
                     let file = try backend.open(buffer)
                     #expect(try backend.put(bytes, to: file.raw) == bytes.count)

@@ -8,7 +8,7 @@ import Testing
     "The memory backend on a tmpfs of its own", .enabled(if: Machine.isRoot, Machine.needsRoot),
     .timeLimit(.minutes(1)))
 struct PrivateMemoryConformance {
-    @Test(arguments: Conformance.rules) func `holds what every backend holds`(
+    @Test(arguments: Conformance.rules(for: .memory)) func `holds what every backend holds`(
         rule: Conformance.Rule
     ) throws {
         try withDevice(.privateTmpfs) { device in try rule.check(device) }
@@ -17,7 +17,7 @@ struct PrivateMemoryConformance {
 
 @Suite("The memory backend of an ordinary user", .timeLimit(.minutes(1)))
 struct DirectoryMemoryConformance {
-    @Test(arguments: Conformance.rules) func `holds what every backend holds`(
+    @Test(arguments: Conformance.rules(for: .memory)) func `holds what every backend holds`(
         rule: Conformance.Rule
     ) throws {
         try withDevice(.directory) { device in try rule.check(device) }

@@ -97,6 +97,24 @@ void buffer_free(uint64_t id)
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_FREE, &arg));
 }
 
+size_t fitting(size_t size, uint32_t heap)
+{
+	struct devfs_dma_heap arg = { .heap = heap };
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_HEAP, &arg));
+	return arg.max < size ? arg.max : size;
+}
+
+bool bounced(void)
+{
+	static char line[4096];
+	int fd = open("/proc/cmdline", O_RDONLY);
+
+	CHECK(fd >= 0 && read(fd, line, sizeof(line) - 1) > 0);
+	close(fd);
+	return strstr(line, "swiotlb=") != NULL;
+}
+
 uint64_t bytes_used(void)
 {
 	struct devfs_dma_info info;

@@ -74,6 +74,15 @@ struct devfs_dma_buf_info buffer_info(int fd);
 void buffer_free(uint64_t id);
 uint64_t bytes_used(void);
 
+/* The size, or the largest that the heap promises where that is less. */
+size_t fitting(size_t size, uint32_t heap);
+
+/*
+ * The device has copies of the memory (swiotlb=force): what the CPU stores in a mapping is lost
+ * in a read unless it is synced, and bus addresses have offsets of their own.
+ */
+bool bounced(void);
+
 /* Bytes that tell their place. */
 void fill(void *memory, size_t size, unsigned int seed);
 bool filled(const void *memory, size_t size, unsigned int seed);

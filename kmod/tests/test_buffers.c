@@ -27,6 +27,7 @@ TEST(layout, "the structures have the sizes of the ABI")
 	_Static_assert(sizeof(struct devfs_dma_alloc) == 160, "");
 	_Static_assert(sizeof(struct devfs_dma_open) == 96, "");
 	_Static_assert(sizeof(struct devfs_dma_free) == 16, "");
+	_Static_assert(sizeof(struct devfs_dma_rename) == 80, "");
 	_Static_assert(sizeof(struct devfs_dma_buf_info) == 232, "");
 	_Static_assert(sizeof(struct devfs_dma_list) == 32, "");
 	_Static_assert(sizeof(struct devfs_dma_pin) == 192, "");
@@ -107,7 +108,6 @@ TEST(bad_alloc, "ALLOC refuses every field out of its range and changes nothing"
 		REFUSES(alloc(&arg), error); \
 	} while (0)
 	BAD(heap, DEVFS_DMA_HEAPS, EINVAL);
-	BAD(heap, DEVFS_DMA_HEAP_RESERVED, EOPNOTSUPP);
 	BAD(direction, 3, EINVAL);
 	BAD(lease, 3, EINVAL);
 	BAD(mode, 01777, EINVAL);
@@ -413,6 +413,10 @@ TEST(limit, "the limit of the device holds for all ways to grow")
 	REFUSES(fallocate(fd, 0, 0, 300 * MIB), ENOSPC);
 	REFUSES(pwrite(fd, "x", 1, 300 * MIB), ENOSPC);
 	CHECK(bytes_used() == 200 * MIB);
+	/* A write gets the part that fits. */
+	CHECK(pwrite(fd, arg.name, 64, 256 * MIB - 10) == 10);
+	REFUSES(pwrite(fd, "x", 1, 256 * MIB), ENOSPC);
+	CHECK(bytes_used() == 256 * MIB && lseek(fd, 0, SEEK_END) == 256 * (off_t)MIB);
 }
 
 static uint64_t open_time(const char *name)

@@ -217,6 +217,9 @@ static int step_buffer_commands(void)
 	struct devfs_dma_sg entries[4];
 	struct devfs_dma_buf_get_sg sg = { .entries = (uintptr_t)entries, .count = 4 };
 	struct devfs_dma_buf_name name = { "kept2" }, back = { "kept" };
+	struct devfs_dma_rename swap = {
+		.id = kept_id, .name = "other", .flags = DEVFS_DMA_RENAME_EXCHANGE,
+	};
 	struct devfs_dma_buf_lease lease = { .lease = DEVFS_DMA_LEASE_PROCESS };
 	struct devfs_dma_buf_sync sync = { .flags = 1, .direction = ~0U };
 	int bad = 0;
@@ -230,6 +233,9 @@ static int step_buffer_commands(void)
 	/* A rename that fails leaves the old name, whichever that is. */
 	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_NAME, &name);
 	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_NAME, &back);
+	bad |= ioctl(node(), DEVFS_DMA_IOC_RENAME, &swap);
+	strcpy(swap.name, "kept");
+	bad |= ioctl(node(), DEVFS_DMA_IOC_RENAME, &swap);
 	return bad;
 }
 
@@ -354,6 +360,8 @@ TEST(inject_pin, "PIN leaves nothing, whatever fails in it")
 TEST(inject_commands, "a buffer's commands leave it whole, whatever fails in them")
 {
 	made_fd2 = buffer("kept", PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	kept_id = buffer_info(made_fd2).id;
+	buffer("other", PAGE, DEVFS_DMA_HEAP_SYSTEM);
 	visit(step_buffer_commands, nothing);
 }
 

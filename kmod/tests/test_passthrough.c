@@ -7,6 +7,7 @@
 #include "tests/libcheck.h"
 
 #include <linux/fuse.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/uio.h>
@@ -177,32 +178,37 @@ static void need_passthrough(void)
 
 TEST(same, "read, write and mmap of the mounted path reach the buffer's memory itself")
 {
-	static char data[MIB], back[MIB];
+	enum { SIZE = 64 * PAGE };
+	static char data[SIZE], back[SIZE];
 
 	need_passthrough();
 	FOR_EACH_HEAP(heap) {
-		int fd = buffer("x", MIB, heap), through, other;
-		char *own = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		int fd = buffer("x", SIZE, heap), through, other;
+		char *own = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		pid_t pid = mount_buffer(fd);
 		char *map;
 
 		through = open(FILE_PATH, O_RDWR);
 		CHECK(through >= 0);
 		fill(data, sizeof(data), heap);
-		CHECK(pwrite(through, data, MIB, 0) == (ssize_t)MIB);
-		CHECK(filled(own, MIB, heap));
-		fill(own, MIB, heap + 9);
-		CHECK(pread(through, back, MIB, 0) == (ssize_t)MIB && filled(back, MIB, heap + 9));
+		CHECK(pwrite(through, data, SIZE, 0) == (ssize_t)SIZE);
+		CHECK(filled(own, SIZE, heap));
+		fill(own, SIZE, heap + 9);
+		if (bounced())
+			CHECK(!msync(own, SIZE, MS_SYNC));
+		CHECK(pread(through, back, SIZE, 0) == (ssize_t)SIZE && filled(back, SIZE, heap + 9));
 
-		map = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, through, 0);
+		map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, through, 0);
 		CHECK(map != MAP_FAILED);
-		CHECK(filled(map, MIB, heap + 9));
-		map[MIB - 3] = 77;
-		CHECK(own[MIB - 3] == 77);
-		CHECK(pread(fd, back, 1, MIB - 3) == 1 && back[0] == 77);
+		CHECK(filled(map, SIZE, heap + 9));
+		map[SIZE - 3] = 77;
+		CHECK(own[SIZE - 3] == 77);
+		if (bounced())
+			CHECK(!msync(map, SIZE, MS_SYNC));
+		CHECK(pread(fd, back, 1, SIZE - 3) == 1 && back[0] == 77);
 		own[5] = 78;
 		CHECK(map[5] == 78);
-		CHECK(!msync(map, MIB, MS_SYNC));
+		CHECK(!msync(map, SIZE, MS_SYNC));
 
 		/* Another open of the path shares the backing id. */
 		other = open(FILE_PATH, O_RDONLY);
@@ -211,10 +217,10 @@ TEST(same, "read, write and mmap of the mounted path reach the buffer's memory i
 		other = open(FILE_PATH, O_RDWR | O_DIRECT);
 		CHECK(other >= 0 && pwrite(other, "d", 1, 6) == 1 && own[6] == 'd');
 		close(other);
-		munmap(map, MIB);
+		munmap(map, SIZE);
 		close(through);
 		unmount(pid);
-		munmap(own, MIB);
+		munmap(own, SIZE);
 		close(fd);
 	}
 }
@@ -277,4 +283,56 @@ TEST(survival, "an open file and a mapping go on after the server was killed")
 	munmap(map, 8 * PAGE);
 	close(through);
 	EVENTUALLY(bytes_used() == 0);
+}
+
+static sigjmp_buf bus_error;
+
+static void on_bus_error(int signal)
+{
+	(void)signal;
+	siglongjmp(bus_error, 1);
+}
+
+static void set_bound(bool bound)
+{
+	int fd = open(bound ? "/sys/bus/platform/drivers/devfs_dma/bind" :
+		      "/sys/bus/platform/drivers/devfs_dma/unbind", O_WRONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0 && write(fd, "devfs_dma_host", 14) == 14);
+	close(fd);
+}
+
+TEST(removal, "when the device goes, a mapping through the mount is SIGBUS, a file ENODEV")
+{
+	need_passthrough();
+	signal(SIGBUS, on_bus_error);
+	FOR_EACH_HEAP(heap) {
+		int fd, through;
+		char c, *map;
+		pid_t pid;
+
+		if (heap)
+			CHECK(dup2(open(NODE, O_RDWR | O_CLOEXEC), node()) == node());
+		fd = buffer("x", 2 * PAGE, heap);
+		pid = mount_buffer(fd);
+		through = open(FILE_PATH, O_RDWR);
+		CHECK(through >= 0);
+		map = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, through, 0);
+		CHECK(map != MAP_FAILED);
+		map[PAGE] = 1;
+		set_bound(false);
+		for (volatile int page = 0; page < 2; page++) {
+			if (!sigsetjmp(bus_error, 1)) {
+				map[page * PAGE] = 2;
+				check_fail(__LINE__, "the mapping is still there", 0);
+			}
+		}
+		REFUSES(pread(through, &c, 1, 0), ENODEV);
+		REFUSES(pwrite(through, "y", 1, 0), ENODEV);
+		munmap(map, 2 * PAGE);
+		close(through);
+		unmount(pid);
+		close(fd);
+		set_bound(true);
+	}
 }

@@ -10,7 +10,9 @@
  *    zero on the way out, and so are all flag bits not named here;
  *  - an unknown command is ENOTTY;
  *  - a command that fails changes nothing;
- *  - after the device was removed every command is ENODEV.
+ *  - after the device was removed every command is ENODEV, and so are reads of
+ *    the node and all operations on its buffers but close; poll gives POLLERR
+ *    and POLLHUP, mappings SIGBUS.
  */
 #ifndef _UAPI_DEVFS_DMA_H
 #define _UAPI_DEVFS_DMA_H
@@ -48,7 +50,7 @@
 #define DEVFS_DMA_HEAP_SYSTEM		0 /* cacheable pages, grows by segments */
 #define DEVFS_DMA_HEAP_CONTIGUOUS	1 /* cacheable, one bus range */
 #define DEVFS_DMA_HEAP_COHERENT		2 /* dma_alloc_coherent, one bus range */
-#define DEVFS_DMA_HEAP_RESERVED		3 /* a memory region set aside */
+#define DEVFS_DMA_HEAP_RESERVED		3 /* memory kept from the kernel, one bus range */
 #define DEVFS_DMA_HEAP_USER		4 /* pinned user pages */
 #define DEVFS_DMA_HEAP_IMPORTED		5 /* a foreign dma-buf */
 #define DEVFS_DMA_HEAPS			6
@@ -78,7 +80,8 @@
  * @flags:         out: DEVFS_DMA_INFO_*
  * @device:        out: name below /dev/devfs, "host" for no hardware
  * @heaps:         out: bit n is set where heap n can be used
- * @limit:         out: bytes all buffers of the device may have together
+ * @limit:         out: bytes all buffers of the device may have together, but
+ *                 for those of the reserved heap
  * @used:          out: bytes they have now
  * @dma_mask:      out: highest bus address the device can reach
  * @buffers:       out: buffers listed now
@@ -213,6 +216,28 @@ struct devfs_dma_open {
  */
 struct devfs_dma_free {
 	__u64 id;
+	__u32 flags;
+	__u32 pad;
+};
+
+/* struct devfs_dma_rename.flags; 0 refuses a name that is taken */
+#define DEVFS_DMA_RENAME_REPLACE	0x1U /* frees what has the name */
+#define DEVFS_DMA_RENAME_EXCHANGE	0x2U /* gives it the old name */
+
+/**
+ * struct devfs_dma_rename - DEVFS_DMA_IOC_RENAME: another name, in one step
+ * @id:    in: the buffer
+ * @name:  in: its new name; the one it has changes nothing
+ * @flags: in: 0 or one of DEVFS_DMA_RENAME_*
+ * @pad:   zero
+ *
+ * Without flags EEXIST where the name is taken; with EXCHANGE ENOENT where it
+ * is not. ENOENT, too, where there is no such buffer. Of both buffers the
+ * owner or CAP_FOWNER: EPERM.
+ */
+struct devfs_dma_rename {
+	__u64 id;
+	char name[DEVFS_DMA_NAME_SIZE];
 	__u32 flags;
 	__u32 pad;
 };
@@ -758,7 +783,7 @@ struct devfs_dma_buf_lease {
  * @reserved: zero
  *
  * EACCES where the descriptor is not open that way, EINVAL for an empty
- * buffer, EOPNOTSUPP for pinned and imported memory.
+ * buffer, EOPNOTSUPP for pinned, imported and reserved memory.
  */
 struct devfs_dma_buf_export {
 	__u32 fd_flags;
@@ -780,6 +805,7 @@ struct devfs_dma_buf_export {
 #define DEVFS_DMA_IOC_PIN		DEVFS_DMA_IOWR(0x06, struct devfs_dma_pin)
 #define DEVFS_DMA_IOC_IMPORT		DEVFS_DMA_IOWR(0x07, struct devfs_dma_import)
 #define DEVFS_DMA_IOC_GET_REGION	DEVFS_DMA_IOWR(0x08, struct devfs_dma_region)
+#define DEVFS_DMA_IOC_RENAME		DEVFS_DMA_IOW(0x09, struct devfs_dma_rename)
 #define DEVFS_DMA_IOC_OPEN_REGION	DEVFS_DMA_IOWR(0x0a, struct devfs_dma_open_region)
 #define DEVFS_DMA_IOC_SIGNAL_CTL	DEVFS_DMA_IOWR(0x10, struct devfs_dma_signal)
 #define DEVFS_DMA_IOC_SIGNAL_NOTIFY	DEVFS_DMA_IOW(0x11, struct devfs_dma_notify)

@@ -135,11 +135,11 @@ int cfuse_dma_open(int node, struct devfs_dma_open *_Nonnull open);
 int cfuse_dma_list(int node, uint64_t *_Nonnull cursor, struct devfs_dma_buf_info *_Nonnull entries,
 		   uint32_t *_Nonnull count);
 int cfuse_dma_free(int node, uint64_t id);
+int cfuse_dma_rename(int node, const struct devfs_dma_rename *_Nonnull request);
 int cfuse_dma_buf_info(int fd, struct devfs_dma_buf_info *_Nonnull info);
 int cfuse_dma_buf_sync(int fd, const struct devfs_dma_buf_sync *_Nonnull sync);
 int cfuse_dma_buf_sg(int fd, uint64_t first, struct devfs_dma_sg *_Nonnull entries,
 		     uint32_t *_Nonnull count, uint32_t *_Nonnull total);
-int cfuse_dma_set_name(int fd, const struct devfs_dma_buf_name *_Nonnull name);
 int cfuse_dma_set_lease(int fd, uint32_t lease, uint32_t owner);
 
 /* struct dma_buf_sync and its ioctl, from <linux/dma-buf.h>. */

@@ -113,7 +113,8 @@ final class KernelBackend: Backend {
         }
         var request = devfs_dma_alloc()
         Self.put(name, &request.name)
-        request.size = size
+        // What no signed size holds is beyond any limit.
+        request.size = min(size, UInt64(Int64.max))
         request.heap = UInt32(traits.heap.rawValue)
         request.direction = UInt32(traits.direction.rawValue)
         request.lease = Self.lease(traits.lease)
@@ -123,7 +124,7 @@ final class KernelBackend: Backend {
         request.gid = owner.gid
         request.fd_flags = UInt32(O_RDWR | O_CLOEXEC)
         guard unsafe cfuse_dma_alloc(node.raw, &request) == 0 else {
-            throw Refusal(lastError, Self.why(request, size))
+            throw Refusal(lastError, why(CInt(request.why), size))
         }
         _ = Descriptor(owning: request.fd)
         return BufferID(request.id)
@@ -134,10 +135,10 @@ final class KernelBackend: Backend {
     }
 
     /// What an allocation failed of, for `control/log`.
-    private static func why(_ request: devfs_dma_alloc, _ size: UInt64) -> String {
+    private func why(_ why: CInt, _ size: UInt64) -> String {
         let reason =
-            switch CInt(request.why) {
-            case DEVFS_DMA_WHY_LIMIT: "more than the module's limit_bytes leaves"
+            switch why {
+            case DEVFS_DMA_WHY_LIMIT: limit
             case DEVFS_DMA_WHY_BUFFERS: "more buffers than the module's max_buffers"
             case DEVFS_DMA_WHY_ORDER:
                 "one bus range of that length needs CMA, an IOMMU or reserved memory; "
@@ -149,6 +150,11 @@ final class KernelBackend: Backend {
             default: "refused by the module"
             }
         return "\(size) bytes: \(reason)"
+    }
+
+    private var limit: String {
+        let space = (try? space()).map { "\(Number.human($0.size)), \($0.free) bytes free" }
+        return "more than the heap limit leaves: limit_bytes=\(space ?? "?")"
     }
 
     /// A name as the ABI has it: 64 bytes, closed and filled with zeros.
@@ -175,7 +181,9 @@ final class KernelBackend: Backend {
 
     func resize(_ descriptor: CInt, to size: UInt64) throws(Refusal) {
         do throws(Errno) {
-            try Syscalls.truncate(descriptor, to: size)
+            try Syscalls.truncate(descriptor, to: min(size, UInt64(Int64.max)))
+        } catch .noSpace {
+            throw Refusal(.noSpace, "\(size) bytes: \(limit)")
         } catch {
             throw Refusal(error, "\(size) bytes: the module answers \(error)")
         }
@@ -205,28 +213,17 @@ final class KernelBackend: Backend {
     func rename(
         _ buffer: BufferDescription, to name: Name, flags: RenameFlags
     ) throws(Errno) {
-        let other = try buffers().first { $0.name == name }
-        guard let other else {
-            if flags.contains(.exchange) { throw .noSuchFileOrDirectory }
-            return try setName(buffer, name)
-        }
-        if flags.contains(.noReplace) { throw .fileExists }
-        guard flags.contains(.exchange) else {
-            try remove(other)
-            return try setName(buffer, name)
-        }
-        // The module has no exchange: by way of a name that no user has.
-        guard let spare = Name("exchange-\(buffer.id.number)") else { throw .invalidArgument }
-        try setName(other, spare)
-        try setName(buffer, name)
-        try setName(other, buffer.name)
-    }
-
-    private func setName(_ buffer: BufferDescription, _ name: Name) throws(Errno) {
-        var request = devfs_dma_buf_name()
+        var request = devfs_dma_rename()
         Self.put(name, &request.name)
-        let file = try open(buffer)
-        try check { unsafe cfuse_dma_set_name(file.raw, &request) }
+        request.id = buffer.id.number
+        request.flags =
+            switch flags {
+            case []: UInt32(DEVFS_DMA_RENAME_REPLACE)
+            case .noReplace: 0
+            case .exchange: UInt32(DEVFS_DMA_RENAME_EXCHANGE)
+            default: throw .invalidArgument
+            }
+        try check { unsafe cfuse_dma_rename(node.raw, &request) }
     }
 
     func setTraits(_ traits: BufferTraits, of buffer: BufferDescription) throws(Errno) {

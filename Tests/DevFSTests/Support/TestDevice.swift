@@ -31,6 +31,7 @@ final class TestDevice: ConformanceDevice {
     let name: Name
     let form: MemoryForm
     let size: UInt64
+    let kind = BackendKind.memory
 
     fileprivate init(_ form: MemoryForm, size: UInt64) throws {
         let number = Self.numbers.add(1, ordering: .relaxed).newValue

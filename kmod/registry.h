@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * devfs_dma - what buffer.c and rename.c share of the registry of buffers.
+ */
+#ifndef DEVFS_DMA_REGISTRY_H
+#define DEVFS_DMA_REGISTRY_H
+
+#include "internal.h"
+
+/* Here, and not a pointer to it, as rhashtable inlines its look-ups. */
+static const struct rhashtable_params devfs_names = {
+	.key_len		= DEVFS_DMA_NAME_SIZE,
+	.key_offset		= offsetof(struct devfs_buffer, name),
+	.head_offset		= offsetof(struct devfs_buffer, by_name),
+	.automatic_shrinking	= true,
+};
+
+bool devfs_may_manage(struct devfs_buffer *buf);
+struct devfs_lease *devfs_unlist_id(struct devfs_buffer *buf, bool *put);
+void devfs_unlisted(struct devfs_buffer *buf, struct devfs_lease *lease, bool put);
+
+#endif /* DEVFS_DMA_REGISTRY_H */
