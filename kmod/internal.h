@@ -369,6 +369,18 @@ int devfs_region_release(struct inode *inode, struct file *file);
 extern const struct file_operations devfs_region_fops;
 extern const struct inode_operations devfs_region_iops;
 
+/* irq.c */
+struct devfs_irq_ops {
+	/* Whether the device asks for attention, and masks it then. Any context. */
+	bool (*mask_pending)(struct device *dev);
+	void (*mask)(struct device *dev, bool masked);
+};
+
+int devfs_irq_add(struct devfs_device *dev, const char *name, unsigned int nr,
+		  const struct devfs_irq_ops *ops, bool level);
+int devfs_irq_set(struct devfs_irq *irq, u32 flags);
+void devfs_irqs_end(struct devfs_device *dev);
+
 /* pci.c and config.c */
 extern const struct devfs_region_ops devfs_config_ops;
 #ifdef CONFIG_PCI
@@ -407,6 +419,9 @@ int devfs_events_init(struct devfs_device *dev);
 void devfs_events_end(struct devfs_device *dev);
 void devfs_events_exit(struct devfs_device *dev);
 void devfs_source_fire(struct devfs_source *source, u64 missed);
+void devfs_source_mark(struct devfs_source *source, u32 clear, u32 set);
+struct devfs_source *devfs_source_add_irq(struct devfs_device *dev, const char *name,
+					  struct devfs_irq *irq, u32 flags);
 long devfs_signal_ctl(struct devfs_device *dev, void __user *user);
 long devfs_signal_history(struct devfs_device *dev, void __user *user);
 struct devfs_source *devfs_source_find(struct devfs_device *dev, u32 id);

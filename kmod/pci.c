@@ -5,6 +5,8 @@
  * The driver has no ids: a device is bound by writing "devfs_dma" to its
  * driver_override. Its node is there when all the rest is.
  */
+#include <linux/interrupt.h>
+#include <linux/moduleparam.h>
 #include <linux/pci.h>
 #include <linux/sysfs.h>
 
@@ -13,6 +15,13 @@
 
 /* What every device that can do DMA at all is taken to reach, if not more. */
 #define DEVFS_DMA_BITS_LEAST 32
+
+/* Vectors that are asked for: half of the sources, and so many CPUs are enough. */
+#define DEVFS_PCI_VECTORS 32
+
+static bool devfs_pci_msi = true;
+module_param_named(msi, devfs_pci_msi, bool, 0644);
+MODULE_PARM_DESC(msi, "Bind PCI devices with MSI-X or MSI where they have it (Y)");
 
 /* The MSI-X table, if it is in this BAR: [*start, *end) in bytes. */
 static void devfs_pci_guard(struct pci_dev *pdev, int bar, size_t *start, size_t *end)
@@ -85,6 +94,52 @@ static int devfs_pci_add_regions(struct devfs_device *dev, struct pci_dev *pdev)
 			return err;
 	}
 	return PTR_ERR_OR_ZERO(devfs_region_add(dev, &config));
+}
+
+static bool devfs_intx_mask_pending(struct device *dev)
+{
+	return pci_check_and_mask_intx(to_pci_dev(dev));
+}
+
+static void devfs_intx_mask(struct device *dev, bool masked)
+{
+	pci_intx(to_pci_dev(dev), !masked);
+}
+
+static const struct devfs_irq_ops devfs_intx_ops = {
+	.mask_pending	= devfs_intx_mask_pending,
+	.mask		= devfs_intx_mask,
+};
+
+static int devfs_pci_add_line(struct devfs_device *dev, struct pci_dev *pdev)
+{
+	/* The pin is what it has, the irq what the platform made of it. */
+	if (!pdev->pin || !pdev->irq || pdev->irq == IRQ_NOTCONNECTED) {
+		pci_info(pdev, "has no interrupt\n");
+		return 0;
+	}
+	dev->info_flags |= DEVFS_DMA_INFO_INTX;
+	return devfs_irq_add(dev, "irq0", pdev->irq,
+			     pci_intx_mask_supported(pdev) ? &devfs_intx_ops : NULL, true);
+}
+
+/* One source a vector: irq0, irq1, ... The caller ends what there is at an error. */
+static int devfs_pci_add_irqs(struct devfs_device *dev, struct pci_dev *pdev)
+{
+	int i, err = 0, count = -ENODEV;
+	char name[16];
+
+	if (devfs_pci_msi)
+		count = pci_alloc_irq_vectors(pdev, 1, DEVFS_PCI_VECTORS,
+					      PCI_IRQ_MSIX | PCI_IRQ_MSI);
+	if (count < 0)
+		return devfs_pci_add_line(dev, pdev);
+	dev->info_flags |= pdev->msix_enabled ? DEVFS_DMA_INFO_MSIX : DEVFS_DMA_INFO_MSI;
+	for (i = 0; i < count && !err; i++) {
+		snprintf(name, sizeof(name), "irq%d", i);
+		err = devfs_irq_add(dev, name, pci_irq_vector(pdev, i), NULL, false);
+	}
+	return err;
 }
 
 static int devfs_pci_set_mask(struct pci_dev *pdev)
@@ -173,6 +228,11 @@ static int devfs_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = devfs_pci_add_regions(dev, pdev);
 	if (err)
 		goto err_device;
+	err = devfs_pci_add_irqs(dev, pdev);
+	if (err) {
+		pci_err(pdev, "its interrupt cannot be had (%d)\n", err);
+		goto err_irqs;
+	}
 	pci_set_master(pdev);
 	pci_set_drvdata(pdev, dev);
 	err = devfs_device_register(dev);
@@ -182,6 +242,10 @@ static int devfs_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 err_master:
 	pci_clear_master(pdev);
+err_irqs:
+	devfs_irqs_end(dev);
+	devfs_events_end(dev);
+	pci_free_irq_vectors(pdev);
 err_device:
 	devfs_regions_end(dev);
 	devfs_device_put(dev);
@@ -200,8 +264,10 @@ static void devfs_pci_remove(struct pci_dev *pdev)
 	pci_clear_master(pdev);
 	if (!pci_wait_for_pending_transaction(pdev))
 		pci_warn(pdev, "transactions are pending still\n");
+	devfs_irqs_end(dev);
 	devfs_regions_end(dev);
 	devfs_device_remove(dev);
+	pci_free_irq_vectors(pdev);
 	/*
 	 * What was started is not to go on when the next driver allows it DMA.
 	 * Many devices have no reset; sysfs has a say in it (reset_method).

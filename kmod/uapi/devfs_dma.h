@@ -450,7 +450,7 @@ struct devfs_dma_open_region {
 /* struct devfs_dma_signal.flags */
 #define DEVFS_DMA_SIGNAL_ENABLED	0x1U
 #define DEVFS_DMA_SIGNAL_UEVENT		0x2U /* events are uevents, too */
-#define DEVFS_DMA_SIGNAL_AUTOMASK	0x4U /* out: each event clears ENABLED: a level interrupt */
+#define DEVFS_DMA_SIGNAL_AUTOMASK	0x4U /* out: each event clears ENABLED: a line */
 #define DEVFS_DMA_SIGNAL_STORM		0x8U /* out: it came too fast and was masked; SET clears it */
 
 /* struct devfs_dma_signal.op */
@@ -482,7 +482,12 @@ struct devfs_dma_open_region {
  * @reserved:  zero
  *
  * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES). Others: ENOENT. Interrupts
- * can be neither created (EINVAL) nor removed (EPERM); SET masks and unmasks them.
+ * can be neither created (EINVAL) nor removed (EPERM); a bound device has
+ * "irq0", "irq1", ..., one a vector and 32 at most, enabled. SET masks and
+ * unmasks them; what comes in the meantime is one event after unmasking. A line
+ * (AUTOMASK) is masked by each event, as it would come again until the device
+ * was seen to: see to it, then SET ENABLED. One that comes more often in a
+ * second than the module parameter irq_storm allows (100000) is masked (STORM).
  * A new source is enabled if @flags says so. TRIGGER of a disabled source is
  * counted as missed and makes no event. SET with a @period_ns of 0 keeps it.
  * Uevents (and the helper program, where the module was loaded with one) tell
