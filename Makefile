@@ -34,9 +34,9 @@ release_flags := $(swift_flags) -c release --product devfs --static-swift-stdlib
 release := .build/release/devfs
 version := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/DevFS/Tree/Version.swift)
 module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
-scripts := .ci/run .ci/setup docs/demo.sh mount-helpers/mount.devfs Tests/packaging \
+scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/mount.devfs Tests/packaging \
     $(addprefix Tests/VM/,run tree root init init-tree init-overlay init-root tree-tests \
-        tree-signals root-tests fetch-kernel build-in-trixie build-debug-kernel dkms lint-kmod)
+        tree-signals root-tests example-tests fetch-kernel build-in-trixie build-debug-kernel dkms lint-kmod)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -96,7 +96,7 @@ vm-test: build debug ## build the kernel module and test it and devfs on it in Q
 	Tests/VM/run $(KERNEL) $(addprefix $(lastword $(KERNEL)),+swiotlb +iommu)
 	Tests/VM/dkms $(lastword $(KERNEL))
 	Tests/VM/tree $(KERNEL)
-	Tests/VM/root $(KERNEL)
+	Tests/VM/root $(KERNEL) $(addsuffix +iommu,$(lastword $(KERNEL)))
 
 kasan: ## the same on a kernel with KASAN, lockdep and fault injection, built first
 	@.ci/setup kasan
