@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -53,6 +54,35 @@ struct RegionTests {
             #expect(throws: Errno.notPermitted) { try client.create("x", in: "regions") }
             #expect(throws: Errno.permissionDenied) { try client.open("regions/rom", O_RDWR) }
             #expect(try client.bytes("regions/rom").count == 256)
+        }
+    }
+
+    /// "while one of them is open or mapped, the other is `EBUSY`"
+    @Test func `the last close of a region gives its registration back, the first does not`() throws
+    {
+        try withRegions { (client) throws in
+            let dropped = Mutex<[DevFS.Inode]>([])
+            client.tree.regionUse.idle.withLock { idle in
+                idle = { inode in dropped.withLock { $0.append(inode) } }
+            }
+            let first = try client.open("regions/bar0", O_RDWR)
+            let second = try client.open("regions/bar0")
+            first.close()
+            first.close()
+            #expect(dropped.withLock { $0 } == [])
+            second.close()
+            #expect(dropped.withLock { $0 } == [Node.region(0).inode])
+        }
+    }
+
+    @Test func `a region whose other file is open is EBUSY, and opens once that is closed`() throws
+    {
+        let device = try FakeHardware(regions: [("bar0", 4096, true)])
+        try withHardware(device) { (client, _) throws in
+            device.setBusy(0, true)
+            #expect(throws: Errno.resourceBusy) { try client.open("regions/bar0") }
+            device.setBusy(0, false)
+            try client.open("regions/bar0").close()
         }
     }
 

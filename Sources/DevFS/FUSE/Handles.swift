@@ -66,7 +66,8 @@ final class HandleTable: Sendable {
 }
 
 /// The registrations of backing files for passthrough: one an inode, as all its opens must share
-/// it, kept as long as the buffer or region lives, as making one costs more than all else of an open.
+/// it, kept as long as the buffer lives or the region is open, as making one costs more than all
+/// else of an open.
 final class BackingTable: Sendable {
     /// Held over the registration, so that two opens at once share one.
     private let ids = Mutex<[Inode: Int32]>([:])
@@ -89,8 +90,7 @@ final class BackingTable: Sendable {
         return id
     }
 
-    func drop(_ buffer: BufferID) {
-        let inode = Node.buffer(buffer).inode
+    func drop(_ inode: Inode) {
         guard let id = ids.withLock({ $0.removeValue(forKey: inode) }) else { return }
         cfuse_backing_close(device, id)
     }

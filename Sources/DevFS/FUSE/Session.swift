@@ -41,7 +41,11 @@ final class Session: Sendable {
         backing.withLock { $0 = table }
         let number = UInt(bitPattern: fuse)
         self.fuse.withLock { $0 = number }
-        tree.buffers.whenGone { table.drop($0) }
+        tree.buffers.whenGone { table.drop(Node.buffer($0).inode) }
+        // The module has but one of a BAR's two files open at a time.
+        tree.regionUse.idle.withLock { idle in
+            idle = { table.drop($0) }
+        }
     }
 
     // MARK: Negotiation

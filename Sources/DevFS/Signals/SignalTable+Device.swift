@@ -45,13 +45,15 @@ extension SignalTable {
         var ended: [Signal] = []
         var found: [SourceStatus] = []
         changes.withLock { _ in
+            // Looked at before the device is, as events are taken meanwhile.
+            let known = sources.withLock { $0 }.mapValues { (signal: $0, count: $0.count) }
             guard let all = try? device.sources() else { return }
             found = all
             let byID = Dictionary(uniqueKeysWithValues: all.map { ($0.id, $0) })
-            for (id, signal) in sources.withLock({ $0 }) {
+            for (id, (signal, count)) in known {
                 // Another one has the number now where it has fewer events.
                 if let now = byID[id], now.name == signal.name, now.source == signal.source,
-                    now.count >= signal.count
+                    now.count >= count
                 {
                     continue
                 }

@@ -48,7 +48,7 @@ extension FileSystem {
             let region = try region(index)
             guard let hardware else { throw .noDevice }
             guard region.isWritable || !flags.writes else { throw .permissionDenied }
-            return try RegionFile(region, of: hardware, inode: inode)
+            return try RegionFile(region, of: hardware, inode: inode, use: regionUse)
         case .buffer(let id):
             let buffer = try buffer(id)
             if flags.truncates && !buffer.traits.heap.isFixed {

@@ -18,9 +18,10 @@ final class FakeHardware: Hardware, EventDevice {
         var records: [SourceEvent] = []
         var marks: Set<Name> = []
         var isGone = false
+        /// Regions whose other file is open.
+        var busy: Set<Int> = []
         /// Events are recorded, and nobody is woken for them.
         var isQuiet = false
-        var calls = 0
     }
 
     /// Records that are kept, and times of a source.
@@ -105,6 +106,12 @@ final class FakeHardware: Hardware, EventDevice {
     func setQuiet(_ isQuiet: Bool) {
         state.withLock { $0.isQuiet = isQuiet }
         if !isQuiet { bell.add(1) }
+    }
+
+    func setBusy(_ region: Int, _ isBusy: Bool) {
+        state.withLock { state in
+            if isBusy { state.busy.insert(region) } else { state.busy.remove(region) }
+        }
     }
 
     func unplug() {
@@ -208,6 +215,7 @@ final class FakeHardware: Hardware, EventDevice {
     // MARK: Regions and memory
 
     func open(_ region: Region, writes: Bool) throws(Errno) -> Descriptor {
+        if state.withLock({ $0.busy.contains(region.index) }) { throw .resourceBusy }
         _ = try sources()
         return try Syscalls.reopen(files[region.index].raw, flags: writes ? O_RDWR : O_RDONLY)
     }
