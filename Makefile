@@ -35,8 +35,8 @@ release := .build/release/devfs
 version := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/DevFS/Tree/Version.swift)
 module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
 scripts := .ci/run .ci/setup docs/demo.sh mount-helpers/mount.devfs Tests/packaging \
-    $(addprefix Tests/VM/,run tree root init init-tree init-overlay init-root tree-tests root-tests \
-        fetch-kernel build-in-trixie build-debug-kernel dkms lint-kmod)
+    $(addprefix Tests/VM/,run tree root init init-tree init-overlay init-root tree-tests \
+        tree-signals root-tests fetch-kernel build-in-trixie build-debug-kernel dkms lint-kmod)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

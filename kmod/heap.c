@@ -280,6 +280,7 @@ static int devfs_add_segment(struct devfs_buffer *buf, size_t count, u32 *why)
 	filemap_invalidate_lock(buf->inode.i_mapping);
 	buf->segments[buf->nsegments++] = segment;
 	buf->npages += count;
+	inode_set_bytes(&buf->inode, (loff_t)buf->npages << PAGE_SHIFT);
 	filemap_invalidate_unlock(buf->inode.i_mapping);
 	if (segment->first == 0)
 		atomic_inc(&dev->heap_buffers[buf->heap]);
@@ -306,6 +307,7 @@ static void devfs_drop_segment(struct devfs_buffer *buf)
 	segment = buf->segments[--buf->nsegments];
 	buf->npages = segment->first;
 	buf->capacity = segment->first << PAGE_SHIFT;
+	inode_set_bytes(&buf->inode, buf->capacity);
 	filemap_invalidate_unlock(buf->inode.i_mapping);
 
 	if (!buf->detached)
@@ -333,6 +335,7 @@ static int devfs_alloc_coherent(struct devfs_buffer *buf, size_t size, u32 *why)
 		*why = bytes > devfs_range_max(dev) ? DEVFS_DMA_WHY_ORDER : DEVFS_DMA_WHY_MEMORY;
 		return -ENOMEM;
 	}
+	inode_set_bytes(&buf->inode, bytes);
 	atomic_inc(&dev->heap_buffers[buf->heap]);
 	return 0;
 }

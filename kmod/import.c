@@ -101,6 +101,7 @@ int devfs_pin(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	buf->capacity = size;
 	buf->segments[buf->nsegments++] = segment;
 	i_size_write(&buf->inode, size);
+	inode_set_bytes(&buf->inode, bytes);
 	atomic_inc(&dev->heap_buffers[buf->heap]);
 	if (devfs_is_bounced(buf))
 		atomic64_inc(&dev->bounced);
@@ -189,6 +190,7 @@ int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	buf->capacity = dmabuf->size;
 	buf->segments[buf->nsegments++] = segment;
 	i_size_write(&buf->inode, dmabuf->size);
+	inode_set_bytes(&buf->inode, dmabuf->size);
 	atomic_inc(&dev->heap_buffers[buf->heap]);
 	*why = DEVFS_DMA_WHY_NONE;
 	return 0;

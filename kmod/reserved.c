@@ -210,6 +210,7 @@ int devfs_reserved_alloc(struct devfs_buffer *buf, size_t size, u32 *why)
 		memset(buf->vaddr + at, 0, PAGE_SIZE);
 		cond_resched();
 	}
+	inode_set_bytes(&buf->inode, bytes);
 	atomic64_add(bytes, &dev->heap_used[buf->heap]);
 	atomic_inc(&dev->heap_buffers[buf->heap]);
 	*why = DEVFS_DMA_WHY_NONE;

@@ -315,6 +315,16 @@ bool cfuse_is_tmpfs(const char *path)
 	return !statfs(path, &status) && status.f_type == 0x01021994;
 }
 
+bool cfuse_is_shared_memory(int fd)
+{
+	struct statfs system;
+	struct stat status;
+
+	/* TMPFS_MAGIC and HUGETLBFS_MAGIC of <linux/magic.h>. */
+	return !fstat(fd, &status) && S_ISREG(status.st_mode) && !fstatfs(fd, &system) &&
+	       (system.f_type == 0x01021994 || system.f_type == 0x958458f6);
+}
+
 off_t cfuse_seek_data(int fd, off_t offset)
 {
 	return lseek(fd, offset, SEEK_DATA);
@@ -387,6 +397,32 @@ ssize_t cfuse_send_fd(int socket, const void *bytes, size_t size, int fd)
 	return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+ssize_t cfuse_receive_fd(int socket, void *bytes, size_t size, int *fd)
+{
+	/* Room for one, without what CMSG_SPACE adds: the kernel closes what is more. */
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec data = { .iov_base = bytes, .iov_len = size };
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1,
+		.msg_control = control.bytes, .msg_controllen = CMSG_LEN(sizeof(int)),
+	};
+	ssize_t count = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	*fd = -1;
+	if (count < 0)
+		return count;
+	for (struct cmsghdr *head = CMSG_FIRSTHDR(&message); head;
+	     head = CMSG_NXTHDR(&message, head)) {
+		if (head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+		    head->cmsg_len == CMSG_LEN(sizeof(int)))
+			memcpy(fd, CMSG_DATA(head), sizeof(int));
+	}
+	return count;
+}
+
 int cfuse_peer(int socket, pid_t *pid, uid_t *uid, gid_t *gid)
 {
 	struct ucred peer;
@@ -422,6 +458,13 @@ _Static_assert(sizeof(struct devfs_dma_free) == 16, "ABI");
 _Static_assert(sizeof(struct devfs_dma_buf_info) == 232, "ABI");
 _Static_assert(sizeof(struct devfs_dma_buf_sync) == 24, "ABI");
 _Static_assert(sizeof(struct devfs_dma_buf_get_sg) == 24, "ABI");
+_Static_assert(sizeof(struct devfs_dma_signal) == 136, "ABI");
+_Static_assert(sizeof(struct devfs_dma_event) == 40, "ABI");
+_Static_assert(sizeof(struct devfs_dma_history) == 24, "ABI");
+_Static_assert(sizeof(struct devfs_dma_region) == 112, "ABI");
+_Static_assert(sizeof(struct devfs_dma_open_region) == 32, "ABI");
+_Static_assert(sizeof(struct devfs_dma_pin) == 192, "ABI");
+_Static_assert(sizeof(struct devfs_dma_import) == 192, "ABI");
 
 int cfuse_dma_info(int node, struct devfs_dma_info *info)
 {
@@ -495,4 +538,57 @@ int cfuse_dma_set_lease(int fd, uint32_t lease, uint32_t owner)
 	struct devfs_dma_buf_lease request = { .lease = lease, .owner = owner };
 
 	return ioctl(fd, DEVFS_DMA_IOC_BUF_SET_LEASE, &request);
+}
+
+int cfuse_dma_signal(int node, struct devfs_dma_signal *signal)
+{
+	return ioctl(node, DEVFS_DMA_IOC_SIGNAL_CTL, signal);
+}
+
+int cfuse_dma_history(int node, uint32_t source, uint64_t *first, uint64_t *times, uint32_t *count)
+{
+	struct devfs_dma_history request = {
+		.source = source, .count = *count, .first = *first, .times = (uintptr_t)times,
+	};
+	int result = ioctl(node, DEVFS_DMA_IOC_SIGNAL_HISTORY, &request);
+
+	*first = request.first;
+	*count = request.count;
+	return result;
+}
+
+int cfuse_dma_region(int node, struct devfs_dma_region *region)
+{
+	return ioctl(node, DEVFS_DMA_IOC_GET_REGION, region);
+}
+
+int cfuse_dma_open_region(int node, struct devfs_dma_open_region *open)
+{
+	return ioctl(node, DEVFS_DMA_IOC_OPEN_REGION, open);
+}
+
+int cfuse_dma_import(int node, struct devfs_dma_import *import)
+{
+	return ioctl(node, DEVFS_DMA_IOC_IMPORT, import);
+}
+
+int cfuse_dma_pin(int node, struct devfs_dma_alloc *alloc, int memory, uint64_t offset)
+{
+	uint64_t skip = offset % (uint64_t)sysconf(_SC_PAGESIZE);
+	size_t length = alloc->size + skip;
+	struct devfs_dma_pin request = { .alloc = *alloc };
+	int result, error;
+	void *base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, memory,
+			  (off_t)(offset - skip));
+
+	if (base == MAP_FAILED)
+		return -1;
+	request.address = (uintptr_t)base + skip;
+	result = ioctl(node, DEVFS_DMA_IOC_PIN, &request);
+	error = errno;
+	*alloc = request.alloc;
+	/* The module has the pages; who sent them has them mapped. */
+	munmap(base, length);
+	errno = error;
+	return result;
 }

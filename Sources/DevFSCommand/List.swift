@@ -3,7 +3,7 @@ import ArgumentParser
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list",
-        abstract: "List the buffers of a mount, its signals, its streams, or all memory devices.",
+        abstract: "List the buffers of a mount, its signals, its streams, or all devices.",
         discussion: """
             EXAMPLE
               devfs list /mnt/dma
@@ -22,7 +22,7 @@ struct ListCommand: ParsableCommand {
     @Flag(help: "The streams.")
     var streams = false
 
-    @Flag(help: "All memory devices, mounted or not: the same as `devfs device list`.")
+    @Flag(help: "Memory devices, nodes of the module, and PCI devices that it could have.")
     var devices = false
 
     @Flag(help: "Print JSON: {\"buffers\": [...]}, \"signals\", \"streams\" or \"devices\".")
@@ -42,7 +42,7 @@ struct ListCommand: ParsableCommand {
     }
 
     func run() throws {
-        if devices { return try DeviceTable.show(asJSON: json) }
+        if devices { return try HardwareTable.show(asJSON: json) }
         let tree = try Tree(containing: path)
         var listing = Listing()
         if signals { listing.signals = try SignalRecord.all(in: tree) }

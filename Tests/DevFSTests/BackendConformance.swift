@@ -79,7 +79,10 @@ extension Backend {
         direction: Direction = .bidirectional, mode: UInt32 = 0o640
     ) throws -> BufferDescription {
         let name = try #require(Name(name))
-        let traits = BufferTraits(heap: heap, direction: direction)
+        let process = ProcessID(getpid())
+        let traits = BufferTraits(
+            heap: heap, direction: direction, owner: process,
+            ownerStart: try #require(try ProcessHandle.startTime(of: process)))
         let owner = Ownership(uid: geteuid(), gid: getegid(), mode: mode)
         let id = try allocate(name, size: size, traits: traits, owner: owner)
         return BufferDescription(id: id, name: name, traits: traits)

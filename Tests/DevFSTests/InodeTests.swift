@@ -19,6 +19,7 @@ struct InodeTests {
                 BufferID(number), SignalID(number: number), StreamID(number: number)
             )
             nodes += [.buffer(buffer), .attributes(buffer), .signal(signal), .stream(stream)]
+            nodes.append(.region(Int(number)))
             nodes += Layout.attributes.indices.map { .attribute(buffer, $0) }
             nodes += Layout.signal.indices.map { .signalFile(signal, $0) }
             nodes += Layout.stream.indices.map { .streamFile(stream, $0) }
@@ -46,7 +47,7 @@ struct InodeTests {
         arguments: [
             0, 2, 255, 256, 1 << 55, 1 << 56, 1 << 56 | 1 << 8, 1 << 56 | 99 << 8,
             4 << 56 | 77 << 8,
-            5 << 56 | 9 << 8, 13 << 56, 255 << 56, UInt64.max,
+            5 << 56 | 9 << 8, 13 << 56 | 1, 14 << 56, 255 << 56, UInt64.max,
         ] as [UInt64])
     func `a number that nothing has is refused`(number: UInt64) {
         #expect(Node(Inode(number)) == nil)

@@ -104,6 +104,7 @@ TEST(growth, "a system buffer grows by writing, keeps its addresses, and shrinks
 	struct devfs_dma_sg first[64], after[600];
 	struct devfs_dma_buf_get_sg sg = { .entries = (uintptr_t)first, .count = 64 };
 	static char block[128 * 1024], back[128 * 1024];
+	struct stat status;
 	uint64_t sum = 0;
 	uint32_t kept;
 	int fd = buffer("x", 0, DEVFS_DMA_HEAP_SYSTEM);
@@ -131,6 +132,7 @@ TEST(growth, "a system buffer grows by writing, keeps its addresses, and shrinks
 	for (uint32_t i = 0; i < sg.count; i++)
 		sum += after[i].length;
 	CHECK(sum == buffer_info(fd).capacity);
+	CHECK(!fstat(fd, &status) && status.st_blocks * 512ULL == sum);
 	CHECK(!ftruncate(fd, PAGE + 1));
 	CHECK(buffer_info(fd).capacity <= 64 * PAGE);
 	CHECK(!ftruncate(fd, 4 * PAGE));

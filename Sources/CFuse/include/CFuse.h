@@ -109,6 +109,8 @@ extern const int cfuse_o_path;
 extern const int cfuse_o_tmpfile;
 /* Inode numbers of tmpfs are never used again, those of a disk are. statfs(2) */
 bool cfuse_is_tmpfs(const char *_Nonnull path);
+/* A regular file on a tmpfs (a memfd, too) or hugetlbfs, whose pages need nobody to come. */
+bool cfuse_is_shared_memory(int fd);
 /* lseek(2) with SEEK_DATA and SEEK_HOLE. */
 off_t cfuse_seek_data(int fd, off_t offset);
 off_t cfuse_seek_hole(int fd, off_t offset);
@@ -122,6 +124,11 @@ int cfuse_unix_socket(void);
 int cfuse_accept(int listener);
 /* Sends `size` bytes and, where `fd` >= 0, that descriptor (SCM_RIGHTS). */
 ssize_t cfuse_send_fd(int socket, const void *_Nonnull bytes, size_t size, int fd);
+/*
+ * Receives at most `size` bytes without waiting, and the first descriptor that came with them:
+ * -1 where none did.
+ */
+ssize_t cfuse_receive_fd(int socket, void *_Nonnull bytes, size_t size, int *_Nonnull fd);
 /* The peer of a UNIX socket: SO_PEERCRED. */
 int cfuse_peer(int socket, pid_t *_Nonnull pid, uid_t *_Nonnull uid, gid_t *_Nonnull gid);
 /* Its supplementary groups (SO_PEERGROUPS): how many, or -1. */
@@ -141,6 +148,15 @@ int cfuse_dma_buf_sync(int fd, const struct devfs_dma_buf_sync *_Nonnull sync);
 int cfuse_dma_buf_sg(int fd, uint64_t first, struct devfs_dma_sg *_Nonnull entries,
 		     uint32_t *_Nonnull count, uint32_t *_Nonnull total);
 int cfuse_dma_set_lease(int fd, uint32_t lease, uint32_t owner);
+int cfuse_dma_signal(int node, struct devfs_dma_signal *_Nonnull signal);
+/* Times of events from `first` on: `first` becomes that of the first given, `count` how many. */
+int cfuse_dma_history(int node, uint32_t source, uint64_t *_Nonnull first,
+		      uint64_t *_Nonnull times, uint32_t *_Nonnull count);
+int cfuse_dma_region(int node, struct devfs_dma_region *_Nonnull region);
+int cfuse_dma_open_region(int node, struct devfs_dma_open_region *_Nonnull open);
+int cfuse_dma_import(int node, struct devfs_dma_import *_Nonnull import);
+/* PIN of `length` bytes from `offset` of a shared memory file, which is mapped for the call. */
+int cfuse_dma_pin(int node, struct devfs_dma_alloc *_Nonnull alloc, int memory, uint64_t offset);
 
 /* struct dma_buf_sync and its ioctl, from <linux/dma-buf.h>. */
 static const unsigned int CFUSE_DMA_BUF_IOCTL_SYNC = 0x40086200u;

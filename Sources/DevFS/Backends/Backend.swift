@@ -165,4 +165,10 @@ protocol Backend: Sendable {
     func replaced(_ id: BufferID)
     func status(of heap: Heap) throws(Errno) -> HeapStatus
     func space() throws(Errno) -> SpaceStatus
+    /// What the device has besides memory; nil for none.
+    var hardware: (any Hardware)? { get }
+}
+
+extension Backend {
+    var hardware: (any Hardware)? { nil }
 }

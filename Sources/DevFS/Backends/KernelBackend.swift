@@ -11,9 +11,11 @@ final class KernelBackend: Backend {
     let source: String
     let runtimeDirectory: String
     let heaps: [Heap]
-    private let isCoherent: Bool
-    private let node: Descriptor
-    private let hasIOMMU: Bool
+    /// Device memory that it has, which never changes.
+    let regions: [Region]
+    private let flags: UInt32
+    private let mask: UInt64
+    let node: Descriptor
     private let isPrivileged: Bool
     /// Held as long as this server runs: one server a device.
     private let lock: Descriptor
@@ -21,7 +23,7 @@ final class KernelBackend: Backend {
     /// - Parameter path: the device's node, `/dev/devfs/NAME`.
     init(_ path: String) throws(SetupError) {
         do throws(Errno) {
-            node = try Syscalls.open(path, flags: O_RDWR)
+            node = try Syscalls.open(path, flags: O_RDWR | O_NONBLOCK)
         } catch {
             throw SetupError(
                 "opening \(path)", error,
@@ -40,8 +42,9 @@ final class KernelBackend: Backend {
         }
         source = path
         heaps = Heap.allCases.filter { info.heaps >> UInt64($0.rawValue) & 1 == 1 }
-        isCoherent = info.flags & UInt32(DEVFS_DMA_INFO_COHERENT) != 0
-        hasIOMMU = info.flags & UInt32(DEVFS_DMA_INFO_IOMMU) != 0
+        regions = Self.regions(node.raw, info.regions)
+        flags = info.flags
+        mask = info.dma_mask
         isPrivileged = ProcessHandle.has(
             capability: Capability.systemAdministration, ProcessID(getpid()))
         let device = path.split(separator: "/").last.map(String.init) ?? "device"
@@ -64,12 +67,27 @@ final class KernelBackend: Backend {
     let keepsFixedSize = true
 
     var features: [Feature] {
-        [
+        let hasIOMMU = flags & DEVFS_DMA_INFO_IOMMU != 0
+        let interrupts = Self.interrupts(flags)
+        let noHardware = "\(source) is bound to no device"
+        return [
             Feature(
                 "dma_addresses", true,
-                hasIOMMU ? "translated by the IOMMU" : "noiommu: a wrong one reaches any memory"),
+                (hasIOMMU ? "translated by the IOMMU" : "noiommu: a wrong one reaches any memory")
+                    + ", up to \(Number.address(mask))"),
             Feature("iommu", hasIOMMU),
-            Feature("dma_coherent", isCoherent),
+            Feature("dma_coherent", flags & DEVFS_DMA_INFO_COHERENT != 0),
+            Feature(
+                "interrupts", interrupts != nil,
+                interrupts
+                    ?? (flags & DEVFS_DMA_INFO_HARDWARE == 0
+                        ? noHardware : "the device has no interrupt that could be used")),
+            Feature(
+                "regions", !regions.isEmpty,
+                !regions.isEmpty
+                    ? regions.map(\.name.text).joined(separator: " ")
+                    : flags & DEVFS_DMA_INFO_HARDWARE == 0
+                        ? noHardware : "the device has no memory of its own"),
         ]
     }
 
@@ -88,10 +106,7 @@ final class KernelBackend: Backend {
     }
 
     private static func description(_ info: devfs_dma_buf_info) -> BufferDescription? {
-        let text = unsafe withUnsafeBytes(of: info.name) { bytes in
-            unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-        }
-        guard let name = Name(text), let heap = Heap(rawValue: Int(info.heap)),
+        guard let name = name(info.name), let heap = Heap(rawValue: Int(info.heap)),
             let direction = Direction(rawValue: Int(info.direction))
         else { return nil }
         let owner = ProcessID(Int32(truncatingIfNeeded: info.owner))
@@ -111,45 +126,61 @@ final class KernelBackend: Backend {
                 .notSupported,
                 "a \(traits.heap.name) buffer is made with its size, by control/alloc")
         }
+        var request = Self.request(name, size: size, traits: traits, owner: owner)
+        guard unsafe cfuse_dma_alloc(node.raw, &request) == 0 else {
+            let error = lastError
+            throw Refusal(
+                error, "\(size) bytes: \(why(request.why) ?? "refused by the module")")
+        }
+        _ = Descriptor(owning: request.fd)
+        return BufferID(request.id)
+    }
+
+    /// What ALLOC, PIN and IMPORT have in common.
+    static func request(
+        _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
+    ) -> devfs_dma_alloc {
         var request = devfs_dma_alloc()
-        Self.put(name, &request.name)
+        put(name, &request.name)
         // What no signed size holds is beyond any limit.
         request.size = min(size, UInt64(Int64.max))
         request.heap = UInt32(traits.heap.rawValue)
         request.direction = UInt32(traits.direction.rawValue)
-        request.lease = Self.lease(traits.lease)
+        request.lease = lease(traits.lease)
         request.owner = UInt32(max(0, traits.owner.number))
         request.mode = owner.mode
         request.uid = owner.uid
         request.gid = owner.gid
         request.fd_flags = UInt32(O_RDWR | O_CLOEXEC)
-        guard unsafe cfuse_dma_alloc(node.raw, &request) == 0 else {
-            throw Refusal(lastError, why(CInt(request.why), size))
-        }
-        _ = Descriptor(owning: request.fd)
-        return BufferID(request.id)
+        return request
     }
 
     private static func lease(_ lease: Lease) -> UInt32 {
         UInt32(lease == .process ? DEVFS_DMA_LEASE_PROCESS : DEVFS_DMA_LEASE_PERSIST)
     }
 
-    /// What an allocation failed of, for `control/log`.
-    private func why(_ why: CInt, _ size: UInt64) -> String {
-        let reason =
-            switch why {
-            case DEVFS_DMA_WHY_LIMIT: limit
-            case DEVFS_DMA_WHY_BUFFERS: "more buffers than the module's max_buffers"
-            case DEVFS_DMA_WHY_ORDER:
-                "one bus range of that length needs CMA, an IOMMU or reserved memory; "
-                    + "heap=system takes any length"
-            case DEVFS_DMA_WHY_MEMORY: "no free memory"
-            case DEVFS_DMA_WHY_MAPPING: "the device cannot address that memory: see its dma mask"
-            case DEVFS_DMA_WHY_MEMLOCK: "more than RLIMIT_MEMLOCK"
-            case DEVFS_DMA_WHY_PROCESS: "no such owner process"
-            default: "refused by the module"
-            }
-        return "\(size) bytes: \(reason)"
+    /// What an allocation failed of, for `control/log`; nil where the module does not say.
+    func why(_ reason: UInt32) -> String? {
+        switch CInt(reason) {
+        case DEVFS_DMA_WHY_LIMIT: limit
+        case DEVFS_DMA_WHY_BUFFERS: "more buffers than the module's max_buffers"
+        case DEVFS_DMA_WHY_ORDER:
+            "one bus range of that length needs CMA, an IOMMU or reserved memory; "
+                + "heap=system takes any length"
+        case DEVFS_DMA_WHY_MEMORY: "no free memory"
+        case DEVFS_DMA_WHY_MAPPING: "the device cannot address that memory: see its dma mask"
+        case DEVFS_DMA_WHY_MEMLOCK: "more than RLIMIT_MEMLOCK of the server"
+        case DEVFS_DMA_WHY_PROCESS: "no such owner process"
+        default: nil
+        }
+    }
+
+    /// A name of the ABI; nil for an empty one.
+    static func name<T>(_ field: T) -> Name? {
+        let text = unsafe withUnsafeBytes(of: field) { bytes in
+            unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        return Name(text)
     }
 
     private var limit: String {
@@ -158,7 +189,7 @@ final class KernelBackend: Backend {
     }
 
     /// A name as the ABI has it: 64 bytes, closed and filled with zeros.
-    private static func put<T>(_ name: Name, _ field: inout T) {
+    static func put<T>(_ name: Name, _ field: inout T) {
         unsafe withUnsafeMutableBytes(of: &field) { room in
             for (index, byte) in name.text.utf8.enumerated() where index < room.count - 1 {
                 unsafe room[index] = byte
@@ -307,9 +338,14 @@ final class KernelBackend: Backend {
         return HeapStatus(size: request.size, used: request.used, largest: request.max)
     }
 
-    func space() throws(Errno) -> SpaceStatus {
+    func info() throws(Errno) -> devfs_dma_info {
         var info = devfs_dma_info()
         try check { unsafe cfuse_dma_info(node.raw, &info) }
+        return info
+    }
+
+    func space() throws(Errno) -> SpaceStatus {
+        let info = try info()
         return SpaceStatus(
             size: info.limit, free: info.limit - min(info.limit, info.used),
             files: UInt64(info.buffers))

@@ -65,12 +65,21 @@ final class BufferTable: Sendable {
     func allocate(
         _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
     ) throws(Refusal) -> Buffer {
+        try make(name, traits: traits) { () throws(Refusal) in
+            try backend.allocate(name, size: size, traits: traits, owner: owner)
+        }
+    }
+
+    /// - Parameter body: makes the memory, while the name is reserved.
+    func make(
+        _ name: Name, traits: BufferTraits, _ body: () throws(Refusal) -> BufferID
+    ) throws(Refusal) -> Buffer {
         let isFree = state.withLock { state in
             state.byName[name] == nil && state.reserved.insert(name).inserted
         }
         guard isFree else { throw Refusal(.fileExists, "\(name) is there already") }
         defer { _ = state.withLock { $0.reserved.remove(name) } }
-        let id = try backend.allocate(name, size: size, traits: traits, owner: owner)
+        let id = try body()
         let buffer = Buffer(BufferDescription(id: id, name: name, traits: traits))
         state.withLock { state in
             state.byID[id] = buffer

@@ -65,11 +65,11 @@ final class HandleTable: Sendable {
     }
 }
 
-/// The registrations of backing files for passthrough: one a buffer, as all opens of an inode must
-/// share it, kept as long as the buffer lives, as making one costs more than all else of an open.
+/// The registrations of backing files for passthrough: one an inode, as all its opens must share
+/// it, kept as long as the buffer or region lives, as making one costs more than all else of an open.
 final class BackingTable: Sendable {
     /// Held over the registration, so that two opens at once share one.
-    private let ids = Mutex<[BufferID: Int32]>([:])
+    private let ids = Mutex<[Inode: Int32]>([:])
     private let device: CInt
 
     /// - Parameter device: the session's descriptor of /dev/fuse.
@@ -78,11 +78,11 @@ final class BackingTable: Sendable {
     }
 
     /// - Throws: EPERM without CAP_SYS_ADMIN, EINVAL for what is no regular file.
-    func id(for file: BufferFile) throws(Errno) -> Int32 {
+    func id(for file: any BackedFile) throws(Errno) -> Int32 {
         let id = ids.withLock { ids in
-            if let id = ids[file.id] { return id }
+            if let id = ids[file.inode] { return id }
             let id = cfuse_backing_open(device, file.descriptor)
-            if id > 0 { ids[file.id] = id }
+            if id > 0 { ids[file.inode] = id }
             return id
         }
         guard id > 0 else { throw Errno(rawValue: -id) }
@@ -90,7 +90,8 @@ final class BackingTable: Sendable {
     }
 
     func drop(_ buffer: BufferID) {
-        guard let id = ids.withLock({ $0.removeValue(forKey: buffer) }) else { return }
+        let inode = Node.buffer(buffer).inode
+        guard let id = ids.withLock({ $0.removeValue(forKey: inode) }) else { return }
         cfuse_backing_close(device, id)
     }
 }

@@ -115,7 +115,7 @@ final class Session: Sendable {
         let agreed = self.agreed.withLock { $0 }
         var id: Int32 = 0
         var goesToServer = true
-        if let file = handle.file as? BufferFile, agreed.passthrough,
+        if let file = handle.file as? any BackedFile, agreed.passthrough,
             let table = backing.withLock({ $0 })
         {
             // A file that cannot be registered is served: slower, and mmap is refused.

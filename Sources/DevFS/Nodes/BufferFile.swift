@@ -2,7 +2,7 @@ import Synchronization
 import SystemPackage
 
 /// An open `buffers/NAME`.
-public final class BufferFile: OpenFile {
+public final class BufferFile: BackedFile {
     let buffer: Buffer
     private let table: BufferTable
     private let log: CommandLog
@@ -16,8 +16,8 @@ public final class BufferFile: OpenFile {
         memory = try table.acquire(buffer, as: .handle)
     }
 
-    /// The buffer's number, by which a passthrough registration is shared.
-    public var id: BufferID { buffer.id }
+    /// By which a passthrough registration is shared.
+    var inode: Inode { Node.buffer(buffer.id).inode }
     /// A regular file that is the memory.
     public var descriptor: CInt { memory.descriptor.raw }
     /// A write has to pass the server, which keeps the size.

@@ -53,6 +53,15 @@ public protocol OpenFile: AnyObject, Sendable {
     func close()
 }
 
+/// An open file that is a regular file below, which FUSE passthrough can go to.
+protocol BackedFile: OpenFile {
+    var inode: Inode { get }
+    /// The file below.
+    var descriptor: CInt { get }
+    /// A write has to pass the server, which keeps the size.
+    var guardsSize: Bool { get }
+}
+
 extension OpenFile {
     public var isSeekable: Bool { true }
     public var waits: Bool { false }

@@ -20,7 +20,8 @@ final class WaitFile: OpenFile, SignalListener {
     /// - Throws: ENODEV where the signal is gone.
     init(_ signal: Signal) throws(Errno) {
         self.signal = signal
-        state = Mutex(State(position: signal.count))
+        // What the device has made but nobody has taken yet is not news to this reader.
+        state = Mutex(State(position: try signal.summary().count))
         guard signal.add(self) else { throw .noDevice }
     }
 

@@ -23,6 +23,23 @@ final class Signal: Sendable {
         case software
         /// Nanoseconds.
         case timer(period: UInt64)
+        /// Of the device.
+        case interrupt
+    }
+
+    /// The device that makes the events, and which of its sources does.
+    struct Origin: Sendable {
+        var device: any EventDevice
+        var id: SourceID
+    }
+
+    /// What is to be said of it now.
+    struct Summary: Equatable {
+        var count: UInt64
+        var missed: UInt64
+        var isEnabled: Bool
+        /// It came too fast and was masked.
+        var isStorm = false
     }
 
     /// An event as a reader gets it.
@@ -44,23 +61,74 @@ final class Signal: Sendable {
         var missed: UInt64 = 0
         var isEnabled = true
         var isRemoved = false
+        var isStorm = false
+        /// The first event whose time is known: a device may have dropped some.
+        var oldest: UInt64 = 1
         /// Times of the newest events, event N at (N-1) % depth.
         var times: [UInt64] = []
         var listeners: [ObjectIdentifier: any SignalListener] = [:]
         var streams = 0
+
+        mutating func keep(_ time: UInt64, of number: UInt64) {
+            let slot = Int((number - 1) % Signal.depth)
+            // The ring grows to its depth as events come: most signals have few.
+            while times.count <= slot { times.append(0) }
+            times[slot] = time
+        }
     }
 
     let id: SignalID
     let name: Name
     let source: Source
-    private let state = Mutex(State())
+    /// Nil where the server itself makes the events.
+    let origin: Origin?
+    private let state: Mutex<State>
 
-    init(_ id: SignalID, _ name: Name, _ source: Source) {
+    /// - Parameter count: events that there were before anybody listened.
+    init(
+        _ id: SignalID, _ name: Name, _ source: Source, origin: Origin? = nil, count: UInt64 = 0
+    ) {
         self.id = id
         self.name = name
         self.source = source
+        self.origin = origin
+        state = Mutex(State(count: count, oldest: count + 1))
     }
 
+    /// What the device says; what is known here, where the server makes the events.
+    /// - Throws: ENODEV where the source or its device is gone.
+    func summary() throws(Errno) -> Summary {
+        let own = state.withLock {
+            Summary(count: $0.count, missed: $0.missed, isEnabled: $0.isEnabled)
+        }
+        guard let origin else { return own }
+        let status: SourceStatus
+        do throws(Errno) {
+            status = try origin.device.status(of: origin.id)
+        } catch .noSuchFileOrDirectory {
+            throw .noDevice
+        }
+        guard status.name == name else { throw .noDevice }
+        return Summary(
+            count: status.count, missed: status.missed &+ own.missed, isEnabled: status.isEnabled,
+            isStorm: status.isStorm)
+    }
+
+    /// The same, and what was known last where the source is gone.
+    var latest: Summary {
+        (try? summary())
+            ?? state.withLock { Summary(count: $0.count, missed: $0.missed, isEnabled: false) }
+    }
+
+    /// True where that is news.
+    func note(isStorm: Bool) -> Bool {
+        state.withLock { state in
+            defer { state.isStorm = isStorm }
+            return isStorm && !state.isStorm
+        }
+    }
+
+    /// Events that readers can have, or could have had.
     var count: UInt64 { state.withLock { $0.count } }
     var missed: UInt64 { state.withLock { $0.missed } }
     var isEnabled: Bool { state.withLock { $0.isEnabled } }
@@ -101,10 +169,7 @@ final class Signal: Sendable {
             let numbers = state.count + 1...state.count + events
             state.count += events
             for number in numbers.suffix(Int(min(events, Signal.depth))) {
-                let slot = Int((number - 1) % Signal.depth)
-                // The ring grows to its depth as events come: most signals have few.
-                while state.times.count <= slot { state.times.append(0) }
-                state.times[slot] = time
+                state.keep(time, of: number)
             }
             return (numbers, Array(state.listeners.values))
         }
@@ -113,12 +178,34 @@ final class Signal: Sendable {
         return true
     }
 
+    /// Takes the device's event `number`, and with it those before it that were not taken: which ones
+    /// they are, and who is to be told. Nil where it was taken already.
+    /// - Parameter before: times of the events before it, as far as the device has them.
+    func take(
+        _ number: UInt64, at time: UInt64, before: [UInt64] = []
+    ) -> (ClosedRange<UInt64>, [any SignalListener])? {
+        state.withLock { state in
+            guard number > state.count, !state.isRemoved else { return nil }
+            let numbers = state.count + 1...number
+            state.count = number
+            let known =
+                before.suffix(Int(min(UInt64(numbers.count) - 1, Signal.depth - 1))) + [time]
+            let first = number - UInt64(known.count) + 1
+            if first > numbers.lowerBound { state.oldest = first }
+            for (offset, time) in known.enumerated() {
+                state.keep(time, of: first + UInt64(offset))
+            }
+            return (numbers, Array(state.listeners.values))
+        }
+    }
+
     /// The first event after `position` that is still kept; nil where there is none yet.
     /// - Throws: ENODEV where the signal is gone.
     func event(after position: UInt64) throws(Errno) -> Event? {
         let (event, isRemoved): (Event?, Bool) = state.withLock { state in
             guard state.count > position else { return (nil, state.isRemoved) }
-            let oldest = state.count > Signal.depth ? state.count - Signal.depth + 1 : 1
+            let oldest = max(
+                state.count > Signal.depth ? state.count - Signal.depth + 1 : 1, state.oldest)
             let number = max(position + 1, oldest)
             let skipped = number - position - 1
             state.missed += skipped

@@ -21,11 +21,24 @@ final class SignalTable: Sendable {
         var changed = Timestamp.now()
     }
 
-    private let loop: EventLoop
+    let loop: EventLoop
+    /// What makes the events; nil where this table does. See SignalTable+Device.swift.
+    let device: (any EventDevice)?
+    /// Held while the device's sources are made, removed and looked for.
+    let changes = Mutex(())
+    /// Held while events are taken off the device, so that they are taken in order.
+    let turn = Mutex(())
+    let sources = Mutex<[SourceID: Signal]>([:])
+    let watch = Mutex<EventLoop.Watch?>(nil)
+    /// Called once, when the device was removed.
+    let gone = Mutex<(@Sendable () -> Void)?>(nil)
+    /// Called when an interrupt came too fast and was masked.
+    let stormy = Mutex<(@Sendable (Signal) -> Void)?>(nil)
     private let state = Mutex(State())
 
-    init(_ loop: EventLoop) {
+    init(_ loop: EventLoop, device: (any EventDevice)? = nil) {
         self.loop = loop
+        self.device = device
     }
 
     subscript(id: SignalID) -> Signal? { state.withLock { $0.entries[id]?.signal } }
@@ -42,17 +55,19 @@ final class SignalTable: Sendable {
         case .software(let name): try create(name, .software)
         case .timer(let name, let period): try create(name, .timer(period: period))
         case .remove(let name):
-            guard let signal = self[name] else {
+            guard let signal = find(name) else {
                 throw Refusal(.noSuchFileOrDirectory, "no signal \(name)")
             }
             guard signal.streams == 0 else {
                 throw Refusal(.resourceBusy, "a stream uses \(name)")
             }
-            remove(signal)
+            if let origin = signal.origin { return try remove(signal, from: origin) }
+            drop(signal)
         }
     }
 
     private func create(_ name: Name, _ source: Signal.Source) throws(Refusal) {
+        if let device { return try make(name, source, on: device) }
         var timer: PeriodicTimer?
         if case .timer = source {
             do throws(Errno) {
@@ -61,17 +76,7 @@ final class SignalTable: Sendable {
                 throw Refusal(error, "no timer can be made: timerfd_create failed")
             }
         }
-        let made: Signal? = state.withLock { state in
-            guard !state.entries.values.contains(where: { $0.signal.name == name }) else {
-                return nil
-            }
-            let signal = Signal(SignalID(number: state.next), name, source)
-            state.next += 1
-            state.entries[signal.id] = Entry(signal: signal, timer: timer)
-            state.changed = .now()
-            return signal
-        }
-        guard let signal = made else {
+        guard let signal = insert(name, timer, { Signal($0, name, source) }) else {
             throw Refusal(.fileExists, "\(name) is there already")
         }
         guard let timer else { return }
@@ -84,12 +89,35 @@ final class SignalTable: Sendable {
             state.withLock { $0.entries[signal.id]?.watch = watch }
             try enable(signal, true)
         } catch {
-            remove(signal)
+            drop(signal)
             throw Refusal(error, "the timer can't be started")
         }
     }
 
-    private func remove(_ signal: Signal) {
+    /// Nil where the name is taken.
+    func insert(
+        _ name: Name, _ timer: PeriodicTimer? = nil, _ make: (SignalID) -> Signal
+    ) -> Signal? {
+        state.withLock { state in
+            guard !state.entries.values.contains(where: { $0.signal.name == name }) else {
+                return nil
+            }
+            let signal = make(SignalID(number: state.next))
+            state.next += 1
+            state.entries[signal.id] = Entry(signal: signal, timer: timer)
+            state.changed = .now()
+            return signal
+        }
+    }
+
+    /// Takes a signal out of the table, and ends it: its readers are told.
+    func drop(_ signal: Signal) {
+        takeOut(signal)
+        signal.end()
+    }
+
+    /// Takes a signal out of the table, with its timer and its notifications.
+    func takeOut(_ signal: Signal) {
         let entry = state.withLock { state in
             state.changed = .now()
             return state.entries.removeValue(forKey: signal.id)
@@ -97,11 +125,13 @@ final class SignalTable: Sendable {
         guard let entry else { return }
         if let watch = entry.watch, let timer = entry.timer { loop.stop(watch, timer.raw) }
         for registration in entry.registrations { forget(registration) }
-        signal.end()
     }
 
     /// Masks or unmasks a source.
     func enable(_ signal: Signal, _ isEnabled: Bool) throws(Errno) {
+        if let origin = signal.origin {
+            return try origin.device.setEnabled(isEnabled, origin.id)
+        }
         signal.setEnabled(isEnabled)
         guard case .timer(let period) = signal.source,
             let timer = state.withLock({ $0.entries[signal.id]?.timer })
@@ -188,6 +218,7 @@ final class SignalTable: Sendable {
     }
 
     func removeAll() {
-        for signal in all { remove(signal) }
+        if let device { leave(device) }
+        for signal in all { drop(signal) }
     }
 }

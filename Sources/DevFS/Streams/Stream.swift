@@ -22,6 +22,10 @@ final class Stream: SignalListener {
         var status = Status.armed
         var watermark: UInt64
         var isRemoved = false
+        /// Number of the source's last event that is accounted for.
+        var seen: UInt64 = 0
+        /// The source's events so far, where a device makes them.
+        var clock: (@Sendable () -> UInt64?)?
         var hasReader = false
         var reader: (@Sendable () -> Void)?
         /// Told when there may be room again.
@@ -64,8 +68,27 @@ final class Stream: SignalListener {
         return isValid
     }
 
-    func start() {
+    /// Gives the number of the source's last event as the device has it, which may be ahead of
+    /// `happened`: the device fills on while the server is busy.
+    func setClock(_ clock: @escaping @Sendable () -> UInt64?) {
+        let count = clock() ?? 0
         state.withLock { state in
+            state.clock = clock
+            state.seen = count
+        }
+    }
+
+    /// Itself, with what its source has done by now.
+    var upToDate: Stream {
+        if let count = state.withLock({ $0.clock })?() { advance(to: count) }
+        return self
+    }
+
+    func start() {
+        let count = state.withLock { $0.clock }?()
+        state.withLock { state in
+            // Events before that are not its.
+            if state.status != .running, let count { state.seen = count }
             // A ring that ran over starts empty; one that was stopped goes on where it was.
             if state.status == .overrun { state.ring.restart() }
             state.status = .running
@@ -81,7 +104,12 @@ final class Stream: SignalListener {
 
     /// The device has filled a period.
     func periodFilled() {
-        state.withLock { state in
+        state.withLock { count(1, &$0) }
+        wakeReader()
+    }
+
+    private func count(_ periods: UInt64, _ state: inout State) {
+        for _ in 0..<periods {
             guard state.status == .running else { return }
             if definition.policy == .stop && state.ring.isFull {
                 state.ring.refuse()
@@ -90,11 +118,25 @@ final class Stream: SignalListener {
                 state.ring.produce()
             }
         }
-        wakeReader()
+    }
+
+    /// Events are accounted for once, whoever learns of them first.
+    private func advance(to number: UInt64) {
+        state.withLock { state in
+            guard number > state.seen else { return }
+            let periods = number - state.seen
+            state.seen = number
+            count(periods, &state)
+        }
     }
 
     func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
-        for _ in numbers { periodFilled() }
+        if state.withLock({ $0.clock }) == nil {
+            state.withLock { count(UInt64(numbers.count), &$0) }
+        } else {
+            advance(to: numbers.upperBound)
+        }
+        wakeReader()
     }
 
     /// Its signal is gone; what is in the ring can still be read.
@@ -180,6 +222,8 @@ final class Stream: SignalListener {
         // pread and not a load: someone who holds the file may have cut it, which would be SIGBUS.
         let bytes = try Syscalls.bytes(of: descriptor, at: offset, count: count)
         guard bytes.count == count else { throw .ioError }
+        // The device may have filled on: what it overwrote meanwhile is not what it was.
+        _ = upToDate
         let isWhole = state.withLock { $0.ring.consume(UInt64(count), from: position) }
         wakeGenerator()
         return isWhole ? bytes[...] : nil

@@ -77,7 +77,7 @@ final class StreamTable: Sendable {
     private func start(_ definition: StreamDefinition, _ buffer: Buffer) throws(Refusal) {
         var signal: Signal?
         if case .signal(let name) = definition.source {
-            guard let found = signals[name] else {
+            guard let found = signals.find(name) else {
                 throw Refusal(.noSuchFileOrDirectory, "no signal \(name)")
             }
             signal = found
@@ -113,6 +113,7 @@ final class StreamTable: Sendable {
                 generator = try PatternGenerator(stream, rate: rate)
             }
             if let signal {
+                if signal.origin != nil { stream.setClock { try? signal.summary().count } }
                 signal.addStream(1)
                 guard signal.add(stream) else {
                     signal.addStream(-1)
@@ -152,6 +153,11 @@ final class StreamTable: Sendable {
             state.names.remove(stream.name)
             state.buffers.remove(entry.buffer.id)
         }
+    }
+
+    /// The device was removed: the streams stay, and are ENODEV.
+    func endAll() {
+        for stream in all { stream.end() }
     }
 
     func removeAll() {

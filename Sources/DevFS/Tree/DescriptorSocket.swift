@@ -4,7 +4,7 @@ import Synchronization
 import SystemPackage
 
 /// The UNIX socket that hands out descriptors, which can't cross FUSE: a buffer's file, a signal's
-/// eventfd. Runs on the event loop's thread; nothing it does waits.
+/// eventfd. It takes them, too: memory that is to be a buffer. Runs on the event loop's thread; nothing it does waits.
 final class DescriptorSocket: Sendable {
     /// Bytes of a request.
     private static let limit = 256
@@ -17,11 +17,13 @@ final class DescriptorSocket: Sendable {
         var uid: UInt32
         var watch: EventLoop.Watch?
         var pending: [UInt8] = []
+        /// What came with the request that is being received.
+        var given: SharedDescriptor?
         /// Signals that count for this peer, until it closes the connection.
         var counters: [(Signal, EventCounterListener)] = []
     }
 
-    private let tree: FileSystem
+    let tree: FileSystem
     private let loop: EventLoop
     private let path: String
     private let listener: SharedDescriptor
@@ -60,7 +62,7 @@ final class DescriptorSocket: Sendable {
             }
             return
         }
-        let uid = (try? peer(of: raw))?.uid ?? UInt32.max
+        let uid = (try? peer(of: raw))?.1.uid ?? UInt32.max
         let isAdmitted = connections.withLock { connections in
             let own = connections.values.count { $0.uid == uid }
             guard own < Self.connectionsOfUser, connections.count < Self.connectionsInAll else {
@@ -104,7 +106,9 @@ final class DescriptorSocket: Sendable {
 
     private func receive(_ raw: CInt) {
         var room = [UInt8](repeating: 0, count: Self.limit)
-        let count = unsafe recv(raw, &room, room.count, CInt(MSG_DONTWAIT))
+        var given: CInt = -1
+        let count = unsafe cfuse_receive_fd(raw, &room, room.count, &given)
+        let descriptor = given >= 0 ? SharedDescriptor(Descriptor(owning: given)) : nil
         guard count > 0 else {
             if count == 0 || (lastError != .wouldBlock && lastError != .interrupted) { drop(raw) }
             return
@@ -112,6 +116,7 @@ final class DescriptorSocket: Sendable {
         let lines: [ArraySlice<UInt8>]? = connections.withLock { connections in
             guard var connection = connections[raw] else { return nil }
             connection.pending += room[..<count]
+            if let descriptor { connection.given = descriptor }
             var lines: [ArraySlice<UInt8>] = []
             while let end = connection.pending.firstIndex(of: UInt8(ascii: "\n")) {
                 lines.append(connection.pending[..<end])
@@ -132,6 +137,17 @@ final class DescriptorSocket: Sendable {
                 answer(raw, "error \(ErrnoName.of(error.errno)) \(error.why)")
             }
         }
+        // It goes with the requests that it came with, whether or not one of them took it.
+        connections.withLock { connections in
+            if connections[raw]?.pending.isEmpty == true { connections[raw]?.given = nil }
+        }
+    }
+
+    private func takeGiven(_ raw: CInt) -> SharedDescriptor? {
+        connections.withLock { connections in
+            defer { connections[raw]?.given = nil }
+            return connections[raw]?.given
+        }
     }
 
     private func answer(_ raw: CInt, _ text: String, descriptor: CInt = -1) {
@@ -146,9 +162,9 @@ final class DescriptorSocket: Sendable {
             throw .invalid("a request has at most \(Self.limit) bytes")
         }
         var words = try Words(line)
-        let what = try words.next("buffer or signal")
+        let what = try words.next("buffer, signal, import or pin")
         let name = try words.name()
-        let peer = try peer(of: raw)
+        let (caller, peer) = try peer(of: raw)
         guard tree.options.allowsOthers || peer.uid == geteuid() else {
             throw Refusal(.permissionDenied, "the mount is its user's alone: -o allow_other")
         }
@@ -175,9 +191,11 @@ final class DescriptorSocket: Sendable {
             }
         case "signal":
             try words.end()
-            guard let signal = tree.signals[name] else {
+            guard let signal = tree.signals.find(name) else {
                 throw Refusal(.noSuchFileOrDirectory, "no signal \(name)")
             }
+            // What was before is not counted.
+            tree.signals.catchUp()
             do throws(Errno) {
                 let status = FileStatus(
                     inode: 0, mode: 0o444 & ~tree.options.umask, uid: tree.options.uid,
@@ -193,11 +211,16 @@ final class DescriptorSocket: Sendable {
             } catch {
                 throw Refusal(error, "the signal can't be given to uid \(peer.uid)")
             }
-        default: throw .invalid("neither buffer nor signal: \(what)")
+        case "import", "pin":
+            let (memory, direction) = try Self.foreignMemory(what, words)
+            try take(
+                memory, takeGiven(raw), as: name, direction: direction, by: caller, peer)
+            answer(raw, "ok")
+        default: throw .invalid("neither buffer, signal, import nor pin: \(what)")
         }
     }
 
-    private func peer(of raw: CInt) throws(Refusal) -> Credentials {
+    private func peer(of raw: CInt) throws(Refusal) -> (Caller, Credentials) {
         var pid: pid_t = 0
         var uid: uid_t = 0
         var gid: gid_t = 0
@@ -206,8 +229,11 @@ final class DescriptorSocket: Sendable {
         }
         var groups = [gid_t](repeating: 0, count: 1024)
         let count = unsafe cfuse_peer_groups(raw, &groups, CInt(groups.count))
-        return Credentials(
-            uid: uid, gid: gid, groups: Array(groups.prefix(Int(max(count, 0)))))
+        return (
+            Caller(pid: ProcessID(pid), uid: uid, gid: gid),
+            Credentials(
+                uid: uid, gid: gid, groups: Array(groups.prefix(Int(max(count, 0)))))
+        )
     }
 
     func close() {

@@ -44,6 +44,11 @@ extension FileSystem {
         case .streamFile(let id, let row):
             let stream = try stream(id)
             return try text(Layout.stream, row, "streams/\(stream.name)/", stream)
+        case .region(let index):
+            let region = try region(index)
+            guard let hardware else { throw .noDevice }
+            guard region.isWritable || !flags.writes else { throw .permissionDenied }
+            return try RegionFile(region, of: hardware, inode: inode)
         case .buffer(let id):
             let buffer = try buffer(id)
             if flags.truncates && !buffer.traits.heap.isFixed {

@@ -82,6 +82,14 @@ extension FileSystem {
             return directory(streams.changed)
         case .streamFile(let id, let row):
             return try file(Layout.stream, row, try stream(id))
+        case .region(let index):
+            let region = try region(index)
+            var status = FileStatus(
+                inode: node.inode.number,
+                mode: S_IFREG | ((region.isWritable ? 0o600 : 0o400) & ~options.umask),
+                uid: options.uid, gid: options.gid, at: started)
+            status.size = region.size
+            return status
         }
     }
 
@@ -106,7 +114,7 @@ extension FileSystem {
             DirectoryEntry(name: name, inode: node.inode, isDirectory: true)
         }
         func fixed(_ parent: Directory) -> [DirectoryEntry] {
-            parent.children.map { directory($0.name, .directory($0)) }
+            children(of: parent).map { directory($0.name, .directory($0)) }
         }
         let node = try node(of: inode)
         switch node {
@@ -124,9 +132,15 @@ extension FileSystem {
         case .directory(.heaps):
             return backend.heaps.map { directory($0.name, .heapDirectory($0)) }
         case .directory(.signals):
+            signals.rescan()
             return signals.all.map { directory($0.name.text, .signal($0.id)) }
         case .directory(.streams):
             return streams.all.map { directory($0.name.text, .stream($0.id)) }
+        case .directory(.regions):
+            return regions.map {
+                DirectoryEntry(
+                    name: $0.name.text, inode: Node.region($0.index).inode, isDirectory: false)
+            }
         case .heapDirectory(let heap): return rows(Layout.heap) { .heapFile(heap, $0) }
         case .attributes(let id):
             _ = try buffer(id)

@@ -28,6 +28,7 @@ public struct TreeOptions: Sendable, Equatable {
 /// The tree of one device: what every call on it does, without FUSE.
 public final class FileSystem: Sendable {
     let backend: any Backend
+    let hardware: (any Hardware)?
     let options: TreeOptions
     let buffers: BufferTable
     let signals: SignalTable
@@ -41,13 +42,18 @@ public final class FileSystem: Sendable {
     private let socket = Mutex<DescriptorSocket?>(nil)
     /// What the mount can do, known once the kernel has answered.
     private let mountFeatures = Mutex<[Feature]>([])
+    private let wasRemoved = Atomic(false)
 
-    init(_ backend: any Backend, _ options: TreeOptions) throws(Errno) {
+    init(
+        _ backend: any Backend, _ options: TreeOptions, hardware: (any Hardware)? = nil
+    ) throws(Errno) {
         self.backend = backend
+        let hardware = hardware ?? backend.hardware
+        self.hardware = hardware
         self.options = options
         loop = try EventLoop()
         buffers = try BufferTable(backend)
-        signals = SignalTable(loop)
+        signals = SignalTable(loop, device: hardware?.events)
         streams = StreamTable(buffers, signals)
         leases = Leases(loop, buffers)
         socketPath = "\(backend.runtimeDirectory)/socket"
@@ -55,6 +61,7 @@ public final class FileSystem: Sendable {
             leases?.unbind($0)
             metrics.frees.add()
         }
+        if let events = hardware?.events { try follow(events) }
         for buffer in buffers.all where buffer.traits.lease == .process {
             do throws(Errno) {
                 try leases.bind(buffer)
@@ -67,6 +74,27 @@ public final class FileSystem: Sendable {
             }
         }
     }
+
+    private func follow(_ events: any EventDevice) throws(Errno) {
+        signals.gone.withLock { gone in
+            gone = { [weak self] in
+                self?.wasRemoved.store(true, ordering: .releasing)
+                self?.streams.endAll()
+            }
+        }
+        signals.stormy.withLock { stormy in
+            stormy = { [log] signal in
+                log.add(
+                    Refusal(.resourceBusy, "it came too fast and was masked; 1 in enable unmasks"),
+                    command: "storm".utf8, file: "signals/\(signal.name)/enable",
+                    by: Caller(pid: ProcessID(getpid()), uid: getuid(), gid: getgid()))
+            }
+        }
+        try signals.follow(events)
+    }
+
+    /// The device was removed: what is left of the tree is ENODEV.
+    var isGone: Bool { wasRemoved.load(ordering: .acquiring) }
 
     /// Starts to hand out descriptors at `socketPath`.
     func openSocket() throws(Errno) {
@@ -132,18 +160,24 @@ public final class FileSystem: Sendable {
             guard let buffer = buffers[try named()] else { throw .noSuchFileOrDirectory }
             return parent == .directory(.buffers) ? .buffer(buffer.id) : .attributes(buffer.id)
         case .directory(.signals):
-            guard let signal = signals[try named()] else { throw .noSuchFileOrDirectory }
+            guard let signal = signals.find(try named()) else { throw .noSuchFileOrDirectory }
             return .signal(signal.id)
         case .directory(.streams):
             guard let stream = streams[try named()] else { throw .noSuchFileOrDirectory }
             return .stream(stream.id)
+        case .directory(.regions):
+            let name = try named()
+            guard let region = regions.first(where: { $0.name == name }) else {
+                throw .noSuchFileOrDirectory
+            }
+            return .region(region.index)
         case .directory(.heaps):
             guard let heap = backend.heaps.first(where: { $0.name == name }) else {
                 throw .noSuchFileOrDirectory
             }
             return .heapDirectory(heap)
         case .directory(let directory):
-            if let child = directory.children.first(where: { $0.name == name }) {
+            if let child = children(of: directory).first(where: { $0.name == name }) {
                 return .directory(child)
             }
             switch directory {
@@ -157,6 +191,20 @@ public final class FileSystem: Sendable {
         case .stream(let id): return .streamFile(id, try row(Layout.stream))
         default: throw .notDirectory
         }
+    }
+
+    var regions: [Region] { hardware?.regions ?? [] }
+
+    func region(_ index: Int) throws(Errno) -> Region {
+        guard let region = regions.first(where: { $0.index == index }) else {
+            throw .staleNFSFileHandle
+        }
+        return region
+    }
+
+    /// The directories in one that are there on this device.
+    func children(of directory: Directory) -> [Directory] {
+        directory.children.filter { $0 != .regions || !regions.isEmpty }
     }
 
     /// What `df` shows.

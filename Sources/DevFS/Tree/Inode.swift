@@ -16,7 +16,7 @@ public struct Inode: Hashable, Sendable {
 /// A directory that is always there.
 enum Directory: UInt64, CaseIterable {
     case root = 1
-    case buffers, attributes, control, heaps, signals, streams
+    case buffers, attributes, control, heaps, signals, streams, regions
 
     var name: String {
         switch self {
@@ -27,6 +27,7 @@ enum Directory: UInt64, CaseIterable {
         case .heaps: "heaps"
         case .signals: "signals"
         case .streams: "streams"
+        case .regions: "regions"
         }
     }
 
@@ -48,6 +49,8 @@ enum Node: Hashable {
     case signalFile(SignalID, Int)
     case stream(StreamID)
     case streamFile(StreamID, Int)
+    /// By its place in the device's list.
+    case region(Int)
 
     private static func pack(_ kind: UInt64, _ id: UInt64, _ row: Int = 0) -> Inode {
         Inode(kind << 56 | id << 8 | UInt64(row))
@@ -68,6 +71,7 @@ enum Node: Hashable {
         case .signalFile(let id, let row): Self.pack(10, id.number, row)
         case .stream(let id): Self.pack(11, id.number)
         case .streamFile(let id, let row): Self.pack(12, id.number, row)
+        case .region(let index): Self.pack(13, UInt64(index))
         }
     }
 
@@ -94,6 +98,7 @@ enum Node: Hashable {
         case 10: self = .signalFile(SignalID(number: id), row)
         case 11: self = .stream(StreamID(number: id))
         case 12: self = .streamFile(StreamID(number: id), row)
+        case 13: self = .region(Int(id))
         default: return nil
         }
         // Bits that this kind has no use for are no number of ours.

@@ -161,12 +161,14 @@ enum Layout {
 
     static let signal: [TextFile<Signal>] = [
         TextFile("wait", 0o444, open: { _, signal throws(Errno) in try WaitFile(signal) }),
-        .value("count", 0o444) { _, signal in signal.count },
-        .value("missed", 0o444) { _, signal in signal.missed },
+        .value("count", 0o444) { _, signal throws(Errno) in try signal.summary().count },
+        .value("missed", 0o444) { _, signal throws(Errno) in try signal.summary().missed },
         .value(
-            "enable", 0o644, read: { _, signal in signal.isEnabled ? 1 : 0 }, parse: flag,
+            "enable", 0o644,
+            read: { _, signal throws(Errno) in try signal.summary().isEnabled ? 1 : 0 },
+            parse: flag,
             write: { tree, signal, isEnabled, _ throws(Refusal) in
-                try refusing("the timer can't be set") { () throws(Errno) in
+                try refusing("the source can't be set") { () throws(Errno) in
                     try tree.signals.enable(signal, isEnabled)
                 }
             }),
@@ -178,13 +180,8 @@ enum Layout {
                 }
                 return count
             },
-            write: { _, signal, count, _ throws(Refusal) in
-                guard signal.source == .software else {
-                    throw Refusal(.notSupported, "\(signal.name) is not a software signal")
-                }
-                guard signal.post(count) else {
-                    throw Refusal(.resourceTemporarilyUnavailable, "\(signal.name) is disabled")
-                }
+            write: { tree, signal, count, _ throws(Refusal) in
+                try tree.signals.trigger(signal, count)
             }),
         .commands(
             "notify", 0o666, isReport: true,
@@ -201,9 +198,9 @@ enum Layout {
 
     static let stream: [TextFile<Stream>] = [
         TextFile("data", 0o444, open: { _, stream throws(Errno) in try StreamFile(stream) }),
-        .value("status", 0o444) { _, stream in stream.status.rawValue },
-        .value("available", 0o444) { _, stream in stream.available },
-        .value("overruns", 0o444) { _, stream in stream.overruns },
+        .value("status", 0o444) { _, stream in stream.upToDate.status.rawValue },
+        .value("available", 0o444) { _, stream in stream.upToDate.available },
+        .value("overruns", 0o444) { _, stream in stream.upToDate.overruns },
         .value(
             "watermark", 0o644, read: { _, stream in stream.watermark },
             parse: { word throws(Refusal) in try Words.size(word, "the watermark") },

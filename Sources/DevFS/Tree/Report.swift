@@ -27,20 +27,24 @@ enum Report {
 
     /// Read of `control/signal`.
     static func signals(_ tree: FileSystem) -> String {
-        tree.signals.all.map { signal in
+        tree.signals.rescan()
+        return tree.signals.all.map { signal in
             let source =
                 switch signal.source {
                 case .software: "software"
                 case .timer(let period): "timer period=\(time(period))"
+                case .interrupt: "interrupt"
                 }
-            return "\(signal.name) \(source) count=\(signal.count) missed=\(signal.missed)"
-                + " enable=\(signal.isEnabled ? 1 : 0)\n"
+            let now = signal.latest
+            return "\(signal.name) \(source) count=\(now.count) missed=\(now.missed)"
+                + " enable=\(now.isEnabled ? 1 : 0)\n"
         }.joined()
     }
 
     /// Read of `control/stream`.
     static func streams(_ tree: FileSystem) -> String {
         tree.streams.all.map { stream in
+            let stream = stream.upToDate
             let definition = stream.definition
             let source =
                 switch definition.source {
@@ -63,12 +67,11 @@ enum Report {
     }
 
     static func status(_ tree: FileSystem) throws(Errno) -> String {
-        let space = try tree.backend.space()
         let on = tree.features.filter(\.isThere).map(\.name).joined(separator: " ")
         return """
-            device    \(tree.backend.source)
+            device    \(tree.backend.source)\(tree.isGone ? " gone: it was removed" : "")
             server    devfs \(DevFSVersion.text), pid \(getpid())
-            memory    \(space.size - space.free) of \(space.size) bytes used
+            memory    \(try memory(tree))
             heaps     \(tree.backend.heaps.map(\.name).joined(separator: " "))
             buffers   \(tree.buffers.count)
             signals   \(tree.signals.all.count)
@@ -76,13 +79,34 @@ enum Report {
             refused   \(tree.log.count) commands (the newest are in control/log)
             features  \(on)
 
-            """
+            """ + (try facts(tree))
+    }
+
+    private static func memory(_ tree: FileSystem) throws(Errno) -> String {
+        if tree.isGone { return "gone" }
+        let space = try tree.backend.space()
+        return "\(space.size - space.free) of \(space.size) bytes used"
+    }
+
+    /// What the hardware has to say, and which interrupts are masked as they came too fast.
+    private static func facts(_ tree: FileSystem) throws(Errno) -> String {
+        guard let hardware = tree.hardware, !tree.isGone else { return "" }
+        tree.signals.rescan()
+        let storms = tree.signals.all.filter { $0.latest.isStorm }.map(\.name.text)
+        let lines =
+            try hardware.facts()
+            + (storms.isEmpty ? [] : [("storm", "\(storms.joined(separator: " ")): masked")])
+        return lines.map { word, text in
+            word + String(repeating: " ", count: max(1, 10 - word.utf8.count)) + text + "\n"
+        }.joined()
     }
 
     static func metrics(_ tree: FileSystem) throws(Errno) -> String {
         var text = PrometheusText()
         let metrics = tree.metrics
-        let space = try tree.backend.space()
+        // A device that was removed has no memory any more.
+        let space =
+            tree.isGone ? SpaceStatus(size: 0, free: 0, files: 0) : try tree.backend.space()
         text.add(
             "devfs_info", "gauge", "The mounted device.",
             [([("source", tree.backend.source), ("version", DevFSVersion.text)], 1)])
@@ -118,13 +142,13 @@ enum Report {
         let signals = tree.signals.all
         text.add(
             "devfs_signal_events_total", "counter", "Events of a signal.",
-            signals.map { ([("signal", $0.name.text)], $0.count) })
+            signals.map { ([("signal", $0.name.text)], $0.latest.count) })
         text.add(
             "devfs_signal_missed_total", "counter", "Events that were lost.",
-            signals.map { ([("signal", $0.name.text)], $0.missed) })
+            signals.map { ([("signal", $0.name.text)], $0.latest.missed) })
         text.add(
             "devfs_stream_overruns_total", "counter", "Periods that were lost.",
-            tree.streams.all.map { ([("stream", $0.name.text)], $0.overruns) })
+            tree.streams.all.map { ([("stream", $0.name.text)], $0.upToDate.overruns) })
         return text.text
     }
 }

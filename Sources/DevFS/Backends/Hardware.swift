@@ -1,0 +1,86 @@
+import SystemPackage
+
+/// A source of events by its number on the device, which another one has once it is gone.
+struct SourceID: Hashable, Sendable {
+    let number: UInt32
+}
+
+/// A source of events as its device tells it.
+struct SourceStatus: Sendable, Equatable {
+    var id: SourceID
+    var name: Name
+    var source: Signal.Source
+    var isEnabled: Bool
+    /// It came too fast and was masked.
+    var isStorm = false
+    /// All events so far.
+    var count: UInt64
+    /// Periods that a timer was too late for, and what a disabled source would have made.
+    var missed: UInt64
+}
+
+/// An event as a device reports it.
+struct SourceEvent: Sendable, Equatable {
+    var id: SourceID
+    /// Its number: all events of the source so far.
+    var count: UInt64
+    /// CLOCK_MONOTONIC, ns.
+    var time: UInt64
+}
+
+/// A device that makes the events of its signals itself: they outlive the server, and go on without
+/// it. No call waits. After the device was removed all are ENODEV.
+protocol EventDevice: Sendable {
+    /// Readable, for epoll, while there are events to take, and once the device is gone.
+    var eventDescriptor: CInt { get }
+    /// Events that were not taken yet, oldest first; none where there are none now. A device keeps so
+    /// many, and drops the oldest: what is lost shows by `count`.
+    func takeEvents() throws(Errno) -> [SourceEvent]
+    func sources() throws(Errno) -> [SourceStatus]
+    func status(of source: SourceID) throws(Errno) -> SourceStatus
+    /// Makes a source, which is disabled at first.
+    /// - Throws: EEXIST the name is taken; EINVAL, ENOSPC a limit, which the reason names.
+    func makeSource(_ name: Name, _ source: Signal.Source) throws(Refusal) -> SourceStatus
+    /// - Throws: EPERM for an interrupt; EBUSY where the device itself uses it.
+    func removeSource(_ source: SourceID) throws(Errno)
+    /// Masks or unmasks it.
+    func setEnabled(_ isEnabled: Bool, _ source: SourceID) throws(Errno)
+    /// Makes one event of an enabled software source.
+    func trigger(_ source: SourceID) throws(Errno)
+    /// Times of the newest events from number `first` on, and the number that the first has.
+    func times(
+        of source: SourceID, from first: UInt64
+    ) throws(Errno) -> (first: UInt64, times: [UInt64])
+    /// Marks a source as made by a mount, which the next mount takes over from a server that died.
+    func mark(_ name: Name, asMount isOfMount: Bool)
+    func isOfMount(_ name: Name) -> Bool
+}
+
+/// Registers or memory of a device, as a file.
+struct Region: Sendable, Equatable {
+    /// Its place in the device's list.
+    var index: Int
+    var name: Name
+    /// Bytes.
+    var size: UInt64
+    var isWritable: Bool
+}
+
+/// What a device of the kernel module has besides memory.
+protocol Hardware: Sendable {
+    var events: any EventDevice { get }
+    var regions: [Region] { get }
+    /// The region's own file, a regular one, which FUSE passthrough takes.
+    func open(_ region: Region, writes: Bool) throws(Errno) -> Descriptor
+    /// A foreign dma-buf as a buffer of the heap `imported`.
+    func importMemory(
+        _ dmaBuf: CInt, as name: Name, traits: BufferTraits, owner: Ownership
+    ) throws(Refusal) -> BufferID
+    /// A part of a shared memory file as a buffer of the heap `user`.
+    func pinMemory(
+        _ memory: CInt, _ range: Range<UInt64>, as name: Name, traits: BufferTraits,
+        owner: Ownership
+    ) throws(Refusal) -> BufferID
+    /// Lines of `status`: a word, and what is to be said.
+    func facts() throws(Errno) -> [(String, String)]
+}

@@ -1,0 +1,61 @@
+import Glibc
+import SystemPackage
+
+/// The kernel's view of the machine's devices, and the few other files that tell who uses them.
+/// `sysfs(5)`; Documentation/ABI/testing/sysfs-bus-pci
+public struct Sysfs: Sendable {
+    /// `/sys`, `/proc`, `/dev` and `/run` are below it: empty, but for tests.
+    let root: String
+    /// Writes a value to a file in one call.
+    let write: @Sendable (_ text: String, _ path: String) throws(Errno) -> Void
+
+    public init() {
+        self.init(root: "") { text, path throws(Errno) in
+            let file = try Syscalls.open(path, flags: O_WRONLY)
+            let bytes = Array(text.utf8)
+            try check { unsafe Glibc.write(file.raw, bytes, bytes.count) }
+        }
+    }
+
+    init(
+        root: String,
+        write: @escaping @Sendable (_ text: String, _ path: String) throws(Errno) -> Void
+    ) {
+        self.root = root
+        self.write = write
+    }
+
+    /// The text of a file without what is blank at its end; nil where it can't be read.
+    func text(_ path: String) -> String? {
+        guard let bytes = try? Syscalls.contents(of: root + path) else { return nil }
+        let end = bytes.lastIndex { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: " ") }
+        return String(decoding: bytes[..<(end.map { $0 + 1 } ?? 0)], as: UTF8.self)
+    }
+
+    /// A hexadecimal or decimal number.
+    func number(_ path: String) -> UInt64? { text(path).flatMap { Number.plain($0) } }
+
+    func names(_ path: String) -> [String] {
+        guard let directory = try? Syscalls.open(root + path, flags: O_RDONLY | O_DIRECTORY) else {
+            return []
+        }
+        return ((try? Syscalls.names(in: directory.raw)) ?? []).sorted()
+    }
+
+    func exists(_ path: String) -> Bool { (try? Syscalls.status(of: root + path)) != nil }
+
+    /// The last name that a symbolic link leads to, as a device's `driver`; nil for none.
+    func target(_ path: String) -> String? {
+        (try? Syscalls.link(root + path, at: Syscalls.currentDirectory))?
+            .split(separator: "/").last.map(String.init)
+    }
+
+    /// The path without symbolic links; nil where there is nothing.
+    func real(_ path: String) -> String? {
+        guard let resolved = unsafe realpath(root + path, nil) else { return nil }
+        defer { unsafe free(resolved) }
+        return unsafe String(cString: resolved)
+    }
+
+    func put(_ text: String, _ path: String) throws(Errno) { try write(text, root + path) }
+}

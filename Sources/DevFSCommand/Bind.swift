@@ -1,0 +1,77 @@
+import ArgumentParser
+import DevFS
+import SystemPackage
+
+struct BindCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bind",
+        abstract: "Give a PCI device to the kernel module, so that it can be mounted.",
+        discussion: """
+            The device is taken from the driver that it has, which `devfs unbind` gives it back to. A \
+            device with a mounted disk, swap or a network interface that is up is refused. Prints the \
+            node to mount.
+
+            EXAMPLE
+              sudo devfs bind 0000:00:09.0 && sudo devfs mount /dev/devfs/pci-0000:00:09.0 /mnt/dev
+            """)
+
+    @Argument(help: ArgumentHelp("PCI address, 0000:00:09.0 or 00:09.0.", valueName: "address"))
+    var address: PCIAddress
+
+    @Flag(help: "Take it from those who use it, too.")
+    var force = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Address bits that the device drives, where it is fewer than 64.", valueName: "n"))
+    var dmaBits: Int?
+
+    func validate() throws {
+        guard dmaBits.map({ (1...64).contains($0) }) ?? true else {
+            throw ValidationError("--dma-bits is 1 to 64")
+        }
+    }
+
+    func run() throws {
+        let binder = DeviceBinder()
+        let before = try binder.bind(address, force: force)
+        if let dmaBits {
+            do {
+                try binder.setAddressBits(dmaBits, of: address)
+            } catch {
+                // Nothing half-bound: buffers could be where the device does not get to.
+                if before.driver != DeviceBinder.driver { _ = try? binder.unbind(address) }
+                throw error
+            }
+        }
+        if !before.hasInterrupt {
+            Terminal.complain("\(address) has no interrupt: its signals/ will have none")
+        }
+        try Output.line(DeviceBinder.node(address))
+    }
+}
+
+struct UnbindCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "unbind",
+        abstract: "Give a PCI device back to the driver that it had before.",
+        discussion: """
+            A device that is mounted is refused: unmount it first. With --force what is open and \
+            mapped of it becomes ENODEV and SIGBUS, and the mount says `gone`.
+
+            EXAMPLE
+              sudo devfs unbind 0000:00:09.0
+            """)
+
+    @Argument(help: ArgumentHelp("PCI address, 0000:00:09.0 or 00:09.0.", valueName: "address"))
+    var address: PCIAddress
+
+    @Flag(help: "Take it from those who use it, too.")
+    var force = false
+
+    func run() throws { try DeviceBinder().unbind(address, force: force) }
+}
+
+extension PCIAddress: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}

@@ -1,0 +1,249 @@
+import Glibc
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import DevFS
+
+/// A machine in a directory: sysfs, /proc, /dev and /run as files, and a kernel that does what it
+/// is told by them.
+private final class FakeMachine: Sendable {
+    let root: String
+    /// Devices that the module's driver refuses, or that vanish when they are unbound.
+    private let refused = Mutex<Set<String>>([])
+    private let vanishing = Mutex<Set<String>>([])
+
+    init() throws {
+        let base = "/dev/shm/devfs-unit-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        root = base
+        for place in [
+            "sys/bus/pci/devices", "sys/bus/pci/drivers", "sys/class/block", "sys/class/net",
+            "sys/devices", "proc/self", "proc/1", "dev/devfs", "run",
+        ] { try make(place) }
+        try put("proc/self/mountinfo", "")
+        try put("proc/swaps", "Filename\tType\n")
+    }
+
+    deinit { _ = Spawn.run(["rm", "-rf", root]) }
+
+    func make(_ place: String) throws {
+        var path = root
+        try Syscalls.makeDirectory(path, mode: 0o755)
+        for part in place.split(separator: "/") {
+            path += "/\(part)"
+            try Syscalls.makeDirectory(path, mode: 0o755)
+        }
+    }
+
+    func put(_ place: String, _ text: String) throws(Errno) {
+        let file = try Syscalls.open(
+            "\(root)/\(place)", flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
+        let bytes = Array(text.utf8)
+        try check { unsafe Glibc.write(file.raw, bytes, bytes.count) }
+    }
+
+    func link(_ place: String, to target: String) throws(Errno) {
+        let (path, full) = ("\(root)/\(place)", "\(root)/\(target)")
+        try check { unsafe symlink(full, path) }
+    }
+
+    func text(_ place: String) -> String? { sysfs.text("/\(place)") }
+
+    func add(
+        driver name: String? = nil, _ address: String, registers: Bool = true,
+        classCode: String = "0x00ff00"
+    ) throws {
+        let place = "sys/devices/pci0000:00/\(address)"
+        try make(place)
+        for (file, value) in [
+            ("vendor", "0x1234"), ("device", "0x11e8"), ("class", classCode), ("irq", "11"),
+            ("driver_override", "(null)\n"),
+            ("resource", registers ? "0x1000 0x1fff 0x40200\n0x0 0x0 0x0\n" : "0x0 0x0 0x0\n"),
+        ] { try put("\(place)/\(file)", value) }
+        try link("sys/bus/pci/devices/\(address)", to: place)
+        if let name {
+            try make("sys/bus/pci/drivers/\(name)")
+            try link("\(place)/driver", to: "sys/bus/pci/drivers/\(name)")
+        }
+    }
+
+    func refuse(_ address: String) { refused.withLock { _ = $0.insert(address) } }
+    func vanish(_ address: String) { vanishing.withLock { _ = $0.insert(address) } }
+
+    var sysfs: Sysfs {
+        Sysfs(root: root) { [self] text, path throws(Errno) in try obey(text, path) }
+    }
+    var binder: DeviceBinder { DeviceBinder(sysfs) }
+
+    /// What drivers/pci does.
+    private func obey(_ text: String, _ path: String) throws(Errno) {
+        let place = String(path.dropFirst(root.utf8.count + 1))
+        let parts = place.split(separator: "/").map(String.init)
+        let device = "sys/devices/pci0000:00/\(text)"
+        func attach(_ driver: String) throws(Errno) {
+            guard !(driver == "devfs_dma" && refused.withLock({ $0.contains(text) })) else {
+                throw .noDevice
+            }
+            try link("\(device)/driver", to: "sys/bus/pci/drivers/\(driver)")
+        }
+        switch parts.last {
+        case "driver_override": try put(place, text)
+        case "unbind":
+            guard sysfs.target("/\(device)/driver") == parts[4] else { throw .noDevice }
+            try Syscalls.unlink("\(root)/\(device)/driver", at: Syscalls.currentDirectory)
+            if vanishing.withLock({ $0.contains(text) }) {
+                try Syscalls.unlink(
+                    "\(root)/sys/bus/pci/devices/\(text)", at: Syscalls.currentDirectory)
+            }
+        case "bind": try attach(parts[4])
+        case "drivers_probe":
+            guard sysfs.exists("/sys/bus/pci/devices/\(text)") else { throw .noDevice }
+            // A driver that fails is in dmesg alone.
+            if let driver = sysfs.text("/\(device)/driver_override"), driver != "(null)" {
+                try? attach(driver)
+            }
+        default: throw .noSuchFileOrDirectory
+        }
+    }
+}
+
+@Suite("Binding PCI devices", .timeLimit(.minutes(1)))
+struct BindTests {
+    private let machine: FakeMachine
+    private let address: PCIAddress
+
+    init() throws {
+        machine = try FakeMachine()
+        address = try #require(PCIAddress("0000:00:09.0"))
+        try machine.make("sys/bus/pci/drivers/devfs_dma")
+        try machine.add(driver: "e1000e", "0000:00:09.0")
+    }
+
+    private func driver(_ address: String = "0000:00:09.0") -> String? {
+        machine.sysfs.target("/sys/bus/pci/devices/\(address)/driver")
+    }
+
+    private func refusal(_ address: PCIAddress? = nil, force: Bool = false) -> SetupError? {
+        do throws(SetupError) {
+            try machine.binder.bind(address ?? self.address, force: force)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test(arguments: [
+        ("0000:00:09.0", "0000:00:09.0"), ("00:09.0", "0000:00:09.0"),
+        ("10000:E1:1F.7", "10000:e1:1f.7"),
+    ])
+    func `an address is taken with and without its domain`(text: String, full: String) {
+        #expect(PCIAddress(text)?.description == full)
+    }
+
+    @Test(arguments: [
+        "", "09.0", "0:0:9.0", "0000:00:09", "0000:00:09.10", "0000:00:0g.0", "../00:09.0",
+        "0000:00:09.0/", "0000::09.0", "0000:00:00:09.0",
+    ])
+    func `what is no address is refused`(text: String) {
+        #expect(PCIAddress(text) == nil)
+    }
+
+    @Test func `a device goes to the module's driver and back to its own`() throws {
+        let before = try machine.binder.bind(address)
+        #expect(before.driver == "e1000e" && before.id == "1234:11e8" && before.hasInterrupt)
+        #expect(driver() == "devfs_dma")
+        #expect(machine.text("run/devfs/bound/0000:00:09.0") == "e1000e\n(null)")
+        // Once more is nothing.
+        #expect(try machine.binder.bind(address).driver == "devfs_dma")
+        #expect(try machine.binder.unbind(address) == "e1000e")
+        #expect(driver() == "e1000e")
+        #expect(machine.text("sys/bus/pci/devices/0000:00:09.0/driver_override") == "")
+        #expect(machine.sysfs.names("/run/devfs/bound") == [])
+    }
+
+    @Test func `a device without a driver has none again afterwards`() throws {
+        try machine.add("0000:00:0a.0")
+        let other = try #require(PCIAddress("0000:00:0a.0"))
+        #expect(try machine.binder.bind(other).driver == nil)
+        #expect(driver("0000:00:0a.0") == "devfs_dma")
+        #expect(try machine.binder.unbind(other) == nil)
+        #expect(driver("0000:00:0a.0") == nil)
+    }
+
+    @Test func `what the module refuses has its former driver again`() throws {
+        machine.refuse("0000:00:09.0")
+        let error = try #require(refusal())
+        #expect(error.errno == .noDevice && error.fix.contains("dmesg"))
+        #expect(driver() == "e1000e" && machine.sysfs.names("/run/devfs/bound") == [])
+        #expect(machine.text("sys/bus/pci/devices/0000:00:09.0/driver_override") == "")
+    }
+
+    @Test func `a device that vanishes meanwhile is named, and no record stays`() throws {
+        machine.vanish("0000:00:09.0")
+        let error = try #require(refusal())
+        #expect(error.fix.contains("vanished"))
+        #expect(machine.sysfs.names("/run/devfs/bound") == [])
+    }
+
+    @Test func `what can't be bound says why`() throws {
+        try machine.add("0000:00:0b.0", registers: false)
+        try machine.add("0000:00:0c.0", classCode: "0x060400")
+        #expect(refusal(PCIAddress("0000:00:0b.0"))?.fix.contains("no BAR") == true)
+        #expect(refusal(PCIAddress("0000:00:0c.0"))?.fix == "it is a bridge")
+        #expect(refusal(PCIAddress("0000:00:1f.0"))?.errno == .noSuchFileOrDirectory)
+        #expect(machine.binder.devices().map(\.address.description).count == 2)
+        _ = Spawn.run(["rmdir", "\(machine.root)/sys/bus/pci/drivers/devfs_dma"])
+        #expect(refusal()?.fix == "load the module: modprobe devfs_dma")
+        #expect(driver() == "e1000e")
+    }
+
+    @Test(arguments: ["mounted", "mounted by name", "swap", "held", "network", "screen"])
+    func `a device in use is refused without force`(use: String) throws {
+        let place = "sys/devices/pci0000:00/0000:00:09.0"
+        if use == "network" {
+            try machine.make("\(place)/net/eth0")
+            try machine.put("\(place)/net/eth0/flags", "0x1003\n")
+            try machine.link("sys/class/net/eth0", to: "\(place)/net/eth0")
+        } else if use == "screen" {
+            try machine.put("\(place)/boot_vga", "1\n")
+        } else {
+            try machine.make("\(place)/block/sda/sda1/holders")
+            try machine.put("\(place)/block/sda/sda1/dev", "8:1\n")
+            try machine.link("sys/class/block/sda1", to: "\(place)/block/sda/sda1")
+            #expect(try machine.binder.uses(of: #require(machine.binder.devices().first)) == [])
+            func line(_ number: String, _ source: String) -> String {
+                "30 1 \(number) / /data rw,relatime - ext4 \(source) rw\n"
+            }
+            switch use {
+            case "mounted":
+                try machine.put("proc/1/mountinfo", line("8:1", "/dev/disk/by-uuid/7"))
+            case "mounted by name":
+                try machine.put("proc/self/mountinfo", line("0:33", "/dev/sda1"))
+            case "swap": try machine.put("proc/swaps", "Filename\tType\n/dev/sda1\tpartition\n")
+            default:
+                try machine.make("sys/class/block/dm-0")
+                try machine.put("sys/class/block/dm-0/dev", "253:0\n")
+                try machine.link(
+                    "\(place)/block/sda/sda1/holders/dm-0", to: "sys/class/block/dm-0")
+                try machine.put("proc/self/mountinfo", line("253:0", "/dev/mapper/root"))
+            }
+        }
+        let error = try #require(refusal())
+        #expect(error.errno == .resourceBusy && error.fix.contains("--force"))
+        #expect(driver() == "e1000e")
+        #expect(refusal(force: true) == nil && driver() == "devfs_dma")
+    }
+
+    @Test func `a device that is not the module's is not unbound, nor one that is mounted`() throws
+    {
+        #expect(throws: SetupError.self) { try machine.binder.unbind(address) }
+        #expect(driver() == "e1000e")
+        try machine.binder.bind(address)
+        try machine.put(
+            "proc/self/mountinfo",
+            "40 1 0:40 / /mnt rw - fuse.devfs /dev/devfs/pci-0000:00:09.0 rw,user_id=0\n")
+        #expect(throws: SetupError.self) { try machine.binder.unbind(address) }
+        #expect(driver() == "devfs_dma")
+        #expect(try machine.binder.unbind(address, force: true) == "e1000e")
+    }
+}
