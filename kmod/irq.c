@@ -85,9 +85,11 @@ int devfs_irq_set(struct devfs_irq *irq, u32 flags)
 	if (irq->gone)
 		return -ENODEV;
 	spin_lock_irq(&irq->lock);
+	/* Only then: who enables a line without seeing to it is still counted. */
+	if (source->flags & DEVFS_DMA_SIGNAL_STORM)
+		irq->count = 0;
 	devfs_source_mark(source, DEVFS_DMA_SIGNAL_ENABLED | DEVFS_DMA_SIGNAL_UEVENT |
 			  DEVFS_DMA_SIGNAL_STORM, flags);
-	irq->count = 0;
 	if (irq->masked != masked) {
 		irq->masked = masked;
 		if (irq->ops)

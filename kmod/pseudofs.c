@@ -4,7 +4,7 @@
  * regions.
  *
  * The file system type has no owner, or its own mount would keep the module
- * for ever. Each inode keeps the module instead, until the RCU callback that
+ * for ever. Each buffer keeps the module instead, until the RCU callback that
  * frees its inode; devfs_pseudofs_exit() waits for those callbacks.
  */
 #include <linux/completion.h>
@@ -142,9 +142,6 @@ static struct inode *devfs_inode_new(struct devfs_device *dev, const struct inod
 	inode->i_op = iops;
 	/* FUSE passthrough opens the path anew, by way of i_fop. */
 	inode->i_fop = fops;
-	/* An open node or a driver being bound keeps the module meanwhile. */
-	__module_get(THIS_MODULE);
-	base->pins_module = true;
 	devfs_device_get(dev);
 	base->dev = dev;
 	return inode;
@@ -160,6 +157,9 @@ struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
 	if (IS_ERR(inode))
 		return ERR_CAST(inode);
 	buf = devfs_buffer_of(inode);
+	/* The caller has the node open, so the module is there to be pinned. */
+	__module_get(THIS_MODULE);
+	buf->pins_module = true;
 	INIT_LIST_HEAD(&buf->attached);
 	err = devfs_buffer_attach(buf);
 	if (err) {
@@ -169,7 +169,10 @@ struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
 	return buf;
 }
 
-/* A new region without anything. iput() frees it. */
+/*
+ * A new region without anything. iput() frees it. Only an open file of it keeps
+ * the module: unloading unbinds a device that nobody uses.
+ */
 struct devfs_region *devfs_region_inode(struct devfs_device *dev)
 {
 	struct inode *inode = devfs_inode_new(dev, &devfs_region_iops, &devfs_region_fops);

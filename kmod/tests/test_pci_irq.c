@@ -301,9 +301,9 @@ TEST(gone, "an interrupt that is asserted, masked or storming does not outlive i
 	int bar;
 
 	for (int round = 0; round < 3; round++) {
-		edu = round == 2 ? pci_bind(EDU, 0) : bind_line(0);
+		edu = round == 0 ? pci_bind(EDU, 0) : bind_line(0);
 		bar = pci_open_region(&edu, "bar0", O_RDWR);
-		if (round)
+		if (round == 2)
 			CHECK(!set(&edu, 0));
 		raise_bit(bar);
 		close(bar);
@@ -319,4 +319,31 @@ TEST(gone, "an interrupt that is asserted, masked or storming does not outlive i
 	CHECK(state(&edu, 0).count == 1);
 	close(bar);
 	pci_unbind(&edu);
+}
+
+TEST(waiting, "who waits for an interrupt is woken with ENODEV when the device goes")
+{
+	struct pci_device edu = pci_bind(EDU, 0);
+	struct pollfd p = { .fd = edu.node, .events = POLLIN };
+	struct devfs_dma_event event;
+	int status, pipes[2];
+	pid_t reader, poller;
+	char byte;
+
+	CHECK(!pipe(pipes));
+	if (!(reader = fork())) {
+		CHECK(write(pipes[1], "r", 1) == 1);
+		REFUSES(read(edu.node, &event, sizeof(event)), ENODEV);
+		_exit(0);
+	}
+	if (!(poller = fork())) {
+		CHECK(write(pipes[1], "p", 1) == 1);
+		CHECK(poll(&p, 1, -1) == 1 && p.revents & POLLERR);
+		_exit(0);
+	}
+	CHECK(read(pipes[0], &byte, 1) == 1 && read(pipes[0], &byte, 1) == 1);
+	settle();
+	pci_unbind(&edu);
+	CHECK(waitpid(reader, &status, 0) == reader && status == 0);
+	CHECK(waitpid(poller, &status, 0) == poller && status == 0);
 }
