@@ -33,7 +33,7 @@ void devfs_device_put(struct devfs_device *dev)
  * @parent: whom its buffers are mapped for
  * @name: its name below /dev/devfs
  *
- * Return: the device, which devfs_device_put() frees, or an ERR_PTR.
+ * Return: the device, which devfs_device_remove() ends, or an ERR_PTR.
  */
 struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 {
@@ -56,12 +56,6 @@ struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 	if (err)
 		goto err_registry;
 	dev->dev = get_device(parent);
-	dev->misc.minor = MISC_DYNAMIC_MINOR;
-	dev->misc.name = dev->node;
-	dev->misc.nodename = dev->node;
-	dev->misc.mode = 0660;
-	dev->misc.parent = parent;
-	dev->misc.fops = &devfs_node_fops;
 	return dev;
 
 err_registry:
@@ -75,37 +69,26 @@ err_free:
  * devfs_device_register - make a device's node, last of all
  * @dev: what devfs_device_new() made
  *
- * Return: 0, or an errno; then the device is still the caller's to put.
+ * Return: 0, or an errno; devfs_device_remove() is the caller's in any case.
  */
 int devfs_device_register(struct devfs_device *dev)
 {
-	return misc_register(&dev->misc);
-}
-
-/**
- * devfs_device_add - make a device and its node
- * @parent: whom its buffers are mapped for
- * @name: its name below /dev/devfs
- *
- * Return: the device, which devfs_device_remove() ends, or an ERR_PTR.
- */
-struct devfs_device *devfs_device_add(struct device *parent, const char *name)
-{
-	struct devfs_device *dev = devfs_device_new(parent, name);
 	int err;
 
-	if (IS_ERR(dev))
-		return dev;
-	err = devfs_device_register(dev);
-	if (!err)
-		return dev;
-	devfs_device_put(dev);
-	return ERR_PTR(err);
+	dev->misc.minor = MISC_DYNAMIC_MINOR;
+	dev->misc.name = dev->node;
+	dev->misc.nodename = dev->node;
+	dev->misc.mode = 0660;
+	dev->misc.parent = dev->dev;
+	dev->misc.fops = &devfs_node_fops;
+	err = misc_register(&dev->misc);
+	dev->registered = !err;
+	return err;
 }
 
 /**
  * devfs_device_remove - end a device, whoever uses it
- * @dev: what devfs_device_add() made
+ * @dev: what devfs_device_new() made, registered or not
  *
  * Waits for commands and copies under way. Afterwards nothing uses the parent
  * device any more; open files stay, and all that is asked of them is ENODEV.
@@ -119,7 +102,8 @@ void devfs_device_remove(struct devfs_device *dev)
 	/* Uevents name the node: it goes after whoever sends them. */
 	devfs_streams_end(dev);
 	devfs_events_end(dev);
-	misc_deregister(&dev->misc);
+	if (dev->registered)
+		misc_deregister(&dev->misc);
 	devfs_buffers_detach(dev);
 	devfs_reserved_end(dev);
 	devfs_device_put(dev);

@@ -67,6 +67,7 @@ struct devfs_device {
 	struct device *dev;		/* whom buffers are mapped for */
 	char name[DEVFS_DMA_NAME_SIZE];
 	char node[DEVFS_DMA_NAME_SIZE + 8];
+	bool registered;		/* it has a node */
 	struct rw_semaphore gate;
 	bool dead;			/* for ever, once set with the gate */
 
@@ -218,7 +219,6 @@ extern struct workqueue_struct *devfs_workqueue;
 /* device.c */
 struct devfs_device *devfs_device_new(struct device *parent, const char *name);
 int devfs_device_register(struct devfs_device *dev);
-struct devfs_device *devfs_device_add(struct device *parent, const char *name);
 void devfs_device_remove(struct devfs_device *dev);
 void devfs_device_get(struct devfs_device *dev);
 void devfs_device_put(struct devfs_device *dev);
@@ -250,6 +250,8 @@ void devfs_registry_exit(struct devfs_device *dev);
 int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 			int (*fill)(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why),
 			void *ctx, int (*report)(void *ctx), void *report_ctx);
+int devfs_buffer_preset(struct devfs_device *dev, const char *name, u64 size, u32 heap,
+			u32 direction);
 int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg,
 		      struct file **file);
 int devfs_buffer_free(struct devfs_device *dev, u64 id);
@@ -279,6 +281,7 @@ ssize_t devfs_buffer_rw(struct devfs_buffer *buf, struct kiocb *iocb,
 long devfs_buffer_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* heap.c */
+int devfs_heap_named(const char *name);
 bool devfs_heap_exists(struct devfs_device *dev, u32 heap);
 void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info);
 int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
