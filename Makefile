@@ -9,7 +9,8 @@ SWIFT_FLAGS ?=
 TEST_FLAGS ?=
 # Seconds after which a test run that hangs is ended.
 TEST_TIMEOUT ?= 3000
-# The kernels that the module is tested on, in QEMU: 6.1, 6.12, 7. `none` leaves that out of `test`.
+# The kernels that the module is tested on, in QEMU: 6.1, 6.12, 7, arm64. `none` leaves that out of
+# `test`.
 KERNEL ?= $(shell . /etc/os-release; [ "$$VERSION_CODENAME" = bookworm ] && echo 6.1 6.12 || echo 6.12)
 
 # mount(8) looks for helpers in /sbin, which is /usr/sbin wherever /usr is merged.
@@ -25,8 +26,8 @@ swift_flags := --manifest-cache none $(SWIFT_FLAGS)
 release_flags := $(swift_flags) -c release --product devfs --static-swift-stdlib
 release := .build/release/devfs
 scripts := .ci/run .ci/setup docs/demo.sh mount-helpers/mount.devfs \
-    $(addprefix Tests/VM/,run tree init init-tree tree-tests fetch-kernel build-in-trixie \
-        build-debug-kernel)
+    $(addprefix Tests/VM/,run tree init init-tree tree-tests fetch-kernel fetch-arm64 \
+        build-in-trixie build-debug-kernel)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -83,7 +84,7 @@ test: host-test ## run every test that this machine can run
 vm-test: build ## build the kernel module and test it in QEMU, on each KERNEL
 	@.ci/setup vm
 	Tests/VM/run $(KERNEL)
-	Tests/VM/tree $(KERNEL)
+	$(if $(filter-out arm64,$(KERNEL)),Tests/VM/tree $(filter-out arm64,$(KERNEL)))
 
 kasan: ## the same on a kernel with KASAN, lockdep and fault injection, built first
 	@.ci/setup kasan
