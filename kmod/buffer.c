@@ -194,7 +194,7 @@ static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
 					     const struct devfs_dma_alloc *arg, kuid_t uid,
 					     kgid_t gid)
 {
-	struct devfs_buffer *buf = devfs_inode_alloc(dev);
+	struct devfs_buffer *buf = devfs_buffer_inode(dev);
 
 	if (IS_ERR(buf))
 		return buf;

@@ -29,7 +29,7 @@ void devfs_device_put(struct devfs_device *dev)
 }
 
 /**
- * devfs_device_new - make a device that has no node yet
+ * devfs_device_new - make a device that nobody can see yet
  * @parent: whom its buffers are mapped for
  * @name: its name below /dev/devfs
  *

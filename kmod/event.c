@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * devfs_dma - signal sources: software and timers, and what an event does.
+ * devfs_dma - signal sources: software, timers and interrupts, and what an event
+ * does.
  *
  * A source is found by id under events.lock, or under devfs_device.lock by who
  * may sleep; it is freed only after it left the table under both.
@@ -73,6 +74,17 @@ void devfs_source_fire(struct devfs_source *source, u64 missed)
 	kill_fasync(&events->fasync, SIGIO, POLL_IN);
 }
 
+/* Changes flags. Any context. */
+void devfs_source_mark(struct devfs_source *source, u32 clear, u32 set)
+{
+	struct devfs_events *events = &source->dev->events;
+	unsigned long flags;
+
+	spin_lock_irqsave(&events->lock, flags);
+	source->flags = (source->flags & ~clear) | set;
+	spin_unlock_irqrestore(&events->lock, flags);
+}
+
 static enum hrtimer_restart devfs_source_tick(struct hrtimer *timer)
 {
 	struct devfs_source *source = container_of(timer, struct devfs_source, timer);
@@ -98,60 +110,98 @@ static bool devfs_period_valid(u64 period_ns)
 	return period_ns >= DEVFS_DMA_PERIOD_MIN && period_ns <= DEVFS_DMA_PERIOD_MAX;
 }
 
+static struct devfs_source *devfs_source_new(struct devfs_device *dev, const char *name, u32 kind,
+					     u32 flags)
+{
+	struct devfs_source *source = kzalloc(sizeof(*source), GFP_KERNEL_ACCOUNT);
+
+	if (!source)
+		return NULL;
+	source->dev = dev;
+	source->serial = atomic64_inc_return(&dev->next_id);
+	source->kind = kind;
+	source->flags = flags;
+	strscpy(source->name, name, sizeof(source->name));
+	INIT_LIST_HEAD(&source->listeners);
+	INIT_LIST_HEAD(&source->streams);
+	INIT_WORK(&source->announce, devfs_announce);
+	devfs_hrtimer_setup(&source->timer, devfs_source_tick, CLOCK_MONOTONIC,
+			    HRTIMER_MODE_REL_SOFT);
+	return source;
+}
+
+/* Into the table, with devfs_device.lock held. */
+static int devfs_source_enlist(struct devfs_source *source)
+{
+	struct devfs_events *events = &source->dev->events;
+	u32 id, slot = DEVFS_DMA_MAX_SOURCES;
+
+	for (id = 0; id < DEVFS_DMA_MAX_SOURCES; id++) {
+		struct devfs_source *other = events->sources[id];
+
+		if (!other)
+			slot = min(slot, id);
+		else if (!strcmp(other->name, source->name))
+			return -EEXIST;
+	}
+	if (slot == DEVFS_DMA_MAX_SOURCES)
+		return -ENOSPC;
+	source->id = slot;
+	spin_lock_irq(&events->lock);
+	events->sources[slot] = source;
+	events->count++;
+	spin_unlock_irq(&events->lock);
+	return 0;
+}
+
 static int devfs_source_create(struct devfs_device *dev, struct devfs_dma_signal *arg,
 			       u64 *serial)
 {
-	struct devfs_events *events = &dev->events;
 	struct devfs_source *source;
-	u32 id, slot = DEVFS_DMA_MAX_SOURCES;
-	int err = 0;
+	int err;
 
 	if (!devfs_name_valid(arg->name) || arg->source || arg->flags & ~DEVFS_SIGNAL_FLAGS)
 		return -EINVAL;
 	if (arg->kind == DEVFS_DMA_SIGNAL_TIMER ? !devfs_period_valid(arg->period_ns) :
 	    arg->kind != DEVFS_DMA_SIGNAL_SOFTWARE || arg->period_ns)
 		return -EINVAL;
-	source = kzalloc(sizeof(*source), GFP_KERNEL_ACCOUNT);
+	source = devfs_source_new(dev, arg->name, arg->kind, arg->flags);
 	if (!source)
 		return -ENOMEM;
-	source->dev = dev;
-	source->serial = atomic64_inc_return(&dev->next_id);
-	*serial = source->serial;
-	source->kind = arg->kind;
-	source->flags = arg->flags;
 	source->period_ns = arg->period_ns;
-	memcpy(source->name, arg->name, sizeof(source->name));
-	INIT_LIST_HEAD(&source->listeners);
-	INIT_LIST_HEAD(&source->streams);
-	INIT_WORK(&source->announce, devfs_announce);
-	devfs_hrtimer_setup(&source->timer, devfs_source_tick, CLOCK_MONOTONIC,
-			    HRTIMER_MODE_REL_SOFT);
+	*serial = source->serial;
 
 	mutex_lock(&dev->lock);
-	for (id = 0; id < DEVFS_DMA_MAX_SOURCES && !err; id++) {
-		struct devfs_source *other = events->sources[id];
-
-		if (!other)
-			slot = min(slot, id);
-		else if (!strcmp(other->name, source->name))
-			err = -EEXIST;
+	err = devfs_source_enlist(source);
+	if (!err) {
+		arg->source = source->id;
+		devfs_source_run(source);
 	}
-	if (!err && slot == DEVFS_DMA_MAX_SOURCES)
-		err = -ENOSPC;
-	if (err) {
-		mutex_unlock(&dev->lock);
-		kfree(source);
-		return err;
-	}
-	source->id = slot;
-	spin_lock_irq(&events->lock);
-	events->sources[slot] = source;
-	events->count++;
-	spin_unlock_irq(&events->lock);
-	arg->source = slot;
-	devfs_source_run(source);
 	mutex_unlock(&dev->lock);
-	return 0;
+	if (err)
+		kfree(source);
+	return err;
+}
+
+/* The source of an interrupt, which owns @irq from now on. */
+struct devfs_source *devfs_source_add_irq(struct devfs_device *dev, const char *name,
+					  struct devfs_irq *irq, u32 flags)
+{
+	struct devfs_source *source = devfs_source_new(dev, name, DEVFS_DMA_SIGNAL_INTERRUPT,
+						       flags);
+	int err;
+
+	if (!source)
+		return ERR_PTR(-ENOMEM);
+	source->irq = irq;
+	mutex_lock(&dev->lock);
+	err = devfs_source_enlist(source);
+	mutex_unlock(&dev->lock);
+	if (err) {
+		kfree(source);
+		return ERR_PTR(err);
+	}
+	return source;
 }
 
 /* With devfs_device.lock held. */
@@ -170,6 +220,7 @@ static void devfs_source_destroy(struct devfs_source *source)
 	hrtimer_cancel(&source->timer);
 	cancel_work_sync(&source->announce);
 	devfs_listeners_free(&taken);
+	kfree(source->irq);
 	kfree(source);
 }
 
@@ -194,6 +245,8 @@ static int devfs_source_set(struct devfs_source *source, struct devfs_dma_signal
 	if (arg->period_ns && (source->kind != DEVFS_DMA_SIGNAL_TIMER ||
 			       !devfs_period_valid(arg->period_ns)))
 		return -EINVAL;
+	if (source->irq)
+		return devfs_irq_set(source->irq, arg->flags);
 	spin_lock_irq(&events->lock);
 	source->flags = arg->flags;
 	if (arg->period_ns)
@@ -253,7 +306,9 @@ static int devfs_signal_do(struct devfs_device *dev, struct devfs_dma_signal *ar
 	}
 	switch (arg->op) {
 	case DEVFS_DMA_SIGNAL_REMOVE:
-		if (source->users)
+		if (source->irq)
+			err = -EPERM;
+		else if (source->users)
 			err = -EBUSY;
 		else
 			devfs_source_destroy(source);

@@ -15,9 +15,13 @@
  *                             pages and segments, against faults, mmap, info
  *     devfs_device.lock       names and ids of buffers, streams, sources;
  *                             nothing is copied to or from users under it
- *      devfs_device.events.lock
+ *      devfs_irq.lock         (irq-safe) whether an interrupt is masked
+ *       devfs_device.events.lock
  *                             (irq-safe) sources, listeners, records
- *       devfs_stream.lock     (irq-safe) a ring's positions and listeners
+ *        devfs_stream.lock    (irq-safe) a ring's positions and listeners
+ *
+ * A region's invalidate_lock keeps it mapped for the kernel; nothing is copied
+ * to or from users under it.
  *
  * An inode is never put with devfs_device.lock held: evict takes it.
  *
@@ -45,9 +49,14 @@
 
 #include "uapi/devfs_dma.h"
 
+struct devfs_irq;
 struct devfs_lease;
+struct devfs_region;
 struct devfs_source;
 struct devfs_stream;
+
+/* Two files of six BARs and the configuration space, and some to spare. */
+#define DEVFS_REGIONS_MAX 16
 
 /* What happened on a device: the sources and the latest events of all of them. */
 struct devfs_events {
@@ -67,6 +76,7 @@ struct devfs_device {
 	struct device *dev;		/* whom buffers are mapped for */
 	char name[DEVFS_DMA_NAME_SIZE];
 	char node[DEVFS_DMA_NAME_SIZE + 8];
+	u32 info_flags;			/* DEVFS_DMA_INFO_* of the bus, from the start */
 	bool registered;		/* it has a node */
 	struct rw_semaphore gate;
 	bool dead;			/* for ever, once set with the gate */
@@ -77,6 +87,8 @@ struct devfs_device {
 	struct xarray by_id;
 	unsigned int buffers;
 	struct list_head attached;	/* buffers that have memory for the device */
+	struct devfs_region *regions[DEVFS_REGIONS_MAX];
+	unsigned int region_count;
 
 	wait_queue_head_t detached;	/* one of them left, or an importer of one */
 
@@ -132,6 +144,7 @@ struct devfs_source {
 	unsigned int users;		/* streams: devfs_device.lock */
 	struct hrtimer timer;
 	struct work_struct announce;
+	struct devfs_irq *irq;		/* of an interrupt */
 };
 
 /* Memory that was allocated and mapped at once; its addresses never change. */
@@ -142,11 +155,16 @@ struct devfs_segment {
 	bool need_sync;
 };
 
-/* One buffer: an inode of the module's pseudo-fs. */
+/*
+ * One buffer: an inode of the module's pseudo-fs. It begins as every inode
+ * there does.
+ */
 struct devfs_buffer {
-	struct inode inode;
-	bool pins_module;
-	struct devfs_device *dev;
+	struct_group_tagged(devfs_inode, base,
+		struct inode inode;
+		bool pins_module;
+		struct devfs_device *dev;
+	);
 	struct list_head attached;	/* devfs_device.lock */
 
 	/* Names: devfs_device.lock. */
@@ -187,6 +205,39 @@ struct devfs_buffer {
 	atomic64_t sync_device;
 	u32 sync_owner;
 };
+
+/* How a region is reached: one access of @width bytes at @offset. */
+struct devfs_region_ops {
+	unsigned int widest;
+	u64 (*read)(struct devfs_region *region, size_t offset, unsigned int width);
+	void (*write)(struct devfs_region *region, size_t offset, unsigned int width, u64 value);
+	/* What it takes to write there, where the open file is not enough. */
+	int (*may_write)(struct devfs_region *region, struct file *file, size_t offset,
+			 size_t length);
+};
+
+/* One stretch of device memory, ports or registers: an inode, too. */
+struct devfs_region {
+	struct devfs_inode base;
+	char name[DEVFS_DMA_NAME_SIZE];
+	const struct devfs_region_ops *ops;
+	u32 flags;			/* DEVFS_DMA_REGION_* */
+	resource_size_t start;		/* CPU address, or first port */
+	size_t size;
+	size_t guard_start;		/* the MSI-X table: not mapped, not written */
+	size_t guard_end;
+	struct devfs_region *twin;	/* the same memory by another kind of mapping */
+
+	/* base.inode.i_mapping->invalidate_lock, exclusively to change: */
+	void __iomem *mapped;		/* while it is open */
+	unsigned int opens;		/* devfs_device.lock, too */
+	bool gone;
+};
+
+static inline struct devfs_region *devfs_region_of(struct inode *inode)
+{
+	return container_of(inode, struct devfs_region, base.inode);
+}
 
 static inline struct devfs_buffer *devfs_buffer_of(struct inode *inode)
 {
@@ -240,7 +291,8 @@ void devfs_platform_exit(void);
 /* pseudofs.c */
 int devfs_pseudofs_init(void);
 void devfs_pseudofs_exit(void);
-struct devfs_buffer *devfs_inode_alloc(struct devfs_device *dev);
+struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev);
+struct devfs_region *devfs_region_inode(struct devfs_device *dev);
 struct file *devfs_inode_open(struct inode *inode, unsigned int flags);
 
 /* buffer.c */
@@ -304,6 +356,41 @@ void devfs_reserved_end(struct devfs_device *dev);
 void devfs_reserved_info(struct devfs_device *dev, struct devfs_dma_heap *info);
 int devfs_reserved_alloc(struct devfs_buffer *buf, size_t size, u32 *why);
 void devfs_reserved_free(struct devfs_buffer *buf);
+/* region.c */
+extern const struct devfs_region_ops devfs_memory_ops;
+extern const struct devfs_region_ops devfs_port_ops;
+struct devfs_region *devfs_region_add(struct devfs_device *dev, const struct devfs_region *like);
+void devfs_regions_end(struct devfs_device *dev);
+long devfs_get_region(struct devfs_device *dev, void __user *user);
+long devfs_open_region(struct devfs_device *dev, struct file *node, void __user *user);
+int devfs_region_open(struct inode *inode, struct file *file);
+int devfs_region_release(struct inode *inode, struct file *file);
+
+/* regionfile.c */
+extern const struct file_operations devfs_region_fops;
+extern const struct inode_operations devfs_region_iops;
+
+/* irq.c */
+struct devfs_irq_ops {
+	/* Whether the device asks for attention, and masks it then. Any context. */
+	bool (*mask_pending)(struct device *dev);
+	void (*mask)(struct device *dev, bool masked);
+};
+
+int devfs_irq_add(struct devfs_device *dev, const char *name, unsigned int nr,
+		  const struct devfs_irq_ops *ops, bool level);
+int devfs_irq_set(struct devfs_irq *irq, u32 flags);
+void devfs_irqs_end(struct devfs_device *dev);
+
+/* pci.c and config.c */
+extern const struct devfs_region_ops devfs_config_ops;
+#ifdef CONFIG_PCI
+int devfs_pci_init(void);
+void devfs_pci_exit(void);
+#else
+static inline int devfs_pci_init(void) { return 0; }
+static inline void devfs_pci_exit(void) { }
+#endif
 
 /* export.c */
 long devfs_buffer_export(struct file *file, void __user *user);
@@ -332,6 +419,9 @@ int devfs_events_init(struct devfs_device *dev);
 void devfs_events_end(struct devfs_device *dev);
 void devfs_events_exit(struct devfs_device *dev);
 void devfs_source_fire(struct devfs_source *source, u64 missed);
+void devfs_source_mark(struct devfs_source *source, u32 clear, u32 set);
+struct devfs_source *devfs_source_add_irq(struct devfs_device *dev, const char *name,
+					  struct devfs_irq *irq, u32 flags);
 long devfs_signal_ctl(struct devfs_device *dev, void __user *user);
 long devfs_signal_history(struct devfs_device *dev, void __user *user);
 struct devfs_source *devfs_source_find(struct devfs_device *dev, u32 id);

@@ -41,8 +41,13 @@ static int __init devfs_init(void)
 	err = devfs_platform_init();
 	if (err)
 		goto err_pseudofs;
+	err = devfs_pci_init();
+	if (err)
+		goto err_platform;
 	return 0;
 
+err_platform:
+	devfs_platform_exit();
 err_pseudofs:
 	devfs_pseudofs_exit();
 err_workqueue:
@@ -53,6 +58,7 @@ err_workqueue:
 static void __exit devfs_exit(void)
 {
 	/* No node is open and no buffer lives, or the module would be in use. */
+	devfs_pci_exit();
 	devfs_platform_exit();
 	devfs_pseudofs_exit();
 	destroy_workqueue(devfs_workqueue);

@@ -48,6 +48,7 @@ static long devfs_get_info(struct devfs_device *dev, void __user *user)
 {
 	struct devfs_dma_info info = {
 		.abi_version	= DEVFS_DMA_ABI_VERSION,
+		.flags		= dev->info_flags,
 		.limit		= READ_ONCE(devfs_limit_bytes),
 		.used		= atomic64_read(&dev->used),
 		.dma_mask	= dma_get_mask(dev->dev),
@@ -57,6 +58,7 @@ static long devfs_get_info(struct devfs_device *dev, void __user *user)
 		.bounced	= atomic64_read(&dev->bounced),
 		.sources	= READ_ONCE(dev->events.count),
 		.streams	= READ_ONCE(dev->stream_count),
+		.regions	= READ_ONCE(dev->region_count),
 		.dma_alignment	= dma_get_cache_alignment(),
 	};
 	u32 heap;
@@ -204,19 +206,10 @@ static long devfs_free(struct devfs_device *dev, void __user *user)
 	return devfs_buffer_free(dev, arg.id);
 }
 
-static long devfs_get_region(struct devfs_device *dev, void __user *user)
-{
-	struct devfs_dma_region arg;
-
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	/* No device that this module binds has any yet. */
-	return -EINVAL;
-}
-
 /* With the gate held: the device stays while the command runs. */
-static long devfs_node_command(struct devfs_client *client, unsigned int cmd, void __user *user)
+static long devfs_node_command(struct file *file, unsigned int cmd, void __user *user)
 {
+	struct devfs_client *client = file->private_data;
 	struct devfs_device *dev = client->dev;
 
 	switch (cmd) {
@@ -238,6 +231,8 @@ static long devfs_node_command(struct devfs_client *client, unsigned int cmd, vo
 		return devfs_import_dmabuf(dev, user);
 	case DEVFS_DMA_IOC_GET_REGION:
 		return devfs_get_region(dev, user);
+	case DEVFS_DMA_IOC_OPEN_REGION:
+		return devfs_open_region(dev, file, user);
 	case DEVFS_DMA_IOC_SIGNAL_CTL:
 		return devfs_signal_ctl(dev, user);
 	case DEVFS_DMA_IOC_SIGNAL_NOTIFY:
@@ -269,7 +264,7 @@ static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long 
 	if (!down_read_trylock(&dev->gate))
 		return -ENODEV;
 	if (!devfs_dead(dev))
-		ret = devfs_node_command(client, cmd, user);
+		ret = devfs_node_command(file, cmd, user);
 	up_read(&dev->gate);
 	return ret;
 }

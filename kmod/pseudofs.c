@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * devfs_dma - the internal file system whose regular files are the buffers.
+ * devfs_dma - the internal file system whose regular files are buffers and
+ * regions.
  *
  * The file system type has no owner, or its own mount would keep the module
- * for ever. Each buffer keeps the module instead, until the RCU callback that
+ * for ever. Each inode keeps the module instead, until the RCU callback that
  * frees its inode; devfs_pseudofs_exit() waits for those callbacks.
  */
 #include <linux/completion.h>
@@ -23,35 +24,56 @@
 static struct vfsmount *devfs_mount;
 static DECLARE_COMPLETION(devfs_unmounted);
 
+/* What an inode is becomes known only after it was allocated. */
+union devfs_any_inode {
+	struct devfs_inode base;
+	struct devfs_buffer buffer;
+	struct devfs_region region;
+};
+
 static struct inode *devfs_alloc_inode(struct super_block *sb)
 {
-	struct devfs_buffer *buf = kzalloc(sizeof(*buf), GFP_KERNEL_ACCOUNT);
+	union devfs_any_inode *any = kzalloc(sizeof(*any), GFP_KERNEL_ACCOUNT);
 
-	if (!buf)
+	BUILD_BUG_ON(offsetof(struct devfs_buffer, base) || offsetof(struct devfs_region, base));
+	if (!any)
 		return NULL;
-	inode_init_once(&buf->inode);
-	INIT_LIST_HEAD(&buf->attached);
-	return &buf->inode;
+	inode_init_once(&any->base.inode);
+	return &any->base.inode;
+}
+
+static struct devfs_inode *devfs_inode_of(struct inode *inode)
+{
+	return container_of(inode, struct devfs_inode, inode);
+}
+
+static bool devfs_is_region(struct inode *inode)
+{
+	return inode->i_fop == &devfs_region_fops;
 }
 
 static void devfs_free_inode(struct inode *inode)
 {
-	struct devfs_buffer *buf = devfs_buffer_of(inode);
-	bool pins_module = buf->pins_module;
+	struct devfs_inode *base = devfs_inode_of(inode);
+	bool pins_module = base->pins_module;
 
-	kfree(buf);
+	kfree(container_of(base, union devfs_any_inode, base));
 	if (pins_module)
 		module_put(THIS_MODULE);
 }
 
 static void devfs_evict_inode(struct inode *inode)
 {
-	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	struct devfs_device *dev = devfs_inode_of(inode)->dev;
 
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
-	if (buf->dev)
-		devfs_buffer_evict(buf);
+	if (!dev)
+		return;
+	if (devfs_is_region(inode))
+		devfs_device_put(dev);
+	else
+		devfs_buffer_evict(devfs_buffer_of(inode));
 }
 
 static const struct super_operations devfs_sops = {
@@ -65,10 +87,15 @@ static const struct super_operations devfs_sops = {
 /* What /proc/PID/fd and /proc/PID/maps show. */
 static char *devfs_dname(struct dentry *dentry, char *buffer, int buflen)
 {
-	struct devfs_buffer *buf = devfs_buffer_of(d_inode(dentry));
-	char name[40];
-	int len = scnprintf(name, sizeof(name), "/devfs_dma:%llu", buf->id) + 1;
+	struct inode *inode = d_inode(dentry);
+	char name[sizeof("/devfs_dma:") + DEVFS_DMA_NAME_SIZE];
+	int len;
 
+	if (devfs_is_region(inode))
+		len = scnprintf(name, sizeof(name), "/devfs_dma:%s", devfs_region_of(inode)->name);
+	else
+		len = scnprintf(name, sizeof(name), "/devfs_dma:%llu", devfs_buffer_of(inode)->id);
+	len++;
 	/* A d_dname() fills its buffer from the end. */
 	if (len > buflen)
 		return ERR_PTR(-ENAMETOOLONG);
@@ -102,31 +129,52 @@ static struct file_system_type devfs_fs_type = {
 	.kill_sb		= devfs_kill_sb,
 };
 
-/* A new buffer without memory or name. iput() frees it. */
-struct devfs_buffer *devfs_inode_alloc(struct devfs_device *dev)
+static struct inode *devfs_inode_new(struct devfs_device *dev, const struct inode_operations *iops,
+				     const struct file_operations *fops)
 {
 	struct inode *inode = alloc_anon_inode(devfs_mount->mnt_sb);
+	struct devfs_inode *base;
+
+	if (IS_ERR(inode))
+		return inode;
+	base = devfs_inode_of(inode);
+	inode->i_mode = S_IFREG;
+	inode->i_op = iops;
+	/* FUSE passthrough opens the path anew, by way of i_fop. */
+	inode->i_fop = fops;
+	/* An open node or a driver being bound keeps the module meanwhile. */
+	__module_get(THIS_MODULE);
+	base->pins_module = true;
+	devfs_device_get(dev);
+	base->dev = dev;
+	return inode;
+}
+
+/* A new buffer without memory or name. iput() frees it. */
+struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
+{
+	struct inode *inode = devfs_inode_new(dev, &devfs_buffer_iops, &devfs_buffer_fops);
 	struct devfs_buffer *buf;
 	int err;
 
 	if (IS_ERR(inode))
 		return ERR_CAST(inode);
 	buf = devfs_buffer_of(inode);
-	inode->i_mode = S_IFREG;
-	inode->i_op = &devfs_buffer_iops;
-	/* FUSE passthrough opens the path anew, by way of i_fop. */
-	inode->i_fop = &devfs_buffer_fops;
-	/* The caller has the node open, so the module is there to be pinned. */
-	__module_get(THIS_MODULE);
-	buf->pins_module = true;
-	devfs_device_get(dev);
-	buf->dev = dev;
+	INIT_LIST_HEAD(&buf->attached);
 	err = devfs_buffer_attach(buf);
 	if (err) {
 		iput(inode);
 		return ERR_PTR(err);
 	}
 	return buf;
+}
+
+/* A new region without anything. iput() frees it. */
+struct devfs_region *devfs_region_inode(struct devfs_device *dev)
+{
+	struct inode *inode = devfs_inode_new(dev, &devfs_region_iops, &devfs_region_fops);
+
+	return IS_ERR(inode) ? ERR_CAST(inode) : devfs_region_of(inode);
 }
 
 /* Opens an inode as open(2) would, short of the permission check. */

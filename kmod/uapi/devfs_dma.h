@@ -367,7 +367,8 @@ struct devfs_dma_import {
  * @reserved:  zero
  *
  * A prefetchable memory BAR is there twice, the second time ("-wc") with a
- * write-combined mapping.
+ * write-combined mapping. Ports, the configuration space, and BARs that are not
+ * made of whole pages cannot be mapped.
  */
 struct devfs_dma_region {
 	__u32 index;
@@ -387,13 +388,27 @@ struct devfs_dma_region {
  * @pad:      zero
  * @reserved: zero
  *
+ * The node must be open that way, too: EACCES. EINVAL: no such region. EBUSY:
+ * the other file of the same BAR is open; a CPU must not have one memory mapped
+ * in two ways.
+ *
  * A read or write of 1, 2, 4 or 8 bytes at a multiple of its length is one bus
- * access of that width; a longer one, at a multiple of 4, is a run of the
- * widest aligned accesses. Others, and all that reach past the end, are EINVAL;
- * a read at the end is 0. A faulting pointer gives the bytes before it.
- * Writing the configuration space needs CAP_SYS_ADMIN (EPERM), and what the
- * kernel owns there (BARs, capabilities, bus mastering, the interrupt's line)
- * is EPERM for everyone.
+ * access of that width; a longer one, of a multiple of 4 bytes at a multiple of
+ * 4, is a run of the widest aligned accesses. The widest is 4 for ports and the
+ * configuration space. A longer read is cut at the end of the region, and a
+ * read at the end is 0; all else is EINVAL, and so are writes past the end.
+ * A faulting pointer gives the bytes before it, else EFAULT; what cannot be
+ * given is not read from the device.
+ *
+ * mmap is shared and uncached; a private mapping is EINVAL. A page that has a
+ * part of the MSI-X table in it is SIGBUS, and writing the table is EPERM.
+ *
+ * The configuration space can be read by everyone who opened it. Writing it
+ * needs CAP_SYS_ADMIN, and is for the status register and the bodies of
+ * vendor-specific capabilities (conventional and extended): the rest is the
+ * kernel's. Both are EPERM.
+ *
+ * After the device was removed, calls are ENODEV and its mappings SIGBUS.
  */
 struct devfs_dma_open_region {
 	__u32 index;
@@ -413,7 +428,7 @@ struct devfs_dma_open_region {
 /* struct devfs_dma_signal.flags */
 #define DEVFS_DMA_SIGNAL_ENABLED	0x1U
 #define DEVFS_DMA_SIGNAL_UEVENT		0x2U /* events are uevents, too */
-#define DEVFS_DMA_SIGNAL_AUTOMASK	0x4U /* out: each event clears ENABLED: a level interrupt */
+#define DEVFS_DMA_SIGNAL_AUTOMASK	0x4U /* out: each event clears ENABLED: a line */
 #define DEVFS_DMA_SIGNAL_STORM		0x8U /* out: it came too fast and was masked; SET clears it */
 
 /* struct devfs_dma_signal.op */
@@ -445,7 +460,12 @@ struct devfs_dma_open_region {
  * @reserved:  zero
  *
  * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES). Others: ENOENT. Interrupts
- * can be neither created (EINVAL) nor removed (EPERM); SET masks and unmasks them.
+ * can be neither created (EINVAL) nor removed (EPERM); a bound device has
+ * "irq0", "irq1", ..., one a vector and 32 at most, enabled. SET masks and
+ * unmasks them; what comes in the meantime is one event after unmasking. A line
+ * (AUTOMASK) is masked by each event, as it would come again until the device
+ * was seen to: see to it, then SET ENABLED. One that comes more often in a
+ * second than the module parameter irq_storm allows (100000) is masked (STORM).
  * A new source is enabled if @flags says so. TRIGGER of a disabled source is
  * counted as missed and makes no event. SET with a @period_ns of 0 keeps it.
  * Uevents (and the helper program, where the module was loaded with one) tell

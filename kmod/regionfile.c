@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - a region as a regular file: read, write, mmap.
+ *
+ * Reads and writes are bus accesses of known widths; no memcpy() meets the
+ * device. FUSE passthrough comes through here, too.
+ */
+#include <linux/fs.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pagemap.h>
+#include <linux/uio.h>
+
+#include "compat.h"
+#include "internal.h"
+
+/* Bytes on their way between device and user: neither waits for the other. */
+#define DEVFS_BOUNCE 256
+
+/* Whether [pos, pos + count) is one access, or a run of them. */
+static int devfs_region_check(struct devfs_region *region, loff_t pos, size_t count)
+{
+	if (pos < 0 || pos > region->size || count > region->size - pos)
+		return -EINVAL;
+	if (count > region->ops->widest)
+		return pos % sizeof(u32) || count % sizeof(u32) ? -EINVAL : 0;
+	return is_power_of_2(count) && !(pos % count) ? 0 : -EINVAL;
+}
+
+/* What of @count can be bounced at once; accesses are the same as without. */
+static size_t devfs_bounce_size(loff_t pos, size_t count)
+{
+	return min_t(size_t, count, DEVFS_BOUNCE - pos % sizeof(u64));
+}
+
+/* Of @count bytes, of which only @able could be had, those of whole accesses. */
+static size_t devfs_whole(struct devfs_region *region, size_t count, size_t able)
+{
+	if (able >= count)
+		return count;
+	return count > region->ops->widest ? round_down(able, sizeof(u32)) : 0;
+}
+
+/* The widest access for the next of @left bytes: @left was checked. */
+static unsigned int devfs_width(struct devfs_region *region, size_t at, size_t left)
+{
+	unsigned int width = region->ops->widest;
+
+	while (width > left || at % width)
+		width /= 2;
+	return width;
+}
+
+/* Carries out what was checked, unless the device is gone. */
+static int devfs_region_access(struct devfs_region *region, size_t pos, void *data, size_t count,
+			       bool write)
+{
+	struct address_space *mapping = region->base.inode.i_mapping;
+	unsigned int width;
+	size_t done;
+	__le64 value;
+
+	filemap_invalidate_lock_shared(mapping);
+	if (region->gone) {
+		filemap_invalidate_unlock_shared(mapping);
+		return -ENODEV;
+	}
+	for (done = 0; done < count; done += width) {
+		width = devfs_width(region, pos + done, count - done);
+		/* Files have the bytes in the order of the bus. */
+		if (write) {
+			value = 0;
+			memcpy(&value, data + done, width);
+			region->ops->write(region, pos + done, width, le64_to_cpu(value));
+		} else {
+			value = cpu_to_le64(region->ops->read(region, pos + done, width));
+			memcpy(data + done, &value, width);
+		}
+	}
+	if (write)
+		wmb(); /* combined writes leave the CPU */
+	filemap_invalidate_unlock_shared(mapping);
+	return 0;
+}
+
+static ssize_t devfs_region_read(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct devfs_region *region = devfs_region_of(file_inode(iocb->ki_filp));
+	u8 bounce[DEVFS_BOUNCE] __aligned(8);
+	size_t count = iov_iter_count(to), done = 0;
+	loff_t pos = iocb->ki_pos;
+	int err;
+
+	if (READ_ONCE(region->gone))
+		return -ENODEV;
+	if (!count || pos == region->size)
+		return 0;
+	if (count > region->ops->widest && pos >= 0 && pos < region->size)
+		count = min_t(u64, count, region->size - pos);
+	err = devfs_region_check(region, pos, count);
+	while (!err && done < count) {
+		size_t want = devfs_bounce_size(pos + done, count - done);
+		size_t size = want - fault_in_iov_iter_writeable(to, want);
+
+		/* What nobody gets is not read: reading may have effects. */
+		size = devfs_whole(region, want, size);
+		if (!size) {
+			err = -EFAULT;
+			break;
+		}
+		err = devfs_region_access(region, pos + done, bounce, size, false);
+		if (err)
+			break;
+		want = copy_to_iter(bounce, size, to);
+		done += want;
+		if (want < size)
+			err = -EFAULT;
+		else if (fatal_signal_pending(current))
+			err = -EINTR;
+		cond_resched();
+	}
+	iocb->ki_pos += done;
+	return done ?: err;
+}
+
+static int devfs_region_may_write(struct devfs_region *region, struct file *file, size_t pos,
+				  size_t count)
+{
+	if (pos < region->guard_end && pos + count > region->guard_start)
+		return -EPERM;
+	return region->ops->may_write ? region->ops->may_write(region, file, pos, count) : 0;
+}
+
+static ssize_t devfs_region_write(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct devfs_region *region = devfs_region_of(file_inode(iocb->ki_filp));
+	u8 bounce[DEVFS_BOUNCE] __aligned(8);
+	size_t count = iov_iter_count(from), done = 0;
+	loff_t pos = iocb->ki_pos;
+	int err;
+
+	if (READ_ONCE(region->gone))
+		return -ENODEV;
+	if (!count)
+		return 0;
+	err = devfs_region_check(region, pos, count) ?:
+	      devfs_region_may_write(region, iocb->ki_filp, pos, count);
+	while (!err && done < count) {
+		size_t want = devfs_bounce_size(pos + done, count - done);
+		size_t got = copy_from_iter(bounce, want, from);
+		size_t size = devfs_whole(region, want, got);
+
+		iov_iter_revert(from, got - size);
+		if (!size) {
+			err = -EFAULT;
+			break;
+		}
+		err = devfs_region_access(region, pos + done, bounce, size, true);
+		if (err)
+			break;
+		done += size;
+		if (size < want)
+			err = -EFAULT;
+		else if (fatal_signal_pending(current))
+			err = -EINTR;
+		cond_resched();
+	}
+	iocb->ki_pos += done;
+	return done ?: err;
+}
+
+static vm_fault_t devfs_region_fault(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct inode *inode = file_inode(vma->vm_file);
+	struct devfs_region *region = devfs_region_of(inode);
+	size_t at = vmf->pgoff << PAGE_SHIFT;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	/* A page with a part of the MSI-X table would let its user send any interrupt. */
+	if (!region->gone && at < region->size &&
+	    (at >= region->guard_end || at + PAGE_SIZE <= region->guard_start))
+		ret = vmf_insert_pfn(vma, vmf->address, PHYS_PFN(region->start) + vmf->pgoff);
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	return ret;
+}
+
+static const struct vm_operations_struct devfs_region_vmops = {
+	.fault = devfs_region_fault,
+};
+
+static int devfs_region_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct devfs_region *region = devfs_region_of(file_inode(file));
+	size_t pages = region->size >> PAGE_SHIFT;
+	pgprot_t prot = vma->vm_page_prot;
+
+	if (READ_ONCE(region->gone) || !(region->flags & DEVFS_DMA_REGION_MMAP))
+		return -ENODEV;
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_pgoff >= pages || vma_pages(vma) > pages - vma->vm_pgoff)
+		return -EINVAL;
+	if (!(file->f_mode & FMODE_WRITE)) {
+		if (vma->vm_flags & VM_WRITE)
+			return -EACCES;
+		vm_flags_clear(vma, VM_MAYWRITE);
+	}
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	if (region->flags & DEVFS_DMA_REGION_COMBINED)
+		prot = pgprot_writecombine(prot);
+	else
+		prot = pgprot_noncached(prot);
+	vma->vm_page_prot = pgprot_decrypted(prot);
+	vma->vm_ops = &devfs_region_vmops;
+	return 0;
+}
+
+/* msync(2) needs the call to exist. */
+static int devfs_region_fsync(struct file *file, loff_t start, loff_t end, int datasync)
+{
+	wmb(); /* combined writes of this CPU leave it */
+	return READ_ONCE(devfs_region_of(file_inode(file))->gone) ? -ENODEV : 0;
+}
+
+static int devfs_region_setattr(devfs_idmap_t *idmap, struct dentry *dentry, struct iattr *attr)
+{
+	int err = setattr_prepare(idmap, dentry, attr);
+
+	if (err)
+		return err;
+	/* O_TRUNC is what a shell's ">" opens with: a device keeps its size. */
+	if (attr->ia_valid & ATTR_SIZE && !(attr->ia_valid & ATTR_OPEN))
+		return -EINVAL;
+	attr->ia_valid &= ~ATTR_SIZE;
+	setattr_copy(idmap, d_inode(dentry), attr);
+	return 0;
+}
+
+const struct inode_operations devfs_region_iops = {
+	.setattr = devfs_region_setattr,
+};
+
+const struct file_operations devfs_region_fops = {
+	.owner		= THIS_MODULE,
+	.open		= devfs_region_open,
+	.release	= devfs_region_release,
+	.llseek		= generic_file_llseek,
+	.read_iter	= devfs_region_read,
+	.write_iter	= devfs_region_write,
+	.splice_read	= copy_splice_read,
+	.splice_write	= iter_file_splice_write,
+	.mmap		= devfs_region_mmap,
+	.fsync		= devfs_region_fsync,
+};
