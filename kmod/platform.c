@@ -4,6 +4,7 @@
  * docs/bindings/devfs,dma-buffer.yaml describes them, and the host device,
  * which has memory but no hardware.
  */
+#include <linux/irq.h>
 #include <linux/mod_devicetable.h>
 #include <linux/module.h>
 #include <linux/of.h>
@@ -143,6 +144,27 @@ static int devfs_platform_read(struct device *dev, struct devfs_platform_setup *
 	return 0;
 }
 
+/* irq0, irq1, ... as the device tree lists them; masked at the controller. */
+static int devfs_platform_add_irqs(struct devfs_device *dev, struct platform_device *pdev)
+{
+	int i, err = 0, count = platform_irq_count(pdev);
+
+	if (count < 0)
+		return count;
+	for (i = 0; i < count && !err; i++) {
+		char name[16];
+		int nr = platform_get_irq(pdev, i);
+
+		if (nr < 0)
+			return nr;
+		snprintf(name, sizeof(name), "irq%d", i);
+		/* irqd_is_level_type() knows only once it was requested. */
+		err = devfs_irq_add(dev, name, nr, NULL,
+				    irq_get_trigger_type(nr) & IRQ_TYPE_LEVEL_MASK);
+	}
+	return err;
+}
+
 static bool devfs_is_host(struct platform_device *pdev)
 {
 	return platform_get_device_id(pdev);
@@ -182,6 +204,14 @@ static int devfs_platform_start(struct platform_device *pdev)
 			goto err_device;
 		}
 	}
+	if (!devfs_is_host(pdev)) {
+		dev->info_flags = DEVFS_DMA_INFO_HARDWARE;
+		err = devfs_platform_add_irqs(dev, pdev);
+		if (err) {
+			dev_err(parent, "an interrupt cannot be had (%d)\n", err);
+			goto err_device;
+		}
+	}
 	err = devfs_device_register(dev);
 	if (err)
 		goto err_device;
@@ -189,6 +219,7 @@ static int devfs_platform_start(struct platform_device *pdev)
 	return 0;
 
 err_device:
+	devfs_irqs_end(dev);
 	devfs_device_remove(dev);
 	of_reserved_mem_device_release(parent);
 	return err;
@@ -205,7 +236,10 @@ static int devfs_platform_probe(struct platform_device *pdev)
 
 static DEVFS_REMOVE_RESULT devfs_platform_remove(struct platform_device *pdev)
 {
-	devfs_device_remove(platform_get_drvdata(pdev));
+	struct devfs_device *dev = platform_get_drvdata(pdev);
+
+	devfs_irqs_end(dev);
+	devfs_device_remove(dev);
 	of_reserved_mem_device_release(&pdev->dev);
 	return DEVFS_REMOVE_DONE;
 }

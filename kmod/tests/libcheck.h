@@ -74,6 +74,12 @@ struct devfs_dma_buf_info buffer_info(int fd);
 void buffer_free(uint64_t id);
 uint64_t bytes_used(void);
 
+/* Binds a platform device to the driver, or takes it away from it. */
+void set_bound(const char *device, bool bound);
+
+/* True where a read of the byte is SIGBUS. */
+bool is_zapped(volatile char *at);
+
 /* Bytes that tell their place. */
 void fill(void *memory, size_t size, unsigned int seed);
 bool filled(const void *memory, size_t size, unsigned int seed);
