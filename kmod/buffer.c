@@ -192,6 +192,31 @@ static int devfs_buffer_publish(struct devfs_buffer *buf, struct devfs_lease *le
 	return err;
 }
 
+/* What the caller wants, without memory: iput() undoes it. */
+static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
+					     const struct devfs_dma_alloc *arg, kuid_t uid,
+					     kgid_t gid)
+{
+	struct devfs_buffer *buf = devfs_buffer_inode(dev);
+
+	if (IS_ERR(buf))
+		return buf;
+	buf->inode.i_mode |= arg->mode;
+	buf->inode.i_uid = uid;
+	buf->inode.i_gid = gid;
+	memcpy(buf->name, arg->name, sizeof(buf->name));
+	buf->id = atomic64_inc_return(&dev->next_id);
+	buf->lease_kind = arg->lease;
+	buf->heap = arg->heap;
+	buf->direction = arg->direction;
+	buf->created_ns = ktime_get_real_ns();
+	buf->owner = devfs_owner_pid(arg->owner);
+	if (buf->owner)
+		return buf;
+	iput(&buf->inode);
+	return ERR_PTR(-ESRCH);
+}
+
 /**
  * devfs_buffer_create - make a buffer, its name and its first descriptor
  * @dev: device it is mapped for
@@ -225,25 +250,12 @@ int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 	if (err)
 		return err;
 
-	buf = devfs_buffer_inode(dev);
-	if (IS_ERR(buf))
+	buf = devfs_buffer_new(dev, arg, uid, gid);
+	if (IS_ERR(buf)) {
+		if (buf == ERR_PTR(-ESRCH))
+			arg->why = DEVFS_DMA_WHY_PROCESS;
 		return PTR_ERR(buf);
-	buf->inode.i_mode |= arg->mode;
-	buf->inode.i_uid = uid;
-	buf->inode.i_gid = gid;
-	memcpy(buf->name, arg->name, sizeof(buf->name));
-	buf->id = atomic64_inc_return(&dev->next_id);
-	buf->lease_kind = arg->lease;
-	buf->heap = arg->heap;
-	buf->direction = arg->direction;
-	buf->created_ns = ktime_get_real_ns();
-	buf->owner = devfs_owner_pid(arg->owner);
-	if (!buf->owner) {
-		arg->why = DEVFS_DMA_WHY_PROCESS;
-		err = -ESRCH;
-		goto err_inode;
 	}
-
 	err = fill(buf, arg->size, ctx, &arg->why);
 	if (err) {
 		/* A bad pointer or argument is no shortage. */
@@ -293,6 +305,41 @@ err_file:
 err_lease:
 	devfs_lease_end(lease);
 err_inode:
+	iput(&buf->inode);
+	return err;
+}
+
+/**
+ * devfs_buffer_preset - make a buffer that a device has from the start
+ * @dev: the device
+ * @name: the buffer's name
+ * @size: bytes
+ * @heap: DEVFS_DMA_HEAP_*, one that allocates
+ * @direction: DEVFS_DMA_BIDIRECTIONAL, ...
+ *
+ * It is root's, and stays until FREE or the end of the device.
+ *
+ * Return: 0 or an errno.
+ */
+int devfs_buffer_preset(struct devfs_device *dev, const char *name, u64 size, u32 heap,
+			u32 direction)
+{
+	struct devfs_dma_alloc arg = {
+		.heap = heap, .direction = direction, .lease = DEVFS_DMA_LEASE_PERSIST,
+		.mode = 0600,
+	};
+	struct devfs_buffer *buf;
+	int err;
+
+	strscpy(arg.name, name, sizeof(arg.name));
+	buf = devfs_buffer_new(dev, &arg, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	err = devfs_heap_alloc(buf, size, NULL, &arg.why);
+	if (!err)
+		err = devfs_buffer_publish(buf, NULL, &arg.why);
+	if (!err)
+		trace_devfs_dma_alloc(buf);
 	iput(&buf->inode);
 	return err;
 }

@@ -33,8 +33,7 @@ void devfs_device_put(struct devfs_device *dev)
  * @parent: whom its buffers are mapped for
  * @name: its name below /dev/devfs
  *
- * Return: the device, for devfs_device_register() or devfs_device_put(), or an
- * ERR_PTR.
+ * Return: the device, which devfs_device_remove() ends, or an ERR_PTR.
  */
 struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 {
@@ -66,21 +65,30 @@ err_free:
 	return ERR_PTR(err);
 }
 
-/* Makes the node, which devfs_device_remove() takes away. */
+/**
+ * devfs_device_register - make a device's node, last of all
+ * @dev: what devfs_device_new() made
+ *
+ * Return: 0, or an errno; devfs_device_remove() is the caller's in any case.
+ */
 int devfs_device_register(struct devfs_device *dev)
 {
+	int err;
+
 	dev->misc.minor = MISC_DYNAMIC_MINOR;
 	dev->misc.name = dev->node;
 	dev->misc.nodename = dev->node;
 	dev->misc.mode = 0660;
 	dev->misc.parent = dev->dev;
 	dev->misc.fops = &devfs_node_fops;
-	return misc_register(&dev->misc);
+	err = misc_register(&dev->misc);
+	dev->registered = !err;
+	return err;
 }
 
 /**
  * devfs_device_remove - end a device, whoever uses it
- * @dev: what devfs_device_register() made visible
+ * @dev: what devfs_device_new() made, registered or not
  *
  * Waits for commands and copies under way. Afterwards nothing uses the parent
  * device any more; open files stay, and all that is asked of them is ENODEV.
@@ -94,7 +102,8 @@ void devfs_device_remove(struct devfs_device *dev)
 	/* Uevents name the node: it goes after whoever sends them. */
 	devfs_streams_end(dev);
 	devfs_events_end(dev);
-	misc_deregister(&dev->misc);
+	if (dev->registered)
+		misc_deregister(&dev->misc);
 	devfs_buffers_detach(dev);
 	devfs_reserved_end(dev);
 	devfs_device_put(dev);

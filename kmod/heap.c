@@ -24,6 +24,12 @@ static const char * const devfs_heap_names[] = {
 	[DEVFS_DMA_HEAP_IMPORTED]	= "imported",
 };
 
+/* The heap of that name, -EINVAL for none. */
+int devfs_heap_named(const char *name)
+{
+	return match_string(devfs_heap_names, ARRAY_SIZE(devfs_heap_names), name);
+}
+
 bool devfs_heap_exists(struct devfs_device *dev, u32 heap)
 {
 	if (heap == DEVFS_DMA_HEAP_RESERVED)

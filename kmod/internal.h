@@ -77,6 +77,7 @@ struct devfs_device {
 	char name[DEVFS_DMA_NAME_SIZE];
 	char node[DEVFS_DMA_NAME_SIZE + 8];
 	u32 info_flags;			/* DEVFS_DMA_INFO_* of the bus, from the start */
+	bool registered;		/* it has a node */
 	struct rw_semaphore gate;
 	bool dead;			/* for ever, once set with the gate */
 
@@ -301,6 +302,8 @@ void devfs_registry_exit(struct devfs_device *dev);
 int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 			int (*fill)(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why),
 			void *ctx, int (*report)(void *ctx), void *report_ctx);
+int devfs_buffer_preset(struct devfs_device *dev, const char *name, u64 size, u32 heap,
+			u32 direction);
 int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg,
 		      struct file **file);
 int devfs_buffer_free(struct devfs_device *dev, u64 id);
@@ -332,6 +335,7 @@ ssize_t devfs_buffer_rw(struct devfs_buffer *buf, struct kiocb *iocb,
 long devfs_buffer_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* heap.c */
+int devfs_heap_named(const char *name);
 bool devfs_heap_exists(struct devfs_device *dev, u32 heap);
 u64 devfs_heap_room(struct devfs_device *dev);
 void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info);

@@ -248,7 +248,7 @@ err_irqs:
 	pci_free_irq_vectors(pdev);
 err_device:
 	devfs_regions_end(dev);
-	devfs_device_put(dev);
+	devfs_device_remove(dev);
 err_regions:
 	pci_release_regions(pdev);
 err_disable:

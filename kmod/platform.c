@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * devfs_dma - platform devices: the host device, which has memory but no
- * hardware.
+ * devfs_dma - platform devices: those of the device tree, as
+ * docs/bindings/devfs,dma-buffer.yaml describes them, and the host device,
+ * which has memory but no hardware.
  */
+#include <linux/irq.h>
 #include <linux/mod_devicetable.h>
 #include <linux/module.h>
+#include <linux/of.h>
+#include <linux/of_reserved_mem.h>
 #include <linux/platform_device.h>
+#include <linux/property.h>
 
 #include "compat.h"
 #include "internal.h"
@@ -43,39 +48,207 @@ err_text:
 	return -EINVAL;
 }
 
-static int devfs_host_probe(struct platform_device *pdev)
+/* What the device tree says of a device, or the like for the host. */
+struct devfs_platform_setup {
+	const char *name;
+	u64 size;			/* of the buffer it has from the start, 0 for none */
+	u32 heap;
+	u32 direction;
+	u32 dma_bits;
+};
+
+/*
+ * Memory of the device tree: what nobody else has is a range of the reserved
+ * heap; what the kernel may use meanwhile is where coherent memory comes from.
+ */
+static int devfs_platform_add_memory(struct devfs_device *dev, int index)
 {
-	struct devfs_device *dev;
+	struct device_node *node = of_parse_phandle(dev->dev->of_node, "memory-region", index);
+	struct reserved_mem *memory;
 	int err;
 
-	err = dma_coerce_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	if (!node)
+		return -ENOENT;
+	memory = of_reserved_mem_lookup(node);
+	if (!memory) {
+		dev_err(dev->dev, "memory-region %d is no reserved memory\n", index);
+		err = -EINVAL;
+	} else if (of_property_read_bool(node, "reusable")) {
+		err = of_reserved_mem_device_init_by_idx(dev->dev, dev->dev->of_node, index);
+	} else {
+		err = devfs_reserved_add(dev, memory->base, memory->size);
+	}
+	of_node_put(node);
+	return err;
+}
+
+static int devfs_platform_add_memories(struct devfs_device *dev)
+{
+	int err, index = 0;
+
+	do
+		err = devfs_platform_add_memory(dev, index++);
+	while (!err);
+	return err == -ENOENT ? 0 : err;
+}
+
+static int devfs_platform_read(struct device *dev, struct devfs_platform_setup *setup)
+{
+	static const char * const directions[] = {
+		[DEVFS_DMA_BIDIRECTIONAL]	= "bidirectional",
+		[DEVFS_DMA_TO_DEVICE]		= "to-device",
+		[DEVFS_DMA_FROM_DEVICE]		= "from-device",
+	};
+	const char *text;
+	u32 size;
+	int found;
+
+	setup->name = dev_name(dev);
+	if (!device_property_read_string(dev, "device-name", &setup->name)) {
+		char name[DEVFS_DMA_NAME_SIZE] = "";
+
+		if (strscpy(name, setup->name, sizeof(name)) < 0 || !devfs_name_valid(name)) {
+			dev_err(dev, "device-name \"%s\" cannot be a name\n", setup->name);
+			return -EINVAL;
+		}
+	}
+	/* One cell or two. */
+	if (!device_property_read_u64(dev, "size", &setup->size))
+		;
+	else if (!device_property_read_u32(dev, "size", &size))
+		setup->size = size;
+	setup->heap = device_property_present(dev, "memory-region") ? DEVFS_DMA_HEAP_RESERVED :
+		      DEVFS_DMA_HEAP_SYSTEM;
+	if (!device_property_read_string(dev, "heap", &text)) {
+		found = devfs_heap_named(text);
+		if (found < 0 || found > DEVFS_DMA_HEAP_RESERVED) {
+			dev_err(dev, "no heap \"%s\" to have a buffer in\n", text);
+			return -EINVAL;
+		}
+		setup->heap = found;
+	}
+	if (!device_property_read_string(dev, "direction", &text)) {
+		found = match_string(directions, ARRAY_SIZE(directions), text);
+		if (found < 0) {
+			dev_err(dev, "no direction \"%s\"\n", text);
+			return -EINVAL;
+		}
+		setup->direction = found;
+	}
+	setup->dma_bits = 32;
+	device_property_read_u32(dev, "dma-mask", &setup->dma_bits);
+	if (!setup->dma_bits || setup->dma_bits > 64) {
+		dev_err(dev, "dma-mask %u is not a number of address bits\n", setup->dma_bits);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* irq0, irq1, ... as the device tree lists them; masked at the controller. */
+static int devfs_platform_add_irqs(struct devfs_device *dev, struct platform_device *pdev)
+{
+	int i, err = 0, count = platform_irq_count(pdev);
+
+	if (count < 0)
+		return count;
+	for (i = 0; i < count && !err; i++) {
+		char name[16];
+		int nr = platform_get_irq(pdev, i);
+
+		if (nr < 0)
+			return nr;
+		snprintf(name, sizeof(name), "irq%d", i);
+		/* irqd_is_level_type() knows only once it was requested. */
+		err = devfs_irq_add(dev, name, nr, NULL,
+				    irq_get_trigger_type(nr) & IRQ_TYPE_LEVEL_MASK);
+	}
+	return err;
+}
+
+static bool devfs_is_host(struct platform_device *pdev)
+{
+	return platform_get_device_id(pdev);
+}
+
+static int devfs_platform_start(struct platform_device *pdev)
+{
+	struct devfs_platform_setup setup = { .name = "host", .dma_bits = 64 };
+	struct device *parent = &pdev->dev;
+	struct devfs_device *dev;
+	int err = 0;
+
+	if (!devfs_is_host(pdev))
+		err = devfs_platform_read(parent, &setup);
 	if (err)
 		return err;
-	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
-	dev = devfs_device_new(&pdev->dev, "host");
-	if (IS_ERR(dev))
-		return PTR_ERR(dev);
-	err = devfs_host_add_reserved(dev) ?: devfs_device_register(dev);
+	/* Nobody has set up the host for DMA. */
+	if (devfs_is_host(pdev))
+		err = dma_coerce_mask_and_coherent(parent, DMA_BIT_MASK(setup.dma_bits));
+	else
+		err = dma_set_mask_and_coherent(parent, DMA_BIT_MASK(setup.dma_bits));
 	if (err) {
-		devfs_reserved_end(dev);
-		devfs_device_put(dev);
+		dev_err(parent, "no DMA with %u address bits here\n", setup.dma_bits);
 		return err;
 	}
+	dma_set_max_seg_size(parent, UINT_MAX);
+	dev = devfs_device_new(parent, setup.name);
+	if (IS_ERR(dev))
+		return PTR_ERR(dev);
+	err = devfs_is_host(pdev) ? devfs_host_add_reserved(dev) : devfs_platform_add_memories(dev);
+	if (err)
+		goto err_device;
+	if (setup.size) {
+		err = devfs_buffer_preset(dev, "buffer", setup.size, setup.heap, setup.direction);
+		if (err) {
+			dev_err(parent, "no buffer of %llu bytes can be had\n", setup.size);
+			goto err_device;
+		}
+	}
+	if (!devfs_is_host(pdev)) {
+		dev->info_flags = DEVFS_DMA_INFO_HARDWARE;
+		err = devfs_platform_add_irqs(dev, pdev);
+		if (err) {
+			dev_err(parent, "an interrupt cannot be had (%d)\n", err);
+			goto err_device;
+		}
+	}
+	err = devfs_device_register(dev);
+	if (err)
+		goto err_device;
 	platform_set_drvdata(pdev, dev);
 	return 0;
+
+err_device:
+	devfs_irqs_end(dev);
+	devfs_device_remove(dev);
+	of_reserved_mem_device_release(parent);
+	return err;
 }
 
 static int devfs_platform_probe(struct platform_device *pdev)
 {
-	devfs_host_error = devfs_host_probe(pdev);
-	return devfs_host_error;
+	int err = devfs_platform_start(pdev);
+
+	if (devfs_is_host(pdev))
+		devfs_host_error = err;
+	return err;
 }
 
 static DEVFS_REMOVE_RESULT devfs_platform_remove(struct platform_device *pdev)
 {
-	devfs_device_remove(platform_get_drvdata(pdev));
+	struct devfs_device *dev = platform_get_drvdata(pdev);
+
+	devfs_irqs_end(dev);
+	devfs_device_remove(dev);
+	of_reserved_mem_device_release(&pdev->dev);
 	return DEVFS_REMOVE_DONE;
 }
+
+static const struct of_device_id devfs_platform_matches[] = {
+	{ .compatible = "devfs,dma-buffer" },
+	{ }
+};
+MODULE_DEVICE_TABLE(of, devfs_platform_matches);
 
 static const struct platform_device_id devfs_platform_ids[] = {
 	{ "devfs_dma_host" },
@@ -88,6 +261,7 @@ static struct platform_driver devfs_platform_driver = {
 	.id_table	= devfs_platform_ids,
 	.driver		= {
 		.name		= "devfs_dma",
+		.of_match_table	= devfs_platform_matches,
 		/* Loading the module fails where the host device does. */
 		.probe_type	= PROBE_FORCE_SYNCHRONOUS,
 	},

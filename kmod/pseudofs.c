@@ -157,7 +157,7 @@ struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
 	if (IS_ERR(inode))
 		return ERR_CAST(inode);
 	buf = devfs_buffer_of(inode);
-	/* The caller has the node open, so the module is there to be pinned. */
+	/* An open node or a driver being bound keeps the module meanwhile. */
 	__module_get(THIS_MODULE);
 	buf->pins_module = true;
 	INIT_LIST_HEAD(&buf->attached);

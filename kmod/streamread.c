@@ -150,7 +150,7 @@ long devfs_stream_read(struct devfs_device *dev, void __user *user)
 	arg.length = min_t(u64, arg.length, MAX_RW_COUNT);
 	stream = devfs_stream_get(dev, arg.stream);
 	if (!stream)
-		return -ENOENT;
+		return devfs_dead(dev) ? -ENODEV : -ENOENT;
 	err = devfs_stream_wait(stream, &arg);
 	devfs_stream_put(stream);
 	if (!err && copy_to_user(user, &arg, sizeof(arg)))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "tests/libcheck.h"
 
+#include <setjmp.h>
 #include <signal.h>
 
 #define SECONDS_A_TEST 60
@@ -121,6 +122,37 @@ uint64_t bytes_used(void)
 
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, &info));
 	return info.used;
+}
+
+void set_bound(const char *device, bool bound)
+{
+	int fd = open(bound ? "/sys/bus/platform/drivers/devfs_dma/bind" :
+		      "/sys/bus/platform/drivers/devfs_dma/unbind", O_WRONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0 && write(fd, device, strlen(device)) == (ssize_t)strlen(device));
+	close(fd);
+}
+
+static sigjmp_buf bus_error;
+
+static void on_bus_error(int signal)
+{
+	(void)signal;
+	siglongjmp(bus_error, 1);
+}
+
+bool is_zapped(volatile char *at)
+{
+	struct sigaction action = { .sa_handler = on_bus_error }, old;
+	volatile bool zapped = true;
+
+	sigaction(SIGBUS, &action, &old);
+	if (!sigsetjmp(bus_error, 1)) {
+		(void)*at;
+		zapped = false;
+	}
+	sigaction(SIGBUS, &old, NULL);
+	return zapped;
 }
 
 void fill(void *memory, size_t size, unsigned int seed)

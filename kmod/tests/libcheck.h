@@ -82,6 +82,11 @@ size_t fitting(size_t size, uint32_t heap);
  * in a read unless it is synced, and bus addresses have offsets of their own.
  */
 bool bounced(void);
+/* Binds a platform device to the driver, or takes it away from it. */
+void set_bound(const char *device, bool bound);
+
+/* True where a read of the byte is SIGBUS. */
+bool is_zapped(volatile char *at);
 
 /* Bytes that tell their place. */
 void fill(void *memory, size_t size, unsigned int seed);

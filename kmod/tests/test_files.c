@@ -334,6 +334,16 @@ TEST(splicing, "splice and sendfile go in and out")
 	}
 }
 
+/* Bytes before a fault: some machines' copy routines leave out the last few. */
+static bool before_fault(uint64_t copied, uint64_t there)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	return copied == there;
+#else
+	return copied > 0 && copied <= there;
+#endif
+}
+
 TEST(faults, "a faulting pointer gives the bytes before it, or EFAULT")
 {
 	FOR_EACH_HEAP(heap) {
@@ -346,11 +356,12 @@ TEST(faults, "a faulting pointer gives the bytes before it, or EFAULT")
 		rw.address = (uintptr_t)area + PAGE - 100;
 		memset(area, 'q', PAGE);
 		CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_WRITE, &rw));
-		CHECK(rw.copied == 100);
+		CHECK(before_fault(rw.copied, 100));
+		CHECK(pwrite(fd, area, 100, 5) == 100);
 		memset(area, 0, PAGE);
 		rw.copied = 0;
 		CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_READ, &rw));
-		CHECK(rw.copied == 100 && area[PAGE - 1] == 'q');
+		CHECK(before_fault(rw.copied, 100) && area[PAGE - 101 + rw.copied] == 'q');
 		rw.copied = 0;
 		rw.address = (uintptr_t)area + PAGE;
 		REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_READ, &rw), EFAULT);
@@ -359,7 +370,7 @@ TEST(faults, "a faulting pointer gives the bytes before it, or EFAULT")
 		REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_READ, &rw), EFAULT);
 		REFUSES(pread(fd, area + PAGE, 10, 0), EFAULT);
 		REFUSES(pwrite(fd, area + PAGE, 10, 0), EFAULT);
-		CHECK(pread(fd, area + PAGE - 50, 100, 0) == 50);
+		CHECK(before_fault(pread(fd, area + PAGE - 50, 100, 0), 50));
 		REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_READ, NULL), EFAULT);
 		REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_INFO, area + PAGE), EFAULT);
 		REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_SYNC, area + PAGE), EFAULT);

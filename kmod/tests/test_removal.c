@@ -4,7 +4,6 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
@@ -26,12 +25,12 @@ static int in_file(const char *path, const char *text)
 
 static void unbind(void)
 {
-	CHECK(!in_file("/sys/bus/platform/drivers/devfs_dma/unbind", "devfs_dma_host"));
+	set_bound("devfs_dma_host", false);
 }
 
 static void bind_again(void)
 {
-	CHECK(!in_file("/sys/bus/platform/drivers/devfs_dma/bind", "devfs_dma_host"));
+	set_bound("devfs_dma_host", true);
 	CHECK(!access(NODE, R_OK | W_OK));
 }
 
@@ -78,28 +77,6 @@ static long status_kib(const char *field)
 			kib = strtol(line + strlen(field) + 1, NULL, 10);
 	fclose(file);
 	return kib;
-}
-
-static sigjmp_buf bus_error;
-
-static void on_bus_error(int signal)
-{
-	(void)signal;
-	siglongjmp(bus_error, 1);
-}
-
-static bool is_zapped(volatile char *at)
-{
-	struct sigaction action = { .sa_handler = on_bus_error }, old;
-	bool zapped = true;
-
-	sigaction(SIGBUS, &action, &old);
-	if (!sigsetjmp(bus_error, 1)) {
-		(void)*at;
-		zapped = false;
-	}
-	sigaction(SIGBUS, &old, NULL);
-	return zapped;
 }
 
 /* The host works: a buffer is made, written, mapped and read. */
