@@ -15,6 +15,8 @@ KERNEL ?= $(shell . /etc/os-release; [ "$$VERSION_CODENAME" = bookworm ] && echo
 # What `bench` is given: groups of workloads, --rounds=N, --record, ... QUICK=1 is the quick mode.
 BENCH_FLAGS ?=
 QUICK ?=
+# The kernel of vm-bench: 6.1 or 6.12.
+BENCH_KERNEL ?= 6.12
 
 # mount(8) looks for helpers in /sbin, which is /usr/sbin wherever /usr is merged.
 HELPER_DIR ?= $(if $(shell test -L /sbin && echo merged),/usr/sbin,/sbin)
@@ -29,14 +31,14 @@ swift_flags := --manifest-cache none $(SWIFT_FLAGS)
 release_flags := $(swift_flags) -c release --product devfs --static-swift-stdlib
 release := .build/release/devfs
 scripts := .ci/run .ci/setup docs/demo.sh mount-helpers/mount.devfs \
-    $(addprefix Tests/VM/,run tree init init-tree tree-tests fetch-kernel build-in-trixie \
-        build-debug-kernel)
+    $(addprefix Tests/VM/,run tree bench init init-tree init-bench tree-tests fetch-kernel \
+        build-in-trixie build-debug-kernel)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := build
-.PHONY: help setup build debug kmod run test host-test vm-test kasan bench bench-quick bench-tools lint \
+.PHONY: help setup build debug kmod run test host-test vm-test kasan bench bench-quick bench-tools vm-bench lint \
     unmount install uninstall clean distclean
 
 help: ## show this
@@ -120,6 +122,10 @@ bench: build bench-tools ## measure against the memory itself and against peers 
 
 bench-quick: ## the same, the main workloads alone, in under 2 minutes
 	@$(MAKE) bench QUICK=1
+
+vm-bench: build bench-tools ## measure the kernel module in QEMU, on BENCH_KERNEL
+	@.ci/setup vm
+	Benchmarks/vm $(BENCH_KERNEL) $(BENCH_FLAGS)
 
 bench-tools:
 	@.ci/setup bench
