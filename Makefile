@@ -13,6 +13,12 @@ TEST_TIMEOUT ?= 3000
 # `test`.
 KERNEL ?= $(shell . /etc/os-release; [ "$$VERSION_CODENAME" = bookworm ] && echo 6.1 6.12 || echo 6.12)
 
+# What `bench` is given: groups of workloads, --rounds=N, --record, ... QUICK=1 is the quick mode.
+BENCH_FLAGS ?=
+QUICK ?=
+# The kernel of vm-bench: 6.1 or 6.12.
+BENCH_KERNEL ?= 6.12
+
 # mount(8) looks for helpers in /sbin, which is /usr/sbin wherever /usr is merged.
 HELPER_DIR ?= $(if $(shell test -L /sbin && echo merged),/usr/sbin,/sbin)
 BASH_COMPLETION_DIR ?= $(PREFIX)/share/bash-completion/completions
@@ -36,8 +42,8 @@ release := .build/release/devfs
 version := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/DevFS/Tree/Version.swift)
 module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
 scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/mount.devfs Tests/packaging \
-    $(addprefix Tests/VM/,run tree root init init-tree init-overlay init-root tree-tests \
-        tree-signals root-tests example-tests fetch-kernel fetch-arm64 build-in-trixie \
+    $(addprefix Tests/VM/,run tree root bench init init-tree init-overlay init-root init-bench \
+        tree-tests tree-signals root-tests example-tests fetch-kernel fetch-arm64 build-in-trixie \
         build-debug-kernel dkms lint-kmod)
 # The tree is tested where Swift is, on this machine's kind; arm64 is the module alone.
 tree_kernels := $(filter-out arm64,$(KERNEL))
@@ -46,8 +52,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := build
-.PHONY: help setup build debug kmod run test host-test vm-test kasan lint lint-kmod unmount install \
-    uninstall clean distclean
+.PHONY: help setup build debug kmod run test host-test vm-test kasan bench bench-quick bench-tools \
+    vm-bench lint lint-kmod unmount install uninstall clean distclean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -128,6 +134,20 @@ host-test: ## run the tests that need no kernel module
 	done
 	printf 'the tests left behind:\n%s\n' "$$left" >&2
 	exit 1
+
+bench: build bench-tools ## measure against the memory itself and against peers (QUICK=1, BENCH_FLAGS)
+	Benchmarks/bench $(if $(QUICK),--quick) $(BENCH_FLAGS)
+
+bench-quick: ## the same, the main workloads alone, in under 2 minutes
+	@$(MAKE) bench QUICK=1
+
+vm-bench: build bench-tools ## measure the kernel module in QEMU, on BENCH_KERNEL
+	@.ci/setup vm
+	Benchmarks/vm $(BENCH_KERNEL) $(BENCH_FLAGS)
+
+bench-tools:
+	@.ci/setup bench
+	$(MAKE) -C Benchmarks/c
 
 lint: ## check the style of the Swift sources and of the scripts
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
