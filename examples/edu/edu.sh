@@ -37,7 +37,7 @@ echo 'liveness: the device answers with the complement'
 exec {events}<"$mount/signals/irq0/wait"
 # Usage: await_interrupt; acknowledges it and prints its reasons
 await_interrupt() {
-    local event reasons
+    local reasons
     read -r -t 20 _ <&"$events" || {
         echo 'no interrupt came' >&2
         return 1

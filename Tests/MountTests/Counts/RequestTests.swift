@@ -97,7 +97,8 @@ extension MountTests {
                 defer { file.close() }
                 try transfer(file, 10)
                 let (total, calls) = try mount.systemCalls { try transfer(file, 200) }
-                #expect(calls["writev", default: 0] >= 400, "\(calls)")
+                // The last one may be under way still when strace lets go.
+                #expect(calls["writev", default: 0] >= 399, "\(calls)")
                 // read, fstat, writev; and pwrite64 for a write. Some slack for threads that start.
                 #expect(total <= 200 * 7 + 100, "\(calls)")
             }
