@@ -22,7 +22,7 @@ static long devfs_buf_info(struct devfs_buffer *buf, void __user *user)
 static long devfs_buf_sync(struct devfs_buffer *buf, void __user *user)
 {
 	struct devfs_dma_buf_sync arg;
-	struct inode *inode = &buf->inode;
+	struct inode *inode = &buf->base.inode;
 	long err = -EINVAL;
 	u64 size;
 
@@ -55,7 +55,7 @@ static long devfs_buf_sync(struct devfs_buffer *buf, void __user *user)
 static long devfs_buf_dmabuf_sync(struct devfs_buffer *buf, void __user *user)
 {
 	struct dma_buf_sync arg;
-	struct inode *inode = &buf->inode;
+	struct inode *inode = &buf->base.inode;
 
 	if (copy_from_user(&arg, user, sizeof(arg)))
 		return -EFAULT;
@@ -131,7 +131,7 @@ static long devfs_buf_get_sg(struct devfs_buffer *buf, void __user *user)
 		}
 		done++;
 	}
-	inode_unlock_shared(&buf->inode);
+	inode_unlock_shared(&buf->base.inode);
 	if (err)
 		return err;
 	arg.count = done;
@@ -192,7 +192,7 @@ long devfs_buffer_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct devfs_buffer *buf = devfs_buffer_of(file_inode(file));
 	void __user *user = (void __user *)arg;
 
-	if (devfs_dead(buf->dev))
+	if (devfs_dead(buf->base.dev))
 		return -ENODEV;
 	switch (cmd) {
 	case DEVFS_DMA_IOC_BUF_INFO:

@@ -50,7 +50,7 @@ void devfs_registry_exit(struct devfs_device *dev)
 
 bool devfs_may_manage(struct devfs_buffer *buf)
 {
-	return uid_eq(current_fsuid(), READ_ONCE(buf->inode.i_uid)) || capable(CAP_FOWNER);
+	return uid_eq(current_fsuid(), READ_ONCE(buf->base.inode.i_uid)) || capable(CAP_FOWNER);
 }
 
 /*
@@ -59,7 +59,7 @@ bool devfs_may_manage(struct devfs_buffer *buf)
  */
 struct devfs_lease *devfs_unlist_id(struct devfs_buffer *buf, bool *put)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	struct devfs_lease *lease = buf->lease;
 
 	lockdep_assert_held(&dev->lock);
@@ -80,14 +80,14 @@ static struct devfs_lease *devfs_unlist(struct devfs_buffer *buf, bool *put)
 	*put = false;
 	if (!buf->listed)
 		return NULL;
-	rhashtable_remove_fast(&buf->dev->by_name, &buf->by_name, devfs_names);
+	rhashtable_remove_fast(&buf->base.dev->by_name, &buf->by_name, devfs_names);
 	return devfs_unlist_id(buf, put);
 }
 
 /* With the lock held; the buffer has an inode reference of its own then. */
 static int devfs_enlist(struct devfs_buffer *buf)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	int err;
 
 	lockdep_assert_held(&dev->lock);
@@ -171,7 +171,7 @@ static int devfs_room_check(struct devfs_device *dev, const char *name, u32 *why
 
 static int devfs_buffer_publish(struct devfs_buffer *buf, struct devfs_lease *lease, u32 *why)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	int err;
 
 	mutex_lock(&dev->lock);
@@ -183,7 +183,7 @@ static int devfs_buffer_publish(struct devfs_buffer *buf, struct devfs_lease *le
 	}
 	if (!err) {
 		if (buf->lease_kind != DEVFS_DMA_LEASE_USE)
-			ihold(&buf->inode);
+			ihold(&buf->base.inode);
 		buf->lease = lease;
 		if (lease)
 			devfs_lease_start(lease);
@@ -201,9 +201,9 @@ static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
 
 	if (IS_ERR(buf))
 		return buf;
-	buf->inode.i_mode |= arg->mode;
-	buf->inode.i_uid = uid;
-	buf->inode.i_gid = gid;
+	buf->base.inode.i_mode |= arg->mode;
+	buf->base.inode.i_uid = uid;
+	buf->base.inode.i_gid = gid;
 	memcpy(buf->name, arg->name, sizeof(buf->name));
 	buf->id = atomic64_inc_return(&dev->next_id);
 	buf->lease_kind = arg->lease;
@@ -213,7 +213,7 @@ static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
 	buf->owner = devfs_owner_pid(arg->owner);
 	if (buf->owner)
 		return buf;
-	iput(&buf->inode);
+	iput(&buf->base.inode);
 	return ERR_PTR(-ESRCH);
 }
 
@@ -270,7 +270,7 @@ int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 			goto err_inode;
 		}
 	}
-	file = devfs_inode_open(&buf->inode, arg->fd_flags);
+	file = devfs_inode_open(&buf->base.inode, arg->fd_flags);
 	if (IS_ERR(file)) {
 		err = PTR_ERR(file);
 		goto err_lease;
@@ -282,7 +282,7 @@ int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 	}
 	arg->fd = fd;
 	arg->id = buf->id;
-	arg->ino = buf->inode.i_ino;
+	arg->ino = buf->base.inode.i_ino;
 	err = report(report_ctx);
 	if (err)
 		goto err_fd;
@@ -292,7 +292,7 @@ int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 
 	trace_devfs_dma_alloc(buf);
 	fd_install(fd, file);
-	iput(&buf->inode);
+	iput(&buf->base.inode);
 	return 0;
 
 err_fd:
@@ -305,7 +305,7 @@ err_file:
 err_lease:
 	devfs_lease_end(lease);
 err_inode:
-	iput(&buf->inode);
+	iput(&buf->base.inode);
 	return err;
 }
 
@@ -340,7 +340,7 @@ int devfs_buffer_preset(struct devfs_device *dev, const char *name, u64 size, u3
 		err = devfs_buffer_publish(buf, NULL, &arg.why);
 	if (!err)
 		trace_devfs_dma_alloc(buf);
-	iput(&buf->inode);
+	iput(&buf->base.inode);
 	return err;
 }
 
@@ -352,7 +352,7 @@ struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id)
 	mutex_lock(&dev->lock);
 	buf = id <= ULONG_MAX ? xa_load(&dev->by_id, id) : NULL;
 	/* One that is being evicted waits for the lock to leave the registry. */
-	if (buf && !igrab(&buf->inode))
+	if (buf && !igrab(&buf->base.inode))
 		buf = NULL;
 	mutex_unlock(&dev->lock);
 	return buf;
@@ -378,21 +378,21 @@ int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg, stru
 			return -EINVAL;
 		mutex_lock(&dev->lock);
 		buf = rhashtable_lookup_fast(&dev->by_name, arg->name, devfs_names);
-		if (buf && !igrab(&buf->inode))
+		if (buf && !igrab(&buf->base.inode))
 			buf = NULL;
 		mutex_unlock(&dev->lock);
 	}
 	if (!buf)
 		return -ENOENT;
 
-	err = inode_permission(devfs_nop_idmap, &buf->inode, masks[arg->fd_flags & O_ACCMODE]);
+	err = inode_permission(devfs_nop_idmap, &buf->base.inode, masks[arg->fd_flags & O_ACCMODE]);
 	if (err)
 		goto out_put;
-	*file = devfs_inode_open(&buf->inode, arg->fd_flags);
+	*file = devfs_inode_open(&buf->base.inode, arg->fd_flags);
 	err = PTR_ERR_OR_ZERO(*file);
 	arg->id = buf->id;
 out_put:
-	iput(&buf->inode);
+	iput(&buf->base.inode);
 	return err;
 }
 
@@ -402,13 +402,13 @@ void devfs_unlisted(struct devfs_buffer *buf, struct devfs_lease *lease, bool pu
 	trace_devfs_dma_free(buf);
 	devfs_lease_end(lease);
 	if (put)
-		iput(&buf->inode);
+		iput(&buf->base.inode);
 }
 
 /* Name, id, lease and the registry's reference end. False if they had before. */
 bool devfs_buffer_unlist(struct devfs_buffer *buf)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	struct devfs_lease *lease;
 	bool put, listed;
 
@@ -417,8 +417,8 @@ bool devfs_buffer_unlist(struct devfs_buffer *buf)
 	listed = buf->listed;
 	lease = devfs_unlist(buf, &put);
 	if (listed) {
-		clear_nlink(&buf->inode);
-		devfs_touch_ctime(&buf->inode);
+		clear_nlink(&buf->base.inode);
+		devfs_touch_ctime(&buf->base.inode);
 	}
 	mutex_unlock(&dev->lock);
 	if (listed)
@@ -437,7 +437,7 @@ int devfs_buffer_free(struct devfs_device *dev, u64 id)
 		err = -EPERM;
 	else if (!devfs_buffer_unlist(buf))
 		err = -ENOENT;
-	iput(&buf->inode);
+	iput(&buf->base.inode);
 	return err;
 }
 
@@ -455,17 +455,17 @@ bool devfs_buffer_expire(struct devfs_device *dev, u64 id, struct devfs_lease *l
 		return false;
 	}
 	devfs_unlist(buf, &put);
-	clear_nlink(&buf->inode);
-	devfs_touch_ctime(&buf->inode);
+	clear_nlink(&buf->base.inode);
+	devfs_touch_ctime(&buf->base.inode);
 	mutex_unlock(&dev->lock);
 	trace_devfs_dma_free(buf);
-	iput(&buf->inode);
+	iput(&buf->base.inode);
 	return true;
 }
 
 int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	struct devfs_lease *lease = NULL, *old;
 	struct pid *pid = NULL;
 	bool put = false;
@@ -501,7 +501,7 @@ int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner)
 	if (buf->lease_kind != DEVFS_DMA_LEASE_USE && kind == DEVFS_DMA_LEASE_USE)
 		put = true;
 	else if (buf->lease_kind == DEVFS_DMA_LEASE_USE && kind != DEVFS_DMA_LEASE_USE)
-		ihold(&buf->inode);
+		ihold(&buf->base.inode);
 	buf->lease_kind = kind;
 	swap(buf->owner, pid);
 	old = buf->lease;
@@ -513,14 +513,14 @@ int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner)
 	devfs_lease_end(old);
 	put_pid(pid);
 	if (put)
-		iput(&buf->inode);
+		iput(&buf->base.inode);
 	return 0;
 }
 
 /* The last reference is gone. */
 void devfs_buffer_evict(struct devfs_buffer *buf)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	bool put, listed;
 
 	mutex_lock(&dev->lock);

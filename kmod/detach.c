@@ -17,27 +17,27 @@
 /* i_rwsem, while the device is there: -ENODEV, and no lock, once it is not. */
 int devfs_lock_shared(struct devfs_buffer *buf)
 {
-	inode_lock_shared(&buf->inode);
-	if (!devfs_dead(buf->dev))
+	inode_lock_shared(&buf->base.inode);
+	if (!devfs_dead(buf->base.dev))
 		return 0;
-	inode_unlock_shared(&buf->inode);
+	inode_unlock_shared(&buf->base.inode);
 	return -ENODEV;
 }
 
 /* The same, exclusively. */
 int devfs_lock(struct devfs_buffer *buf)
 {
-	inode_lock(&buf->inode);
-	if (!devfs_dead(buf->dev))
+	inode_lock(&buf->base.inode);
+	if (!devfs_dead(buf->base.dev))
 		return 0;
-	inode_unlock(&buf->inode);
+	inode_unlock(&buf->base.inode);
 	return -ENODEV;
 }
 
 /* A new buffer, before it has memory. */
 int devfs_buffer_attach(struct devfs_buffer *buf)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	int err = -ENODEV;
 
 	mutex_lock(&dev->lock);
@@ -53,7 +53,7 @@ int devfs_buffer_attach(struct devfs_buffer *buf)
 /* It has nothing of the device's any more. */
 void devfs_buffer_leave(struct devfs_buffer *buf)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 
 	mutex_lock(&dev->lock);
 	list_del_init(&buf->attached);
@@ -80,10 +80,10 @@ static void devfs_wait_for_faults(struct devfs_buffer *buf)
 static void devfs_wait_for_importers(struct devfs_buffer *buf)
 {
 	if (!devfs_is_coherent(buf) ||
-	    wait_event_timeout(buf->dev->detached, !atomic_read(&buf->importers),
+	    wait_event_timeout(buf->base.dev->detached, !atomic_read(&buf->importers),
 			       DEVFS_IMPORTERS_WAIT))
 		return;
-	dev_warn(buf->dev->dev,
+	dev_warn(buf->base.dev->dev,
 		 "buffer %llu: %zu bytes stay allocated for ever, as a dma-buf of it is attached\n",
 		 buf->id, buf->capacity);
 	buf->vaddr = NULL;
@@ -92,22 +92,22 @@ static void devfs_wait_for_importers(struct devfs_buffer *buf)
 /* With a reference to the inode. */
 static void devfs_buffer_detach(struct devfs_buffer *buf)
 {
-	struct address_space *mapping = buf->inode.i_mapping;
+	struct address_space *mapping = buf->base.inode.i_mapping;
 
 	devfs_buffer_unlist(buf);
-	inode_lock(&buf->inode);
+	inode_lock(&buf->base.inode);
 	filemap_invalidate_lock(mapping);
 	buf->detached = true;
 	filemap_invalidate_unlock(mapping);
-	inode_unlock(&buf->inode);
+	inode_unlock(&buf->base.inode);
 
 	devfs_wait_for_faults(buf);
 	unmap_mapping_range(mapping, 0, 0, 1);
 	devfs_wait_for_importers(buf);
 
-	inode_lock(&buf->inode);
+	inode_lock(&buf->base.inode);
 	devfs_heap_detach(buf);
-	inode_unlock(&buf->inode);
+	inode_unlock(&buf->base.inode);
 	devfs_buffer_leave(buf);
 }
 
@@ -118,7 +118,7 @@ static struct devfs_buffer *devfs_next_attached(struct devfs_device *dev)
 
 	mutex_lock(&dev->lock);
 	list_for_each_entry(buf, &dev->attached, attached) {
-		if (igrab(&buf->inode)) {
+		if (igrab(&buf->base.inode)) {
 			found = buf;
 			break;
 		}
@@ -134,7 +134,7 @@ void devfs_buffers_detach(struct devfs_device *dev)
 
 	while ((buf = devfs_next_attached(dev))) {
 		devfs_buffer_detach(buf);
-		iput(&buf->inode);
+		iput(&buf->base.inode);
 	}
 	/* The others are on their way out by themselves. */
 	wait_event(dev->detached, list_empty_careful(&dev->attached));

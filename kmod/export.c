@@ -35,10 +35,10 @@ static int devfs_export_lock(struct devfs_export *export)
 {
 	struct devfs_buffer *buf = export->buf;
 
-	inode_lock_shared_nested(&buf->inode, I_MUTEX_CHILD);
-	if (!devfs_dead(buf->dev))
+	inode_lock_shared_nested(&buf->base.inode, I_MUTEX_CHILD);
+	if (!devfs_dead(buf->base.dev))
 		return 0;
-	inode_unlock_shared(&buf->inode);
+	inode_unlock_shared(&buf->base.inode);
 	return -ENODEV;
 }
 
@@ -46,7 +46,7 @@ static int devfs_export_lock(struct devfs_export *export)
 static void devfs_importer_left(struct devfs_buffer *buf)
 {
 	if (atomic_dec_and_test(&buf->importers))
-		wake_up_all(&buf->dev->detached);
+		wake_up_all(&buf->base.dev->detached);
 }
 
 /* The memory as a scatter list of its own, as each device maps it apart. */
@@ -60,13 +60,13 @@ static int devfs_export_table(struct devfs_export *export, struct device *dev,
 	if (err)
 		return err;
 	if (devfs_is_coherent(buf))
-		err = dma_get_sgtable(buf->dev->dev, sgt, buf->vaddr, buf->dma_addr, bytes);
+		err = dma_get_sgtable(buf->base.dev->dev, sgt, buf->vaddr, buf->dma_addr, bytes);
 	else
 		err = sg_alloc_table_from_pages_segment(sgt, buf->pages, export->npages, 0, bytes,
 							devfs_max_range(dev), GFP_KERNEL_ACCOUNT);
 	if (!err)
 		atomic_inc(&buf->importers);
-	inode_unlock_shared(&buf->inode);
+	inode_unlock_shared(&buf->base.inode);
 	return err;
 }
 
@@ -147,7 +147,7 @@ static int devfs_export_sync(struct devfs_export *export, bool cpu)
 	else if (!err)
 		devfs_sync_device(buf, 0, export->npages << PAGE_SHIFT, false);
 	if (!err)
-		inode_unlock_shared(&buf->inode);
+		inode_unlock_shared(&buf->base.inode);
 	if (devfs_is_coherent(buf))
 		return 0;
 
@@ -201,7 +201,7 @@ static int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 		vaddr = vmap(buf->pages, export->npages, VM_MAP, PAGE_KERNEL);
 	if (vaddr)
 		atomic_inc(&buf->importers);
-	inode_unlock_shared(&buf->inode);
+	inode_unlock_shared(&buf->base.inode);
 	if (!vaddr)
 		return -ENOMEM;
 	iosys_map_set_vaddr(map, vaddr);
@@ -248,11 +248,11 @@ static int devfs_export_size(struct devfs_export *export)
 {
 	struct devfs_buffer *buf = export->buf;
 
-	inode_lock(&buf->inode);
-	export->npages = DIV_ROUND_UP(i_size_read(&buf->inode), PAGE_SIZE);
+	inode_lock(&buf->base.inode);
+	export->npages = DIV_ROUND_UP(i_size_read(&buf->base.inode), PAGE_SIZE);
 	if (export->npages)
 		atomic_inc(&buf->exports);
-	inode_unlock(&buf->inode);
+	inode_unlock(&buf->base.inode);
 	return export->npages ? 0 : -EINVAL;
 }
 
@@ -269,7 +269,7 @@ static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
 	export->buf = buf;
 	mutex_init(&export->lock);
 	INIT_LIST_HEAD(&export->attachments);
-	export->file = devfs_inode_open(&buf->inode, O_RDWR);
+	export->file = devfs_inode_open(&buf->base.inode, O_RDWR);
 	if (IS_ERR(export->file)) {
 		err = PTR_ERR(export->file);
 		goto err_free;

@@ -25,7 +25,7 @@ static int devfs_file_open(struct inode *inode, struct file *file)
 {
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
 
-	if (devfs_dead(buf->dev))
+	if (devfs_dead(buf->base.dev))
 		return -ENODEV;
 	/* There is no cache to go round: O_DIRECT is what happens anyway. */
 	file->f_mode |= FMODE_CAN_ODIRECT;
@@ -91,12 +91,12 @@ static ssize_t devfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 /* Makes [old size, to) part of the file. With i_rwsem held exclusively. */
 static void devfs_extend(struct devfs_buffer *buf, loff_t to, size_t old_capacity)
 {
-	loff_t size = i_size_read(&buf->inode);
+	loff_t size = i_size_read(&buf->base.inode);
 
 	/* A mapping or the device may have written past the end. */
 	devfs_heap_zero(buf, size, min_t(u64, to, old_capacity));
 	devfs_sync_device(buf, size, to - size, false);
-	i_size_write(&buf->inode, to);
+	i_size_write(&buf->base.inode, to);
 }
 
 /* Capacity for @count bytes at @pos; what fits, or an errno where none does. */
@@ -119,7 +119,7 @@ static ssize_t devfs_make_capacity(struct devfs_buffer *buf, loff_t pos, size_t 
 		return count;
 	/* The part for which the limit leaves room. */
 	if (why == DEVFS_DMA_WHY_LIMIT) {
-		size_t fits = buf->capacity + devfs_heap_room(buf->dev);
+		size_t fits = buf->capacity + devfs_heap_room(buf->base.dev);
 
 		if (fits > pos && fits < end)
 			devfs_heap_grow(buf, fits, &why);
@@ -132,7 +132,7 @@ static ssize_t devfs_make_capacity(struct devfs_buffer *buf, loff_t pos, size_t 
 static ssize_t devfs_write_locked(struct devfs_buffer *buf, struct kiocb *iocb,
 				  struct iov_iter *from, bool exclusive)
 {
-	struct inode *inode = &buf->inode;
+	struct inode *inode = &buf->base.inode;
 	size_t old_capacity = buf->capacity;
 	loff_t size = i_size_read(inode);
 	ssize_t count, done;
@@ -224,8 +224,8 @@ static int devfs_fsync(struct file *file, loff_t start, loff_t end, int datasync
 
 static int devfs_resize(struct devfs_buffer *buf, loff_t size)
 {
-	struct address_space *mapping = buf->inode.i_mapping;
-	loff_t old = i_size_read(&buf->inode);
+	struct address_space *mapping = buf->base.inode.i_mapping;
+	loff_t old = i_size_read(&buf->base.inode);
 	size_t old_capacity = buf->capacity;
 	int err = 0;
 	u32 why;
@@ -247,7 +247,7 @@ static int devfs_resize(struct devfs_buffer *buf, loff_t size)
 	    atomic_read(&buf->streams))
 		err = -EBUSY;
 	else
-		i_size_write(&buf->inode, size);
+		i_size_write(&buf->base.inode, size);
 	filemap_invalidate_unlock(mapping);
 	if (!err)
 		devfs_heap_shrink(buf, size);
@@ -294,7 +294,7 @@ static int devfs_setattr(devfs_idmap_t *idmap, struct dentry *dentry, struct iat
 	int err;
 
 	/* The caller has i_rwsem. */
-	if (devfs_dead(devfs_buffer_of(inode)->dev))
+	if (devfs_dead(devfs_buffer_of(inode)->base.dev))
 		return -ENODEV;
 	err = setattr_prepare(idmap, dentry, attr);
 	if (err)
@@ -330,7 +330,7 @@ static vm_fault_t devfs_vm_fault(struct vm_fault *vmf)
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 
 	filemap_invalidate_lock_shared(inode->i_mapping);
-	if (vmf->pgoff < buf->npages && !devfs_dead(buf->dev)) {
+	if (vmf->pgoff < buf->npages && !devfs_dead(buf->base.dev)) {
 		vmf->page = buf->pages[vmf->pgoff];
 		get_page(vmf->page);
 		/* Until it is mapped: so removal waits before it zaps. */
@@ -364,7 +364,7 @@ static vm_fault_t devfs_vm_fault_range(struct vm_fault *vmf)
 	pgoff_t index, end;
 
 	filemap_invalidate_lock_shared(inode->i_mapping);
-	if (!devfs_dead(buf->dev)) {
+	if (!devfs_dead(buf->base.dev)) {
 		end = min3(DIV_ROUND_UP(buf->capacity, PAGE_SIZE), vma->vm_pgoff + vma_pages(vma),
 			   vmf->pgoff + DEVFS_FAULT_AROUND);
 		for (index = vmf->pgoff; index < end; index++) {
@@ -402,7 +402,7 @@ static const struct vm_operations_struct devfs_range_vmops = {
 
 static int devfs_mmap_range(struct devfs_buffer *buf, struct vm_area_struct *vma)
 {
-	struct device *dev = buf->dev->dev;
+	struct device *dev = buf->base.dev->dev;
 
 	/* A private copy of device memory is of no use to anyone. */
 	if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
@@ -432,7 +432,7 @@ static int devfs_mmap(struct file *file, struct vm_area_struct *vma)
 		return devfs_import_mmap(buf, vma);
 	filemap_invalidate_lock_shared(inode->i_mapping);
 	pages = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
-	if (devfs_dead(buf->dev))
+	if (devfs_dead(buf->base.dev))
 		err = -ENODEV;
 	else if (vma->vm_pgoff >= pages || want > pages - vma->vm_pgoff)
 		err = -EINVAL;

@@ -174,7 +174,7 @@ static int devfs_take_range(struct devfs_device *dev, struct page **pages, size_
 int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 		      struct page **pages, unsigned int offset, size_t size)
 {
-	struct device *dev = buf->dev->dev;
+	struct device *dev = buf->base.dev->dev;
 	struct scatterlist *sg;
 	int err, i;
 
@@ -195,7 +195,7 @@ int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 
 void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment)
 {
-	devfs_unmap_shared(buf->dev->dev, &segment->sgt, buf->direction, false);
+	devfs_unmap_shared(buf->base.dev->dev, &segment->sgt, buf->direction, false);
 	sg_free_table(&segment->sgt);
 }
 
@@ -209,10 +209,10 @@ static int devfs_make_segment_room(struct devfs_buffer *buf)
 		return -ENOMEM;
 	if (buf->nsegments)
 		memcpy(segments, buf->segments, buf->nsegments * sizeof(*segments));
-	filemap_invalidate_lock(buf->inode.i_mapping);
+	filemap_invalidate_lock(buf->base.inode.i_mapping);
 	old = buf->segments;
 	buf->segments = segments;
-	filemap_invalidate_unlock(buf->inode.i_mapping);
+	filemap_invalidate_unlock(buf->base.inode.i_mapping);
 	kfree(old);
 	return 0;
 }
@@ -231,11 +231,11 @@ static int devfs_make_page_room(struct devfs_buffer *buf, size_t count)
 		return -ENOMEM;
 	if (buf->npages)
 		memcpy(pages, buf->pages, buf->npages * sizeof(*pages));
-	filemap_invalidate_lock(buf->inode.i_mapping);
+	filemap_invalidate_lock(buf->base.inode.i_mapping);
 	old = buf->pages;
 	buf->pages = pages;
 	buf->pages_room = room;
-	filemap_invalidate_unlock(buf->inode.i_mapping);
+	filemap_invalidate_unlock(buf->base.inode.i_mapping);
 	kvfree(old);
 	return 0;
 }
@@ -243,7 +243,7 @@ static int devfs_make_page_room(struct devfs_buffer *buf, size_t count)
 /* Adds one segment of @count pages; the caller has i_rwsem or the only reference. */
 static int devfs_add_segment(struct devfs_buffer *buf, size_t count, u32 *why)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	size_t bytes = count << PAGE_SHIFT;
 	struct devfs_segment *segment;
 	struct page **pages;
@@ -283,11 +283,11 @@ static int devfs_add_segment(struct devfs_buffer *buf, size_t count, u32 *why)
 		goto err_unmap;
 	}
 
-	filemap_invalidate_lock(buf->inode.i_mapping);
+	filemap_invalidate_lock(buf->base.inode.i_mapping);
 	buf->segments[buf->nsegments++] = segment;
 	buf->npages += count;
-	inode_set_bytes(&buf->inode, (loff_t)buf->npages << PAGE_SHIFT);
-	filemap_invalidate_unlock(buf->inode.i_mapping);
+	inode_set_bytes(&buf->base.inode, (loff_t)buf->npages << PAGE_SHIFT);
+	filemap_invalidate_unlock(buf->base.inode.i_mapping);
 	if (segment->first == 0)
 		atomic_inc(&dev->heap_buffers[buf->heap]);
 	*why = DEVFS_DMA_WHY_NONE;
@@ -309,25 +309,25 @@ static void devfs_drop_segment(struct devfs_buffer *buf)
 {
 	struct devfs_segment *segment;
 
-	filemap_invalidate_lock(buf->inode.i_mapping);
+	filemap_invalidate_lock(buf->base.inode.i_mapping);
 	segment = buf->segments[--buf->nsegments];
 	buf->npages = segment->first;
 	buf->capacity = segment->first << PAGE_SHIFT;
-	inode_set_bytes(&buf->inode, buf->capacity);
-	filemap_invalidate_unlock(buf->inode.i_mapping);
+	inode_set_bytes(&buf->base.inode, buf->capacity);
+	filemap_invalidate_unlock(buf->base.inode.i_mapping);
 
 	if (!buf->detached)
 		devfs_unmap_segment(buf, segment);
 	devfs_put_pages(buf->pages + segment->first, segment->npages);
-	devfs_uncharge(buf->dev, buf->heap, segment->npages << PAGE_SHIFT);
+	devfs_uncharge(buf->base.dev, buf->heap, segment->npages << PAGE_SHIFT);
 	if (segment->first == 0)
-		atomic_dec(&buf->dev->heap_buffers[buf->heap]);
+		atomic_dec(&buf->base.dev->heap_buffers[buf->heap]);
 	kfree(segment);
 }
 
 static int devfs_alloc_coherent(struct devfs_buffer *buf, size_t size, u32 *why)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	size_t bytes = PAGE_ALIGN(size);
 
 	if (devfs_charge(dev, buf->heap, bytes)) {
@@ -341,7 +341,7 @@ static int devfs_alloc_coherent(struct devfs_buffer *buf, size_t size, u32 *why)
 		*why = bytes > devfs_range_max(dev) ? DEVFS_DMA_WHY_ORDER : DEVFS_DMA_WHY_MEMORY;
 		return -ENOMEM;
 	}
-	inode_set_bytes(&buf->inode, bytes);
+	inode_set_bytes(&buf->base.inode, bytes);
 	atomic_inc(&dev->heap_buffers[buf->heap]);
 	return 0;
 }
@@ -352,7 +352,7 @@ int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	u64 rounded;
 	int err;
 
-	if (buf->heap > DEVFS_DMA_HEAP_RESERVED || !devfs_heap_exists(buf->dev, buf->heap))
+	if (buf->heap > DEVFS_DMA_HEAP_RESERVED || !devfs_heap_exists(buf->base.dev, buf->heap))
 		return -EOPNOTSUPP;
 	if ((!size && buf->heap != DEVFS_DMA_HEAP_SYSTEM) ||
 	    check_add_overflow(size, (u64)PAGE_SIZE - 1, &rounded) || size > MAX_LFS_FILESIZE)
@@ -372,7 +372,7 @@ int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	if (err)
 		return err;
 	buf->capacity = buf->heap == DEVFS_DMA_HEAP_SYSTEM ? rounded : size;
-	i_size_write(&buf->inode, size);
+	i_size_write(&buf->base.inode, size);
 	return 0;
 }
 
@@ -416,7 +416,7 @@ void devfs_heap_shrink(struct devfs_buffer *buf, size_t size)
 /* Memory that is not the buffer's own pages goes with the device. */
 static void devfs_give_back(struct devfs_buffer *buf)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 
 	if (buf->nsegments && buf->heap == DEVFS_DMA_HEAP_USER)
 		devfs_unpin(buf);

@@ -57,7 +57,7 @@ int devfs_pin(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	u64 address = *(u64 *)ctx;
 	unsigned int offset = offset_in_page(address);
 	unsigned long start = address & PAGE_MASK;
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	struct devfs_segment *segment;
 	size_t npages, bytes;
 	u64 end;
@@ -100,8 +100,8 @@ int devfs_pin(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	buf->pages_room = npages;
 	buf->capacity = size;
 	buf->segments[buf->nsegments++] = segment;
-	i_size_write(&buf->inode, size);
-	inode_set_bytes(&buf->inode, bytes);
+	i_size_write(&buf->base.inode, size);
+	inode_set_bytes(&buf->base.inode, bytes);
 	atomic_inc(&dev->heap_buffers[buf->heap]);
 	if (devfs_is_bounced(buf))
 		atomic64_inc(&dev->bounced);
@@ -122,7 +122,7 @@ err_charge:
 /* At eviction. */
 void devfs_unpin(struct devfs_buffer *buf)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	struct devfs_segment *segment = buf->segments[--buf->nsegments];
 
 	devfs_unmap_segment(buf, segment);
@@ -139,7 +139,7 @@ void devfs_unpin(struct devfs_buffer *buf)
 /* The fill of IMPORT, @ctx a descriptor. */
 int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	struct dma_buf_attachment *attach;
 	struct devfs_segment *segment;
 	struct dma_buf *dmabuf;
@@ -189,8 +189,8 @@ int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	buf->vaddr = map.vaddr;
 	buf->capacity = dmabuf->size;
 	buf->segments[buf->nsegments++] = segment;
-	i_size_write(&buf->inode, dmabuf->size);
-	inode_set_bytes(&buf->inode, dmabuf->size);
+	i_size_write(&buf->base.inode, dmabuf->size);
+	inode_set_bytes(&buf->base.inode, dmabuf->size);
 	atomic_inc(&dev->heap_buffers[buf->heap]);
 	*why = DEVFS_DMA_WHY_NONE;
 	return 0;
@@ -213,7 +213,7 @@ err_put:
 /* At eviction. */
 void devfs_unimport(struct devfs_buffer *buf)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	struct dma_buf *dmabuf = buf->attach->dmabuf;
 	struct iosys_map map = IOSYS_MAP_INIT_VADDR(buf->vaddr);
 
@@ -239,7 +239,7 @@ void devfs_import_sync(struct devfs_buffer *buf, bool cpu)
 
 int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma)
 {
-	struct address_space *mapping = buf->inode.i_mapping;
+	struct address_space *mapping = buf->base.inode.i_mapping;
 	struct dma_buf *dmabuf = NULL;
 	int err;
 

@@ -22,8 +22,8 @@ static u32 devfs_owner_nr(struct pid *pid)
 
 void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info)
 {
-	struct devfs_device *dev = buf->dev;
-	struct inode *inode = &buf->inode;
+	struct devfs_device *dev = buf->base.dev;
+	struct inode *inode = &buf->base.inode;
 
 	memset(info, 0, sizeof(*info));
 	mutex_lock(&dev->lock);
@@ -97,7 +97,7 @@ int devfs_buffer_list(struct devfs_device *dev, struct devfs_dma_list *arg)
 
 		mutex_lock(&dev->lock);
 		buf = xa_find(&dev->by_id, &id, ULONG_MAX, XA_PRESENT);
-		if (buf && !igrab(&buf->inode)) {
+		if (buf && !igrab(&buf->base.inode)) {
 			mutex_unlock(&dev->lock);
 			arg->cursor = (u64)id + 1;
 			continue;
@@ -108,7 +108,7 @@ int devfs_buffer_list(struct devfs_device *dev, struct devfs_dma_list *arg)
 			break;
 		}
 		devfs_buffer_info(buf, &info);
-		iput(&buf->inode);
+		iput(&buf->base.inode);
 		if (copy_to_user(&to[arg->count], &info, sizeof(info)))
 			return -EFAULT;
 		arg->count++;

@@ -155,16 +155,16 @@ struct devfs_segment {
 	bool need_sync;
 };
 
-/*
- * One buffer: an inode of the module's pseudo-fs. It begins as every inode
- * there does.
- */
+/* What every inode of the module's pseudo-fs begins with. */
+struct devfs_inode {
+	struct inode inode;
+	bool pins_module;
+	struct devfs_device *dev;
+};
+
+/* One buffer: an inode of the module's pseudo-fs. */
 struct devfs_buffer {
-	struct_group_tagged(devfs_inode, base,
-		struct inode inode;
-		bool pins_module;
-		struct devfs_device *dev;
-	);
+	struct devfs_inode base;
 	struct list_head attached;	/* devfs_device.lock */
 
 	/* Names: devfs_device.lock. */
@@ -241,7 +241,7 @@ static inline struct devfs_region *devfs_region_of(struct inode *inode)
 
 static inline struct devfs_buffer *devfs_buffer_of(struct inode *inode)
 {
-	return container_of(inode, struct devfs_buffer, inode);
+	return container_of(inode, struct devfs_buffer, base.inode);
 }
 
 /* One bus range, mapped once, never synced. */

@@ -220,7 +220,7 @@ static long devfs_rename(struct devfs_device *dev, void __user *user)
 	if (!buf)
 		return -ENOENT;
 	err = devfs_buffer_rename(buf, arg.name, arg.flags);
-	iput(&buf->inode);
+	iput(&buf->base.inode);
 	return err;
 }
 

@@ -33,7 +33,7 @@ static void devfs_pattern_fill(struct devfs_stream *stream)
 			words[i] = stream->word++;
 		done += len;
 	}
-	inode_unlock_shared(&buf->inode);
+	inode_unlock_shared(&buf->base.inode);
 }
 
 static bool devfs_pattern_held_back(struct devfs_stream *stream)

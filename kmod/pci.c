@@ -171,7 +171,7 @@ static ssize_t dma_bits_show(struct device *parent, struct device_attribute *att
 }
 
 static ssize_t dma_bits_store(struct device *parent, struct device_attribute *attr,
-				   const char *text, size_t size)
+			      const char *text, size_t size)
 {
 	struct devfs_device *dev = dev_get_drvdata(parent);
 	unsigned int bits;

@@ -159,7 +159,7 @@ struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
 	buf = devfs_buffer_of(inode);
 	/* An open node or a driver being bound keeps the module meanwhile. */
 	__module_get(THIS_MODULE);
-	buf->pins_module = true;
+	buf->base.pins_module = true;
 	INIT_LIST_HEAD(&buf->attached);
 	err = devfs_buffer_attach(buf);
 	if (err) {

@@ -262,7 +262,9 @@ long devfs_get_region(struct devfs_device *dev, void __user *user)
 long devfs_open_region(struct devfs_device *dev, struct file *node, void __user *user)
 {
 	static const fmode_t modes[] = {
-		[O_RDONLY] = FMODE_READ, [O_WRONLY] = FMODE_WRITE, [O_RDWR] = FMODE_READ | FMODE_WRITE,
+		[O_RDONLY]	= FMODE_READ,
+		[O_WRONLY]	= FMODE_WRITE,
+		[O_RDWR]	= FMODE_READ | FMODE_WRITE,
 	};
 	struct devfs_dma_open_region arg;
 	struct devfs_region *region;

@@ -16,13 +16,13 @@
 static void devfs_take_name(struct devfs_buffer *buf, struct devfs_buffer *old)
 {
 	memcpy(buf->name, old->name, sizeof(buf->name));
-	WARN_ON(rhashtable_replace_fast(&buf->dev->by_name, &old->by_name, &buf->by_name,
+	WARN_ON(rhashtable_replace_fast(&buf->base.dev->by_name, &old->by_name, &buf->by_name,
 					devfs_names));
 }
 
 static int devfs_set_name(struct devfs_buffer *buf, const char *name)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	char old[DEVFS_DMA_NAME_SIZE];
 	int err;
 
@@ -42,7 +42,7 @@ static int devfs_set_name(struct devfs_buffer *buf, const char *name)
 static void devfs_exchange(struct devfs_buffer *buf, struct devfs_buffer *other,
 			   struct devfs_buffer *spare)
 {
-	spare->dev = buf->dev;
+	spare->base.dev = buf->base.dev;
 	devfs_take_name(spare, other);
 	devfs_take_name(other, buf);
 	devfs_take_name(buf, spare);
@@ -51,10 +51,10 @@ static void devfs_exchange(struct devfs_buffer *buf, struct devfs_buffer *other,
 static struct devfs_lease *devfs_replace(struct devfs_buffer *buf, struct devfs_buffer *other,
 					 bool *put)
 {
-	rhashtable_remove_fast(&buf->dev->by_name, &buf->by_name, devfs_names);
+	rhashtable_remove_fast(&buf->base.dev->by_name, &buf->by_name, devfs_names);
 	devfs_take_name(buf, other);
-	clear_nlink(&other->inode);
-	devfs_touch_ctime(&other->inode);
+	clear_nlink(&other->base.inode);
+	devfs_touch_ctime(&other->base.inode);
 	return devfs_unlist_id(other, put);
 }
 
@@ -69,7 +69,7 @@ static struct devfs_lease *devfs_replace(struct devfs_buffer *buf, struct devfs_
 int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags)
 {
 	struct devfs_buffer *other, *spare = NULL, *held = NULL;
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	struct devfs_lease *lease = NULL;
 	bool put = false, replaced = false;
 	int err = 0;
@@ -93,7 +93,7 @@ int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags)
 		goto out_unlock;
 	other = rhashtable_lookup_fast(&dev->by_name, name, devfs_names);
 	/* One that is being evicted waits for the lock to give up its name. */
-	if (other && igrab(&other->inode))
+	if (other && igrab(&other->base.inode))
 		held = other;
 	if (!other && flags != DEVFS_DMA_RENAME_EXCHANGE) {
 		err = devfs_set_name(buf, name);
@@ -114,7 +114,7 @@ out_unlock:
 	if (replaced)
 		devfs_unlisted(held, lease, put);
 	if (held)
-		iput(&held->inode);
+		iput(&held->base.inode);
 	kfree(spare);
 	return err;
 }

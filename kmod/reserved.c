@@ -139,7 +139,7 @@ void devfs_reserved_info(struct devfs_device *dev, struct devfs_dma_heap *info)
 /* What the device must be given for it. The memory is RAM, not another device's registers. */
 static int devfs_reserved_map(struct devfs_buffer *buf, size_t bytes)
 {
-	struct device *dev = buf->dev->dev;
+	struct device *dev = buf->base.dev->dev;
 	u64 limit = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 
 	if (device_iommu_mapped(dev)) {
@@ -169,7 +169,7 @@ static struct devfs_range *devfs_reserved_take(struct devfs_device *dev, unsigne
 
 static void devfs_reserved_put(struct devfs_buffer *buf, size_t bytes)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	struct devfs_range *range;
 
 	mutex_lock(&dev->lock);
@@ -187,7 +187,7 @@ static void devfs_reserved_put(struct devfs_buffer *buf, size_t bytes)
 /* A new buffer's memory: one range, zeroed. */
 int devfs_reserved_alloc(struct devfs_buffer *buf, size_t size, u32 *why)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	size_t bytes = PAGE_ALIGN(size), at;
 	struct devfs_range *range;
 	unsigned long first;
@@ -210,7 +210,7 @@ int devfs_reserved_alloc(struct devfs_buffer *buf, size_t size, u32 *why)
 		memset(buf->vaddr + at, 0, PAGE_SIZE);
 		cond_resched();
 	}
-	inode_set_bytes(&buf->inode, bytes);
+	inode_set_bytes(&buf->base.inode, bytes);
 	atomic64_add(bytes, &dev->heap_used[buf->heap]);
 	atomic_inc(&dev->heap_buffers[buf->heap]);
 	*why = DEVFS_DMA_WHY_NONE;
@@ -224,7 +224,7 @@ err_put:
 
 void devfs_reserved_free(struct devfs_buffer *buf)
 {
-	struct devfs_device *dev = buf->dev;
+	struct devfs_device *dev = buf->base.dev;
 	size_t bytes = PAGE_ALIGN(buf->capacity);
 
 	if (device_iommu_mapped(dev->dev))

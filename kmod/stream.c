@@ -21,7 +21,7 @@ static void devfs_stream_release(struct kref *ref)
 	struct devfs_stream *stream = container_of(ref, struct devfs_stream, ref);
 
 	atomic_dec(&stream->buf->streams);
-	iput(&stream->buf->inode);
+	iput(&stream->buf->base.inode);
 	mutex_destroy(&stream->read_lock);
 	mutex_destroy(&stream->run_lock);
 	kfree(stream);
@@ -122,8 +122,8 @@ static int devfs_stream_take_buffer(struct devfs_stream *stream, u64 id, u64 wat
 	if (!buf)
 		return -ENOENT;
 	/* Under the lock that resizing takes: from now on it cannot shrink. */
-	inode_lock(&buf->inode);
-	size = i_size_read(&buf->inode);
+	inode_lock(&buf->base.inode);
+	size = i_size_read(&buf->base.inode);
 	stream->ring = size - size % stream->period;
 	if (size / stream->period < 2 || buf->direction == DMA_TO_DEVICE ||
 	    buf->offset % sizeof(u32) ||
@@ -132,13 +132,13 @@ static int devfs_stream_take_buffer(struct devfs_stream *stream, u64 id, u64 wat
 	err = -EBUSY;
 	if (atomic_cmpxchg(&buf->streams, 0, 1))
 		goto err_unlock;
-	inode_unlock(&buf->inode);
+	inode_unlock(&buf->base.inode);
 	stream->buf = buf;
 	return 0;
 
 err_unlock:
-	inode_unlock(&buf->inode);
-	iput(&buf->inode);
+	inode_unlock(&buf->base.inode);
+	iput(&buf->base.inode);
 	return err;
 }
 

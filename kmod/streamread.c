@@ -65,7 +65,7 @@ static u64 devfs_stream_copy(struct devfs_stream *stream, const struct devfs_win
 		if (failed)
 			break;
 	}
-	inode_unlock_shared(&buf->inode);
+	inode_unlock_shared(&buf->base.inode);
 	return done;
 }
 

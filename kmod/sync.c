@@ -42,7 +42,7 @@ void devfs_unmap_shared(struct device *dev, struct sg_table *sgt,
 static void devfs_sync_sg(struct devfs_buffer *buf, struct scatterlist *sg, size_t offset,
 			  size_t length, bool cpu)
 {
-	struct device *dev = buf->dev->dev;
+	struct device *dev = buf->base.dev->dev;
 
 	if (cpu)
 		dma_sync_single_range_for_cpu(dev, sg_dma_address(sg), offset, length,
@@ -56,7 +56,7 @@ static void devfs_sync_sg(struct devfs_buffer *buf, struct scatterlist *sg, size
 static void devfs_sync_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 			       size_t from, size_t to, bool cpu)
 {
-	struct device *dev = buf->dev->dev;
+	struct device *dev = buf->base.dev->dev;
 	struct scatterlist *sg;
 	size_t at = 0;
 	int i;

@@ -451,7 +451,7 @@ struct devfs_dma_open_region {
 #define DEVFS_DMA_SIGNAL_ENABLED	0x1U
 #define DEVFS_DMA_SIGNAL_UEVENT		0x2U /* events are uevents, too */
 #define DEVFS_DMA_SIGNAL_AUTOMASK	0x4U /* out: each event clears ENABLED: a line */
-#define DEVFS_DMA_SIGNAL_STORM		0x8U /* out: it came too fast and was masked; SET clears it */
+#define DEVFS_DMA_SIGNAL_STORM		0x8U /* out: too fast, so it was masked; SET clears it */
 
 /* struct devfs_dma_signal.op */
 #define DEVFS_DMA_SIGNAL_CREATE		0 /* name, kind, period_ns, flags -> source */
