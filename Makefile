@@ -12,6 +12,10 @@ TEST_TIMEOUT ?= 3000
 # The kernels that the module is tested on, in QEMU: 6.1, 6.12, 7. `none` leaves that out of `test`.
 KERNEL ?= $(shell . /etc/os-release; [ "$$VERSION_CODENAME" = bookworm ] && echo 6.1 6.12 || echo 6.12)
 
+# What `bench` is given: groups of workloads, --rounds=N, --record, ... QUICK=1 is the quick mode.
+BENCH_FLAGS ?=
+QUICK ?=
+
 # mount(8) looks for helpers in /sbin, which is /usr/sbin wherever /usr is merged.
 HELPER_DIR ?= $(if $(shell test -L /sbin && echo merged),/usr/sbin,/sbin)
 BASH_COMPLETION_DIR ?= $(PREFIX)/share/bash-completion/completions
@@ -42,8 +46,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := build
-.PHONY: help setup build debug kmod run test host-test vm-test kasan lint lint-kmod unmount install \
-    uninstall clean distclean
+.PHONY: help setup build debug kmod run test host-test vm-test kasan bench bench-quick bench-tools \
+    lint lint-kmod unmount install uninstall clean distclean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -124,6 +128,16 @@ host-test: ## run the tests that need no kernel module
 	done
 	printf 'the tests left behind:\n%s\n' "$$left" >&2
 	exit 1
+
+bench: build bench-tools ## measure against the memory itself and against peers (QUICK=1, BENCH_FLAGS)
+	Benchmarks/bench $(if $(QUICK),--quick) $(BENCH_FLAGS)
+
+bench-quick: ## the same, the main workloads alone, in under 2 minutes
+	@$(MAKE) bench QUICK=1
+
+bench-tools:
+	@.ci/setup bench
+	$(MAKE) -C Benchmarks/c
 
 lint: ## check the style of the Swift sources and of the scripts
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift

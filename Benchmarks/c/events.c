@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From an event to the one who waits for it, and streams. */
+#define _GNU_SOURCE 1
+#include "probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What a reader and the one who makes the events share. */
+struct wake {
+	int reader;
+	int epoll;
+	atomic_ulong woken;	/* when, ns; 0 before */
+	atomic_int thread;
+	char path[64];
+	uint64_t count;
+};
+
+static void *read_events(void *argument)
+{
+	struct wake *wake = argument;
+	struct epoll_event event;
+	char line[128];
+
+	atomic_store(&wake->thread, (int)syscall(SYS_gettid));
+	for (uint64_t i = 0; i < wake->count; i++) {
+		if (wake->epoll >= 0 && epoll_wait(wake->epoll, &event, 1, -1) != 1)
+			fail("epoll_wait");
+		if (read(wake->reader, line, sizeof(line)) <= 0)
+			fail("read");
+		atomic_store(&wake->woken, now());
+	}
+	return NULL;
+}
+
+/* Waits until the reader sleeps: only then does an event wake it. */
+static void wait_for_sleep(struct wake *wake)
+{
+	char text[512];
+
+	if (!wake->path[0]) {
+		while (!atomic_load(&wake->thread))
+			usleep(50);
+		snprintf(wake->path, sizeof(wake->path), "/proc/self/task/%d/stat",
+			 atomic_load(&wake->thread));
+	}
+	for (;;) {
+		int fd = open(wake->path, O_RDONLY);
+		ssize_t size = read(fd, text, sizeof(text) - 1);
+		char *state;
+
+		close(fd);
+		if (size <= 0)
+			fail(wake->path);
+		text[size] = 0;
+		state = strrchr(text, ')');
+		if (state && state[2] == 'S')
+			return;
+		usleep(20);
+	}
+}
+
+/* Writes `text` to `writer` for each event, and measures to the reader's return. */
+static int measure(struct wake *wake, int writer, const void *text, size_t size)
+{
+	uint64_t *latencies = calloc(wake->count, sizeof(*latencies));
+	pthread_t thread;
+
+	if (!latencies || pthread_create(&thread, NULL, read_events, wake))
+		fail("a reader");
+	for (uint64_t i = 0; i < wake->count; i++) {
+		uint64_t start, woken;
+
+		wait_for_sleep(wake);
+		/* In the read or the poll, not before: the state is the same for both. */
+		usleep(100);
+		atomic_store(&wake->woken, 0);
+		start = now();
+		if (write(writer, text, size) != (ssize_t)size)
+			fail("write");
+		while (!(woken = atomic_load(&wake->woken)))
+			sched_yield();
+		latencies[i] = woken - start;
+	}
+	pthread_join(thread, NULL);
+	return print_percentiles(latencies, wake->count);
+}
+
+int wake_eventfd(int argc, char **argv)
+{
+	struct wake wake = { .count = number(argv[0]) };
+	struct epoll_event event = { .events = EPOLLIN };
+	uint64_t one = 1;
+
+	(void)argc;
+	wake.reader = eventfd(0, EFD_CLOEXEC);
+	wake.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (wake.reader < 0 || epoll_ctl(wake.epoll, EPOLL_CTL_ADD, wake.reader, &event))
+		fail("epoll");
+	return measure(&wake, wake.reader, &one, sizeof(one));
+}
+
+int wake_signal(int argc, char **argv)
+{
+	struct wake wake = { .count = number(argv[1]), .epoll = -1 };
+	char path[4096];
+	int trigger;
+
+	(void)argc;
+	snprintf(path, sizeof(path), "%s/wait", argv[0]);
+	wake.reader = open(path, O_RDONLY);
+	if (wake.reader < 0)
+		fail(path);
+	snprintf(path, sizeof(path), "%s/trigger", argv[0]);
+	trigger = open(path, O_WRONLY);
+	if (trigger < 0)
+		fail(path);
+	return measure(&wake, trigger, "1", 1);
+}
+
+/* ns a MiB, and how many 32-bit counter words are not the ones that follow. */
+static int drain(int fd, uint64_t bytes, size_t block, int checks)
+{
+	uint64_t done = 0, start, gaps = 0;
+	uint32_t *words = malloc(block), next = 0;
+	int first = 1;
+
+	if (!words)
+		fail("malloc");
+	start = now();
+	while (done < bytes) {
+		ssize_t size = read(fd, words, block);
+
+		if (size < 0 && errno == EINTR)
+			continue;
+		if (size <= 0)
+			fail("read");
+		if (checks && size >= 4) {
+			if (!first && words[0] != next)
+				gaps++;
+			first = 0;
+			next = words[size / 4 - 1] + 1;
+		}
+		done += (uint64_t)size;
+	}
+	printf("%.3f %llu\n", (double)(now() - start) / ((double)done / (1 << 20)),
+	       (unsigned long long)gaps);
+	return 0;
+}
+
+int read_stream(int argc, char **argv)
+{
+	int fd = open(argv[0], O_RDONLY);
+
+	(void)argc;
+	if (fd < 0)
+		fail(argv[0]);
+	return drain(fd, number(argv[1]), number(argv[2]), 1);
+}
+
+/* The writer makes the same words as a stream's pattern generator does. */
+int read_pipe(int argc, char **argv)
+{
+	uint64_t bytes = number(argv[0]), block = number(argv[1]);
+	int ends[2], result;
+	pid_t child;
+
+	(void)argc;
+	if (pipe(ends))
+		fail("pipe");
+	fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
+	child = fork();
+	if (!child) {
+		uint32_t *words = malloc(block), next = 0;
+
+		close(ends[0]);
+		for (;;) {
+			for (size_t i = 0; i < block / 4; i++)
+				words[i] = next++;
+			if (write(ends[1], words, block) != (ssize_t)block)
+				_exit(0);
+		}
+	}
+	close(ends[1]);
+	result = drain(ends[0], bytes, block, 1);
+	close(ends[0]);
+	waitpid(child, NULL, 0);
+	return result;
+}

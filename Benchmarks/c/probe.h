@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROBE_H
+#define PROBE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Each runs one workload and prints its result: ns an operation, unless it says otherwise. */
+int open_close(int argc, char **argv);
+int status(int argc, char **argv);
+int descriptor_status(int argc, char **argv);
+int list_directory(int argc, char **argv);
+int create_free(int argc, char **argv);
+int read_blocks(int argc, char **argv);
+int write_blocks(int argc, char **argv);
+int allocate(int argc, char **argv);
+int copy_memory(int argc, char **argv);
+int copy_mapping(int argc, char **argv);
+int touch_mapping(int argc, char **argv);
+int wake_eventfd(int argc, char **argv);
+int wake_signal(int argc, char **argv);
+int read_stream(int argc, char **argv);
+int read_pipe(int argc, char **argv);
+
+/* CLOCK_MONOTONIC, ns. */
+uint64_t now(void);
+/* A number of the command line; the program ends where it is none. */
+uint64_t number(const char *text);
+/* Ends the program with what could not be done and why. */
+_Noreturn void fail(const char *what);
+/* The next number of a fixed sequence (splitmix64). */
+uint64_t next_random(uint64_t *state);
+/* Prints `ns` divided by `count`. */
+int print_cost(uint64_t ns, uint64_t count);
+/* Sorts, and prints the 50th, 99th and 99.9th percentile. */
+int print_percentiles(uint64_t *values, size_t count);
+
+#endif

@@ -1,0 +1,42 @@
+"""Mapped memory, plain copies, and huge pages."""
+
+from core import Row, Unavailable, at_least, at_most, short
+from mounts import devfs, probe
+
+GROUP = "memory"
+
+
+def measure(run):
+    passes = 2 if run.quick else 8
+    with devfs("passthrough", needs=["passthrough"]) as mount:
+        path, inode = mount.allocate("data", 64 << 20), mount.inode("data")
+        run.alternate(
+            Row(GROUP, "mmap copy", "passthrough", "same inode", goal=at_least(0.98),
+                unit="ns/MiB"),
+            lambda: probe("copy", path, passes)[0], lambda: probe("copy", inode, passes)[0])
+        run.alternate(
+            Row(GROUP, "mmap first touch", "passthrough", "same inode", "cost",
+                goal=at_most(1.10), unit="ns/page"),
+            lambda: probe("touch", path, passes)[0], lambda: probe("touch", inode, passes)[0])
+        for size in (4096, 128 << 10, 1 << 20):
+            count = max(64, (64 << 20) // size // (4 if run.quick else 1))
+            run.alternate(
+                Row(GROUP, f"read {short(size)}", "passthrough", "memcpy",
+                    keys={"size": size}),
+                lambda: probe("read", path, size, count)[0],
+                lambda: probe("memcpy", size, 64 << 20, count)[0])
+    huge(run)
+
+
+def huge(run):
+    """The default of the memory device against one of pages of 4 KiB alone."""
+    with devfs("passthrough") as large, devfs("passthrough", "huge=never") as small:
+        paths = large.allocate("data", 64 << 20), small.allocate("data", 64 << 20)
+        for workload, size, goal in (("write", 1 << 20, 1.5), ("write", 4096, None),
+                                     ("read", 1 << 20, 1.1), ("read", 4096, 1.1)):
+            count = (64 << 20) // size
+            run.alternate(
+                Row(GROUP, f"{workload} {short(size)}", "huge pages (default)", "huge=never",
+                    goal=at_least(goal) if goal else None, keys={"size": size}),
+                lambda: probe(workload, paths[0], size, count)[0],
+                lambda: probe(workload, paths[1], size, count)[0])

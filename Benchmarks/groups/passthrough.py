@@ -1,0 +1,64 @@
+"""Reads and writes through a mount with passthrough, against the same inode without the mount."""
+
+import fio
+from core import Row, at_least, at_most
+from mounts import c_server, devfs
+
+GROUP = "passthrough against the same inode"
+SIZES = (64, 4096, 128 << 10, 1 << 20, 4 << 20)
+MODES = ("read", "write", "randread", "randwrite")
+
+
+def cells(quick):
+    if quick:
+        for size in (4096, 128 << 10, 1 << 20):
+            for mode in ("randread", "randwrite"):
+                yield "psync", mode, size, 1
+        for engine in ("mmap", "io_uring", "libaio"):
+            yield engine, "randread", 4096, 1
+        yield "psync", "randread", 4096, 2
+        return
+    for size in SIZES:
+        for mode in MODES:
+            yield "psync", mode, size, 1
+    for engine in ("mmap", "io_uring", "libaio"):
+        for size in (4096, 128 << 10, 1 << 20):
+            for mode in MODES:
+                yield engine, mode, size, 1
+    for jobs in (2, 4):
+        for size in (4096, 128 << 10, 1 << 20):
+            for mode in ("randread", "randwrite"):
+                yield "psync", mode, size, jobs
+
+
+def goal(engine, mode, size, jobs):
+    """The view of a cell, and its goal."""
+    if engine == "psync" and jobs == 1 and size == 4096:
+        return "more", at_most(300 if "read" in mode else 700)
+    if size >= 128 << 10 or engine == "mmap":
+        return "speed", at_least(0.98)
+    return "speed", None
+
+
+def measure(run):
+    # 64 MiB: far more than a cache, and little enough to be filled in no time.
+    with devfs("passthrough", needs=["passthrough"]) as mount:
+        path = mount.allocate("data", 64 << 20)
+        for cell in cells(run.quick):
+            view, bound = goal(*cell)
+            row = Row(
+                GROUP, fio.workload(*cell), "passthrough", "same inode", view, goal=bound,
+                keys=fio.keys(*cell))
+            fio.compare(run, row, *cell, path, mount.inode("data"))
+        trap(run, mount)
+
+
+def trap(run, mount):
+    """The kernel's question for security.capability before each write, on our C server."""
+    files = [mount.inode("data")]
+    with c_server(files, "-p", "-x") as asked, c_server(files, "-p") as silent:
+        row = Row(
+            GROUP, "fio psync randwrite 4k", "C server, getxattr handler", "C server without",
+            note="why DevFS has no getxattr handler")
+        fio.compare(
+            run, row, "psync", "randwrite", 4096, 1, asked.path("data"), silent.path("data"))

@@ -1,0 +1,64 @@
+"""Reads and writes through the server, against a C server with the same flags."""
+
+import fio
+from core import Row, Unavailable, at_least
+from mounts import c_server, devfs, uring_enabled
+
+GROUP = "through the server"
+SIZES = (64, 4096, 128 << 10, 1 << 20, 4 << 20)
+
+
+def cells(quick):
+    if quick:
+        for size in (4096, 1 << 20):
+            for mode in ("randread", "randwrite"):
+                yield "psync", mode, size, 1
+        return
+    for size in SIZES:
+        for mode in ("read", "write", "randread", "randwrite"):
+            yield "psync", mode, size, 1
+    for jobs in (2, 4):
+        for mode in ("randread", "randwrite"):
+            yield "psync", mode, 4096, jobs
+    for engine in ("io_uring", "libaio"):
+        for mode in ("randread", "randwrite"):
+            yield engine, mode, 4096, 1
+
+
+def ring_cells(quick):
+    sizes = (4096, 1 << 20) if quick else (4096, 128 << 10, 1 << 20, 4 << 20)
+    for size in sizes:
+        for mode in ("randread",) if quick else ("read", "write", "randread", "randwrite"):
+            yield "psync", mode, size, 1
+
+
+def measure(run):
+    with devfs("no_passthrough") as mount:
+        path = mount.allocate("data", 64 << 20)
+        with c_server([mount.inode("data")]) as peer:
+            for cell in cells(run.quick):
+                row = Row(
+                    GROUP, fio.workload(*cell), "no_passthrough", "C server", "speed",
+                    goal=at_least(0.95), keys=fio.keys(*cell))
+                fio.compare(run, row, *cell, path, peer.path("data"))
+        try:
+            measure_rings(run, mount)
+        except Unavailable as reason:
+            run.add(Row(GROUP, "FUSE over io_uring", "io_uring", "/dev/fuse", note=str(reason)))
+
+
+def measure_rings(run, mount):
+    """A device has one server: the one with rings serves a buffer of its own, of the same size."""
+    with uring_enabled(), devfs("no_passthrough", "io_uring", needs=["io_uring"]) as ring:
+        path = ring.allocate("data", 64 << 20)
+        for cell in ring_cells(run.quick):
+            row = Row(
+                GROUP, fio.workload(*cell), "no_passthrough, io_uring", "no_passthrough", "speed",
+                goal=at_least(1.35) if cell[2] == 4096 else None, keys=fio.keys(*cell))
+            fio.compare(run, row, *cell, path, mount.path("buffers", "data"))
+        with c_server([ring.inode("data")], "-r") as peer:
+            for cell in ring_cells(run.quick):
+                row = Row(
+                    GROUP, fio.workload(*cell), "no_passthrough, io_uring", "C server, io_uring",
+                    "speed", goal=at_least(0.95), keys=fio.keys(*cell))
+                fio.compare(run, row, *cell, path, peer.path("data"))
