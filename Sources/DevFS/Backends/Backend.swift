@@ -106,7 +106,7 @@ public struct Feature: Sendable, Equatable {
 ///
 /// A buffer is a regular file to every backend: its descriptor can be read, written, mapped and
 /// registered for FUSE passthrough. Errors are the errno of the tree (docs/SEMANTICS.md).
-protocol Backend: Sendable {
+protocol Backend: AnyObject, Sendable {
     /// What is mounted, as mount(8) shows it: `memory:lab`, `/dev/devfs/host`.
     var source: String { get }
     /// A directory of this device's own for sockets, which outlives the server.

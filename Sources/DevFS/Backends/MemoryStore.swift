@@ -193,11 +193,18 @@ final class MemoryStore: Sendable {
         _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
     ) throws(Errno) -> Int {
         let end = offset + UInt64(bytes.count)
-        let status = try Syscalls.status(of: descriptor)
-        guard end > status.size || status.isSparse else {
+        let (size, isSparse) = try Syscalls.extent(of: descriptor)
+        guard end > size || isSparse else {
             return unsafe try Syscalls.write(bytes, to: descriptor, at: offset)
         }
-        return try changing(descriptor) { (room) throws(Errno) in
+        return unsafe try writeNewMemory(bytes, to: descriptor, at: offset)
+    }
+
+    /// A write that takes memory which the file has not got yet.
+    private func writeNewMemory(
+        _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
+    ) throws(Errno) -> Int {
+        try changing(descriptor) { (room) throws(Errno) in
             // What is skipped has its memory too; then whole, or as much as the limit leaves.
             let old = try Syscalls.status(of: descriptor).size
             guard offset < room else { throw .noSpace }

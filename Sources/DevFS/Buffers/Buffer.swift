@@ -4,19 +4,41 @@ import SystemPackage
 /// A buffer while it is open: one descriptor that all who use it share.
 final class BufferMemory: Sendable {
     let descriptor: SharedDescriptor
-    /// A mapping to reply from, as long as the buffer was when it was last needed.
-    private let mapping = Mutex<Mapping?>(nil)
+    /// Mappings to reply from, each at least twice as long as the one before. One that has become too
+    /// short is kept as well: a reply may be on its way from it.
+    private let mappings = Mutex<[Mapping]>([])
+    /// The longest of them, which `mappings` keeps, for those who take no lock.
+    private let longest = Atomic<UInt>(0)
 
     init(_ descriptor: consuming Descriptor) {
         self.descriptor = SharedDescriptor(descriptor)
     }
 
-    /// A mapping of at least the first `size` bytes.
-    func mapping(of size: Int) throws(Errno) -> Mapping {
-        if let present = mapping.withLock({ $0 }), present.count >= size { return present }
-        let fresh = try Mapping(of: descriptor.raw, count: size)
-        mapping.withLock { $0 = fresh }
-        return fresh
+    /// The start of a mapping of at least the first `size` bytes, valid as long as this object is.
+    func base(of size: Int) throws(Errno) -> UnsafeRawPointer {
+        let address = unsafe UnsafeRawPointer(bitPattern: longest.load(ordering: .acquiring))
+        if let address = unsafe address,
+            let base = unsafe Unmanaged<Mapping>.fromOpaque(address)._withUnsafeGuaranteedRef({
+                unsafe $0.count >= size ? $0.base : nil
+            })
+        {
+            return unsafe base
+        }
+        return unsafe try map(size).base
+    }
+
+    private func map(_ size: Int) throws(Errno) -> Mapping {
+        // Beyond the end of the file as well: it may grow, and what is not there is not lent.
+        let count = 1 << (Int.bitWidth - max(4096, size).leadingZeroBitCount)
+        let fresh = try Mapping(of: descriptor.raw, count: count)
+        return mappings.withLock { mappings in
+            if let present = mappings.last, present.count >= size { return present }
+            mappings.append(fresh)
+            longest.store(
+                unsafe UInt(bitPattern: Unmanaged.passUnretained(fresh).toOpaque()),
+                ordering: .releasing)
+            return fresh
+        }
     }
 }
 

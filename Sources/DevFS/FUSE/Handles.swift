@@ -4,9 +4,16 @@ import Synchronization
 import SystemPackage
 
 /// What the kernel has open, by the number in `fuse_file_info.fh`.
-class Handle: @unchecked Sendable {
+@safe class Handle: @unchecked Sendable {
     // *Safety*: both subclasses are final and have nothing that changes outside of a mutex.
-    fileprivate init() {}
+
+    /// The file where it is a buffer: a look at it is all that reads and writes of bytes take.
+    /// Kept alive by `OpenHandle.file`.
+    @unsafe fileprivate final let buffer: Unmanaged<BufferFile>?
+
+    fileprivate init(_ buffer: BufferFile?) {
+        unsafe self.buffer = buffer.map { unsafe Unmanaged.passUnretained($0) }
+    }
 
     func close() {}
 }
@@ -17,7 +24,7 @@ final class OpenHandle: Handle, @unchecked Sendable {
 
     init(_ file: any OpenFile) {
         self.file = file
-        super.init()
+        super.init(file as? BufferFile)
     }
 
     override func close() { file.close() }
@@ -27,7 +34,7 @@ final class OpenHandle: Handle, @unchecked Sendable {
 final class DirectoryHandle: Handle, @unchecked Sendable {
     let entries = Mutex<[DirectoryEntry]>([])
 
-    override init() { super.init() }
+    init() { super.init(nil) }
 }
 
 /// Keeps what the kernel has open, and what is left of it when the session ends.
@@ -54,6 +61,15 @@ final class HandleTable: Sendable {
             let object = unsafe Unmanaged<Handle>.fromOpaque(pointer).takeUnretainedValue() as? T
         else { throw .badFileDescriptor }
         return object
+    }
+
+    /// The open buffer of a number that `insert` gave; nil where it is something else. No
+    /// reference is counted: the kernel sends no release before all else is replied to.
+    static func buffer(_ number: UInt64) -> Unmanaged<BufferFile>? {
+        guard let pointer = unsafe UnsafeRawPointer(bitPattern: UInt(number)) else { return nil }
+        return unsafe Unmanaged<Handle>.fromOpaque(pointer)._withUnsafeGuaranteedRef {
+            unsafe $0.buffer
+        }
     }
 
     func removeAll() {

@@ -23,7 +23,7 @@ enum Operations {
         }
     }
 
-    private static func caller(of request: fuse_req_t) -> Caller {
+    static func caller(of request: fuse_req_t) -> Caller {
         guard let context = unsafe fuse_req_ctx(request) else {
             return Caller(pid: ProcessID(0), uid: UInt32.max, gid: UInt32.max)
         }
@@ -44,9 +44,6 @@ enum Operations {
         case .entry(let status): reply.entry(status)
         case .attributes(let status): reply.attributes(status)
         case .bytes(let bytes): reply.bytes(bytes)
-        case .memory(let mapping, let range):
-            mapping.send(range, reply)
-        case .payload(let bytes): unsafe reply.bytes(bytes)
         case .written(let count): reply.written(count)
         case .space(let space): reply.space(space)
         case .polled(let events): reply.polled(events)
@@ -197,6 +194,7 @@ enum Operations {
             }
         }
         unsafe ops.read = { request, _, size, offset, info in
+            if unsafe BufferOperations.read(request, size, offset, info) { return }
             unsafe Operations.serve(request, .read) { (session, _) throws(Errno) in
                 guard let request = unsafe request, let info = unsafe info else {
                     throw .invalidArgument
@@ -207,6 +205,7 @@ enum Operations {
             }
         }
         unsafe ops.write = { request, _, bytes, size, offset, info in
+            if unsafe BufferOperations.write(request, bytes, size, offset, info) { return }
             unsafe Operations.serve(request, .write) { (session, caller) throws(Errno) in
                 let file = unsafe try Operations.handle(info).file
                 let count = try unsafe file.write(
@@ -309,14 +308,6 @@ enum Operations {
                 filled += used
             }
         }
-    }
-}
-
-extension Mapping {
-    /// Sends a part of the memory as it is, without a copy of ours.
-    fileprivate func send(_ range: Range<Int>, _ reply: consuming Reply) {
-        let part = range.clamped(to: 0..<count)
-        unsafe reply.bytes(bytes(part))
     }
 }
 

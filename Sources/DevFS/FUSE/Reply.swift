@@ -12,9 +12,6 @@ import SystemPackage
     case opened
     case created(FileStatus)
     case bytes(ArraySlice<UInt8>)
-    case memory(Mapping, Range<Int>)
-    /// In the place where the reply goes.
-    case payload(UnsafeRawBufferPointer)
     case written(Int)
     case space(SpaceStatus)
     case polled(PollEvents)

@@ -22,6 +22,7 @@ final class Session: Sendable {
     /// libfuse's session, to end it from within.
     private let fuse = Mutex<UInt>(0)
     private let refusal = Atomic(false)
+    private let rings = Atomic(false)
     private let ready = Mutex<(@Sendable () -> Void)?>(nil)
     private let waiting = Mutex<[UInt: WaitingRead]>([:])
     private let nextWaiting = Atomic<UInt>(1)
@@ -33,6 +34,12 @@ final class Session: Sendable {
 
     static func of(_ request: fuse_req_t) -> Session {
         unsafe Unmanaged<Session>.fromOpaque(fuse_req_userdata(request)).takeUnretainedValue()
+    }
+
+    /// Runs with the session of a request, which outlives it: no reference is counted.
+    static func with<T>(_ request: fuse_req_t, _ body: (Session) -> T) -> T {
+        unsafe Unmanaged<Session>.fromOpaque(fuse_req_userdata(request))
+            ._withUnsafeGuaranteedRef(body)
     }
 
     /// Gives it the mounted session of libfuse.
@@ -56,6 +63,7 @@ final class Session: Sendable {
             connection, wishes.passthrough && tree.backend.allowsPassthrough, wishes.ioUring, &got)
         let agreed = got
         self.agreed.withLock { $0 = agreed }
+        rings.store(agreed.io_uring, ordering: .releasing)
         let why = passthroughObstacle(agreed)
         tree.setMountFeatures([
             Feature("passthrough", agreed.passthrough, why),
@@ -78,6 +86,9 @@ final class Session: Sendable {
             )
         }
     }
+
+    /// Requests come over io_uring.
+    var usesRings: Bool { rings.load(ordering: .acquiring) }
 
     /// The mount wants passthrough and the kernel has none.
     var isRefused: Bool { refusal.load(ordering: .acquiring) }
@@ -139,23 +150,13 @@ final class Session: Sendable {
         _ request: fuse_req_t, _ handle: OpenHandle, at offset: UInt64, size: Int, waits: Bool
     ) throws(Errno) -> Answer {
         let file = handle.file
-        if let buffer = file as? BufferFile, let payload = unsafe Payload(request) {
-            // Copied by the kernel: a copy of ours from a mapping that is cut meanwhile is SIGBUS.
-            let room = unsafe UnsafeMutableRawBufferPointer(rebasing: payload.room.prefix(size))
-            let count = unsafe try buffer.read(into: room, at: offset)
-            tree.metrics.addRead(count)
-            return unsafe .payload(UnsafeRawBufferPointer(rebasing: room[..<count]))
-        }
         // libfuse (3.18) cannot interrupt a request on a ring, and frees it before we could answer at
         // the end: no read waits there.
-        guard file.waits, waits, !agreed.withLock({ $0.io_uring }) else {
+        guard file.waits, waits, !usesRings else {
             switch try file.read(at: offset, size: size, parked: nil) {
             case .bytes(let bytes)?:
                 tree.metrics.addRead(bytes.count)
                 return .bytes(bytes)
-            case .memory(let mapping, let range)?:
-                tree.metrics.addRead(range.count)
-                return .memory(mapping, range)
             case nil: throw .resourceTemporarilyUnavailable
             }
         }
@@ -176,7 +177,6 @@ final class Session: Sendable {
             case .bytes(let bytes)?:
                 tree.metrics.addRead(bytes.count)
                 read.finish(.success(bytes))
-            case .memory?: read.finish(.failure(.ioError))
             case nil: read.parked()
             }
         } catch {
@@ -195,17 +195,5 @@ final class Session: Sendable {
         tree.shutDown()
         for read in waiting.withLock({ Array($0.values) }) { read.finish(.failure(.noDevice)) }
         handles.removeAll()
-    }
-}
-
-/// Where the reply to a request of an io_uring goes.
-@unsafe private struct Payload {
-    let room: UnsafeMutableRawBufferPointer
-
-    /// Nil for a request that came by /dev/fuse.
-    init?(_ request: fuse_req_t) {
-        var size = 0
-        guard let base = unsafe cfuse_payload(request, &size) else { return nil }
-        unsafe room = UnsafeMutableRawBufferPointer(start: base, count: size)
     }
 }

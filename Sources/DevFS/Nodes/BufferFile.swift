@@ -7,6 +7,11 @@ public final class BufferFile: BackedFile {
     private let table: BufferTable
     private let log: CommandLog
     private let memory: BufferMemory
+    private let backend: any Backend
+    /// A regular file that is the memory.
+    public let descriptor: CInt
+    private let isFixed: Bool
+    private let repliesFromMapping: Bool
     private let isClosed = Atomic(false)
 
     init(_ buffer: Buffer, in table: BufferTable, log: CommandLog) throws(Errno) {
@@ -14,30 +19,50 @@ public final class BufferFile: BackedFile {
         self.table = table
         self.log = log
         memory = try table.acquire(buffer, as: .handle)
+        backend = table.backend
+        descriptor = memory.descriptor.raw
+        isFixed = buffer.traits.heap.isFixed
+        repliesFromMapping = backend.readStrategy == .mapping
     }
 
     /// By which a passthrough registration is shared.
     var inode: Inode { Node.buffer(buffer.id).inode }
-    /// A regular file that is the memory.
-    public var descriptor: CInt { memory.descriptor.raw }
     /// A write has to pass the server, which keeps the size.
-    public var guardsSize: Bool { buffer.traits.heap.isFixed && !table.backend.keepsFixedSize }
+    public var guardsSize: Bool { isFixed && !backend.keepsFixedSize }
 
     private func size() throws(Errno) -> UInt64 { try Syscalls.status(of: descriptor).size }
 
     public func read(
         at offset: UInt64, size: Int, parked: (any ParkedRead)?
     ) throws(Errno) -> ReadResult? {
-        let status = try Syscalls.status(of: descriptor)
-        let end = status.size
-        guard offset < end else { return .end }
-        let count = Int(min(UInt64(size), end - offset))
-        // From a mapping a hole would get memory by being read.
-        if table.backend.readStrategy == .mapping && !status.isSparse {
-            let mapping = try memory.mapping(of: Int(end))
-            return .memory(mapping, Int(offset)..<Int(offset) + count)
+        var bytes: [UInt8] = []
+        unsafe try lend(at: offset, size: size) { bytes = unsafe Array($0) }
+        return .bytes(bytes[...])
+    }
+
+    /// Lends up to `size` bytes of the buffer to `body`, from where they are if that can be; how many.
+    /// This is the path of the bytes where there is no passthrough: it counts no reference,
+    /// takes no lock and allocates nothing where it lends from a mapping.
+    @discardableResult
+    func lend(
+        at offset: UInt64, size: Int, to body: (UnsafeRawBufferPointer) -> Void
+    ) throws(Errno) -> Int {
+        let (end, isSparse) = try Syscalls.extent(of: descriptor)
+        guard offset < end else {
+            unsafe body(UnsafeRawBufferPointer(start: nil, count: 0))
+            return 0
         }
-        return .bytes(try Syscalls.bytes(of: descriptor, at: offset, count: count)[...])
+        let count = min(size, Int(truncatingIfNeeded: end &- offset))
+        // From a mapping a hole would get memory by being read.
+        guard repliesFromMapping && !isSparse else {
+            let bytes = try Syscalls.bytes(of: descriptor, at: offset, count: count)
+            unsafe bytes.withUnsafeBytes(body)
+            return bytes.count
+        }
+        let base = unsafe try memory.base(of: Int(truncatingIfNeeded: end))
+        let start = unsafe base + Int(truncatingIfNeeded: offset)
+        unsafe body(UnsafeRawBufferPointer(start: start, count: count))
+        return count
     }
 
     /// A read to where the reply is sent from: how many bytes were there.
@@ -49,7 +74,7 @@ public final class BufferFile: BackedFile {
         _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
     ) throws(Errno) -> Int {
         var part = unsafe bytes
-        if buffer.traits.heap.isFixed {
+        if isFixed {
             let end = try size()
             guard offset < end else {
                 throw log.add(
@@ -60,14 +85,14 @@ public final class BufferFile: BackedFile {
                 rebasing: bytes.prefix(Int(min(UInt64(bytes.count), end - offset))))
         }
         guard offset <= UInt64(Int64.max) - UInt64(bytes.count) else { throw .fileTooLarge }
-        return unsafe try table.backend.write(part, to: descriptor, at: offset)
+        return unsafe try backend.write(part, to: descriptor, at: offset)
     }
 
     /// `fsync(2)`: what the cpu wrote is for the device.
     public func sync() throws(Errno) {
         let size = try size()
         guard size > 0 else { return }
-        try table.backend.sync(
+        try backend.sync(
             buffer.description, 0..<size, direction: buffer.traits.direction, for: .device)
     }
 
@@ -80,7 +105,7 @@ public final class BufferFile: BackedFile {
         case .grow:
             do throws(Refusal) {
                 if range.lowerBound < end {
-                    try table.backend.populate(descriptor, range.clamped(to: 0..<end))
+                    try backend.populate(descriptor, range.clamped(to: 0..<end))
                 }
                 if range.upperBound > end {
                     try table.resize(buffer, to: range.upperBound, handles: 1)
@@ -93,7 +118,7 @@ public final class BufferFile: BackedFile {
         case .keepSize:
             guard range.upperBound <= end else { throw .notSupported }
         case .zero:
-            try table.backend.zero(descriptor, range.clamped(to: 0..<end))
+            try backend.zero(descriptor, range.clamped(to: 0..<end))
         }
     }
 
@@ -106,7 +131,7 @@ public final class BufferFile: BackedFile {
         let target: SyncTarget = flags & 4 == 0 ? .cpu : .device
         let directions: [UInt64: Direction] = [1: .fromDevice, 2: .toDevice, 3: .bidirectional]
         if size > 0 {
-            try table.backend.sync(
+            try backend.sync(
                 buffer.description, 0..<size, direction: directions[readWrite] ?? .bidirectional,
                 for: target)
         }

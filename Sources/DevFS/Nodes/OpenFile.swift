@@ -3,8 +3,6 @@ import SystemPackage
 /// What a read gives.
 public enum ReadResult: Sendable {
     case bytes(ArraySlice<UInt8>)
-    /// A range of a mapping, to be sent from there.
-    case memory(Mapping, Range<Int>)
 
     static var end: ReadResult { .bytes([]) }
 }

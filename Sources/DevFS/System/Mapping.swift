@@ -8,23 +8,24 @@ import SystemPackage
 /// process: it is lent to the kernel, for which a page that was truncated away is EFAULT and
 /// not SIGBUS.
 @safe public final class Mapping: @unchecked Sendable {
-    private let base: UnsafeMutableRawPointer
+    @unsafe let base: UnsafeRawPointer
     /// Bytes.
     public let count: Int
 
     /// `mmap(2)` with MAP_SHARED and PROT_READ; `count` must not be 0.
     init(of descriptor: CInt, count: Int) throws(Errno) {
         guard let base = unsafe cfuse_map_shared(descriptor, count) else { throw lastError }
-        unsafe self.base = base
+        unsafe self.base = UnsafeRawPointer(base)
         self.count = count
     }
 
     deinit {
-        unsafe munmap(base, count)
+        unsafe munmap(UnsafeMutableRawPointer(mutating: base), count)
     }
 
     /// A part of the memory, which must lie in the mapping, valid as long as the mapping is.
     @unsafe func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
         unsafe UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)
     }
+
 }

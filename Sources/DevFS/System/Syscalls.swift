@@ -28,6 +28,13 @@ enum Syscalls {
         return FileStatus(status)
     }
 
+    /// A file's length in bytes, and whether it has holes. `fstat(2)`
+    static func extent(of descriptor: CInt) throws(Errno) -> (size: UInt64, isSparse: Bool) {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { throw lastError }
+        return (UInt64(bitPattern: Int64(status.st_size)), status.st_blocks &* 512 < status.st_size)
+    }
+
     /// `fstatat(2)`, not following a symbolic link.
     static func status(
         of path: String, at directory: CInt = currentDirectory
@@ -95,7 +102,12 @@ enum Syscalls {
     static func write(
         _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
     ) throws(Errno) -> Int {
-        var done = 0
+        var done = unsafe pwrite(descriptor, bytes.baseAddress, bytes.count, off_t(offset))
+        if done == bytes.count { return done }
+        if done < 0 {
+            guard lastError == .interrupted else { throw lastError }
+            done = 0
+        }
         while done < bytes.count {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])
             let step = unsafe pwrite(

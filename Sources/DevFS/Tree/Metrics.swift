@@ -10,7 +10,7 @@ final class Metrics: Sendable {
 
     private let read = Atomic<UInt64>(0)
     private let written = Atomic<UInt64>(0)
-    private let requests: [Counter]
+    private let requests = InlineArray<17, Atomic<UInt64>> { _ in Atomic(0) }
 
     final class Counter: Sendable {
         private let value = Atomic<UInt64>(0)
@@ -23,12 +23,10 @@ final class Metrics: Sendable {
     let passthroughOpens = Counter()
     let interrupts = Counter()
 
-    init() {
-        requests = Request.allCases.map { _ in Counter() }
+    func count(_ request: Request) { requests[request.rawValue].add(1, ordering: .relaxed) }
+    func count(of request: Request) -> UInt64 {
+        requests[request.rawValue].load(ordering: .relaxed)
     }
-
-    func count(_ request: Request) { requests[request.rawValue].add() }
-    func count(of request: Request) -> UInt64 { requests[request.rawValue].count }
     func addRead(_ bytes: Int) { read.add(UInt64(bytes), ordering: .relaxed) }
     func addWritten(_ bytes: Int) { written.add(UInt64(bytes), ordering: .relaxed) }
     var bytesRead: UInt64 { read.load(ordering: .relaxed) }

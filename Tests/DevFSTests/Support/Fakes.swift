@@ -82,8 +82,6 @@ extension OpenFile {
     func bytes(at offset: UInt64 = 0, count: Int = 1 << 20) throws(Errno) -> [UInt8] {
         switch try read(at: offset, size: count, parked: nil) {
         case .bytes(let bytes): return Array(bytes)
-        case .memory(let mapping, let range):
-            return unsafe Array(mapping.bytes(range))
         case nil: throw .wouldBlock
         }
     }

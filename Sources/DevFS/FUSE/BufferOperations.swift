@@ -1,0 +1,75 @@
+import CFuse
+import Glibc
+import SystemPackage
+
+/// Reads and writes of buffers that pass the server. They do what any other operation does, but
+/// count no references and allocate nothing on the way: a request takes hardly more instructions
+/// than libfuse itself needs for it (docs/PERFORMANCE.md).
+enum BufferOperations {
+    /// False where the open file is no buffer.
+    static func read(
+        _ request: fuse_req_t?, _ size: Int, _ offset: off_t,
+        _ info: UnsafeMutablePointer<fuse_file_info>?
+    ) -> Bool {
+        guard let request = unsafe request, let info = unsafe info,
+            let file = unsafe HandleTable.buffer(info.pointee.fh)
+        else { return false }
+        unsafe Session.with(request) { session in
+            session.tree.metrics.count(.read)
+            unsafe file._withUnsafeGuaranteedRef { file in
+                do throws(Errno) {
+                    let count =
+                        session.usesRings
+                        ? unsafe try send(file, request, size, UInt64(offset))
+                        : unsafe try file.lend(at: UInt64(offset), size: size) {
+                            unsafe Reply(request).bytes($0)
+                        }
+                    session.tree.metrics.addRead(count)
+                } catch {
+                    unsafe Reply(request).error(error)
+                }
+            }
+        }
+        return true
+    }
+
+    /// Over a ring the bytes go to where the kernel takes them from. They are copied by the kernel: a
+    /// copy of ours from a mapping that is cut meanwhile is SIGBUS.
+    private static func send(
+        _ file: BufferFile, _ request: fuse_req_t, _ size: Int, _ offset: UInt64
+    ) throws(Errno) -> Int {
+        var capacity = 0
+        guard let base = unsafe cfuse_payload(request, &capacity) else {
+            return unsafe try file.lend(at: offset, size: size) { unsafe Reply(request).bytes($0) }
+        }
+        let room = unsafe UnsafeMutableRawBufferPointer(start: base, count: min(size, capacity))
+        let count = unsafe try file.read(into: room, at: offset)
+        unsafe Reply(request).bytes(UnsafeRawBufferPointer(rebasing: room[..<count]))
+        return count
+    }
+
+    /// False where the open file is no buffer.
+    static func write(
+        _ request: fuse_req_t?, _ bytes: UnsafePointer<CChar>?, _ size: Int, _ offset: off_t,
+        _ info: UnsafeMutablePointer<fuse_file_info>?
+    ) -> Bool {
+        guard let request = unsafe request, let info = unsafe info,
+            let file = unsafe HandleTable.buffer(info.pointee.fh)
+        else { return false }
+        unsafe Session.with(request) { session in
+            session.tree.metrics.count(.write)
+            unsafe file._withUnsafeGuaranteedRef { file in
+                do throws(Errno) {
+                    let count = unsafe try file.write(
+                        UnsafeRawBufferPointer(start: bytes, count: size), at: UInt64(offset),
+                        by: Operations.caller(of: request))
+                    session.tree.metrics.addWritten(count)
+                    unsafe Reply(request).written(count)
+                } catch {
+                    unsafe Reply(request).error(error)
+                }
+            }
+        }
+        return true
+    }
+}
