@@ -43,9 +43,11 @@ import SystemPackage
         discard self
     }
 
-    /// Look-ups are never cached: what one client does, all others see at once.
+    /// Look-ups are not cached, as what one client does all others see at once; but for those of
+    /// directories that are always there. Attributes never are: a dead server shows at each path.
     private static func entry(_ status: FileStatus) -> fuse_entry_param {
         var entry = fuse_entry_param()
+        if case .directory? = Node(Inode(status.inode)) { entry.entry_timeout = 3600 }
         entry.ino = fuse_ino_t(status.inode)
         entry.attr = status.stat
         return entry

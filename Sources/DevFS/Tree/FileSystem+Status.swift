@@ -95,10 +95,11 @@ extension FileSystem {
 
     /// The length of a text as a path tells it. A kernel that splices (sendfile(2), busybox cat)
     /// reads up to `st_size` and takes a short read for the end, so more than there is does no
-    /// harm and less does; making a list of very many buffers for each look-up would.
+    /// harm and less does; making a list of many buffers for each look-up would: the one before
+    /// each command included.
     private func length<S>(of file: TextFile<S>, _ subject: S) -> UInt64 {
         // In whole pages, which no tool takes for an exact length.
-        if file.isReport && buffers.count > 1000 {
+        if file.isReport && buffers.count > 16 {
             return UInt64(16 + buffers.count / 16 + 1) * 4096
         }
         return UInt64((try? file.read?(self, subject))?.utf8.count ?? 0)

@@ -20,8 +20,10 @@ final class Mount {
 
     /// Mounts a new device and waits until the mount answers.
     ///
-    /// - Parameter mode: nil leaves the choice to the server.
-    init(_ mode: Mode?, _ options: [String]) throws {
+    /// - Parameters:
+    ///   - mode: nil leaves the choice to the server.
+    ///   - environment: `NAME=VALUE` for the server.
+    init(_ mode: Mode?, _ options: [String], environment: [String] = []) throws {
         _ = Janitor.pid
         let number = Self.counter.add(1, ordering: .relaxed).newValue
         device = "memory:t-\(getpid())-\(number)"
@@ -31,7 +33,8 @@ final class Mount {
         for path in [directory, root] {
             if unsafe mkdir(path, 0o755) != 0 { throw Errno.last }
         }
-        server = try Child(Self.command(device, root, self.options))
+        let wrapper = environment.isEmpty ? [] : ["env"] + environment
+        server = try Child(wrapper + Self.command(device, root, self.options))
         watchdog = Self.watch(server)
         do {
             try waitUntilItAnswers()

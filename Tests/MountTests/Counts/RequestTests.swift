@@ -1,0 +1,122 @@
+import Glibc
+import Testing
+
+extension MountTests {
+    /// What an operation costs, by counts that are the same on every machine.
+    @Suite struct Counts {
+        private static let operations = 500
+
+        /// Reads, then writes 4 KiB at the start of a buffer again and again.
+        private func transfer(_ file: OpenFile, _ count: Int = operations) throws {
+            let block = pattern(4096)
+            for _ in 0..<count {
+                let bytes = try file.read(4096, at: 0)
+                #expect(bytes.count == 4096)
+            }
+            for _ in 0..<count {
+                let taken = try file.write(block, at: 4096)
+                #expect(taken == 4096)
+            }
+        }
+
+        @Test(.enabled(if: Mode.hasPassthrough, "\(Mode.whyNoPassthrough)"))
+        func `with passthrough no read, write or store of a buffer reaches the server`() throws {
+            try withMount(.passthrough) { mount in
+                try mount.fill("rx", pattern(1 << 20))
+                let file = try mount.open("buffers/rx")
+                defer { file.close() }
+                let requests = try mount.requests {
+                    try transfer(file)
+                    let map = try Mapping(file, count: 1 << 20)
+                    for page in 0..<256 { map.store([UInt8(page)], at: page * 4096) }
+                    #expect(map.load(1, at: 7 * 4096) == [7])
+                }
+                #expect(requests.isEmpty, "\(requests)")
+                // The last request may still be on its way: some run of many has to wake no thread.
+                #expect(
+                    holds {
+                        let before = mount.wakeUps
+                        try? transfer(file)
+                        return mount.wakeUps == before
+                    }, "each run of \(2 * Self.operations) operations wakes the server")
+            }
+        }
+
+        @Test func `a read or write that the server serves is one request`() throws {
+            try withMount(.served) { mount in
+                try mount.fill("rx", pattern(1 << 20))
+                let file = try mount.open("buffers/rx")
+                defer { file.close() }
+                let requests = try mount.requests { try transfer(file) }
+                #expect(requests == ["read": Self.operations, "write": Self.operations])
+                // Of 256 pages at a time; the memory of a reader that is not aligned has one more.
+                let whole = try mount.requests { _ = try file.read(1 << 20, at: 0) }
+                #expect(whole.keys.elementsEqual(["read"]) && whole["read", default: 0] <= 2)
+            }
+        }
+
+        @Test(arguments: Mode.here)
+        func `an open by path is a look-up, an open, a release and the checks on the way`(
+            mode: Mode
+        ) throws {
+            try withMount(mode) { mount in
+                try mount.fill("rx", pattern(4096))
+                let requests = try mount.requests {
+                    for _ in 0..<10 {
+                        let file = try mount.open("buffers/rx")
+                        file.close()
+                    }
+                }
+                // `requests` waits for the last release, for which close(2) does not.
+                #expect(requests["lookup"] == 10, "\(requests)")
+                #expect(requests["open"] == 10 && requests["release"] == 10, "\(requests)")
+                #expect(Set(requests.keys).isSubset(of: ["lookup", "open", "release", "getattr"]))
+                // The kernel checks the permissions of the root, of buffers/ and of the buffer.
+                #expect(requests["getattr", default: 0] <= 30, "\(requests)")
+            }
+        }
+
+        @Test(.enabled(if: Tools.canTrace, "strace is not installed, or may not trace"))
+        func `a command finds its file without making its text`() throws {
+            try withMount { mount in
+                for number in 0..<100 { try mount.alloc("b\(number) 4K") }
+                // The text asks for the status of each buffer; a look-up of the file does not.
+                let calls = try mount.systemCalls {
+                    for number in 0..<50 { try mount.put("b\(number)\n", "control/free") }
+                    for number in 0..<50 { try mount.alloc("c\(number) 4K") }
+                }.total
+                #expect(calls / 100 < 60, "\(calls) system calls for 100 commands")
+            }
+        }
+
+        @Test(.enabled(if: Tools.canTrace, "strace is not installed, or may not trace"))
+        func `a served read takes three system calls of the server and a write four`() throws {
+            try withMount(.served) { mount in
+                try mount.fill("rx", pattern(1 << 20))
+                let file = try mount.open("buffers/rx")
+                defer { file.close() }
+                try transfer(file, 10)
+                let (total, calls) = try mount.systemCalls { try transfer(file, 200) }
+                #expect(calls["writev", default: 0] >= 400, "\(calls)")
+                // read, fstat, writev; and pwrite64 for a write. Some slack for threads that start.
+                #expect(total <= 200 * 7 + 100, "\(calls)")
+            }
+        }
+
+        @Test(.enabled(if: Tools.allocationCounter != nil, "the counter can't be built: no cc"))
+        func `the server allocates nothing for a read or a write but libfuse's request`() throws {
+            try withCountedMount(.served) { mount, allocations in
+                try mount.fill("rx", pattern(1 << 20))
+                let file = try mount.open("buffers/rx")
+                defer { file.close() }
+                try transfer(file)
+                let before = allocations()
+                try transfer(file)
+                let count = allocations() - before
+                // The counter sees libfuse's own, one a request. Threads of libfuse may start.
+                #expect(count >= 2 * Self.operations)
+                #expect(count <= 2 * Self.operations + 100, "for \(2 * Self.operations) requests")
+            }
+        }
+    }
+}
