@@ -15,6 +15,8 @@ KERNEL ?= $(shell . /etc/os-release; [ "$$VERSION_CODENAME" = bookworm ] && echo
 # What `bench` is given: groups of workloads, --rounds=N, --record, ... QUICK=1 is the quick mode.
 BENCH_FLAGS ?=
 QUICK ?=
+# The kernel of vm-bench: 6.1 or 6.12.
+BENCH_KERNEL ?= 6.12
 
 # mount(8) looks for helpers in /sbin, which is /usr/sbin wherever /usr is merged.
 HELPER_DIR ?= $(if $(shell test -L /sbin && echo merged),/usr/sbin,/sbin)
@@ -39,14 +41,14 @@ release := .build/release/devfs
 version := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/DevFS/Tree/Version.swift)
 module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
 scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/mount.devfs Tests/packaging \
-    $(addprefix Tests/VM/,run tree root init init-tree init-overlay init-root tree-tests \
+    $(addprefix Tests/VM/,run tree root bench init init-bench init-tree init-overlay init-root tree-tests \
         tree-signals root-tests example-tests fetch-kernel build-in-trixie build-debug-kernel dkms lint-kmod)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := build
-.PHONY: help setup build debug kmod run test host-test vm-test kasan bench bench-quick bench-tools \
+.PHONY: help setup build debug kmod run test host-test vm-test kasan bench bench-quick vm-bench bench-tools \
     lint lint-kmod unmount install uninstall clean distclean
 
 help: ## show this
@@ -134,6 +136,10 @@ bench: build bench-tools ## measure against the memory itself and against peers 
 
 bench-quick: ## the same, the main workloads alone, in under 2 minutes
 	@$(MAKE) bench QUICK=1
+
+vm-bench: build bench-tools ## measure the kernel module in QEMU, on BENCH_KERNEL
+	@.ci/setup vm
+	Benchmarks/vm $(BENCH_KERNEL) $(BENCH_FLAGS)
 
 bench-tools:
 	@.ci/setup bench

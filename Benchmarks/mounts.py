@@ -13,6 +13,8 @@ from core import Unavailable, execute
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, ".build-bench")
 DEVFS = os.environ.get("DEVFS_BINARY") or os.path.join(ROOT, ".build/release/devfs")
+# The same without debug information, which valgrind may not be able to read.
+STRIPPED = os.path.join(BUILD, "devfs")
 PROBE = os.path.join(BUILD, "probe")
 SERVER = os.path.join(BUILD, "server")
 PASSTHROUGH_HP = os.path.join(BUILD, "passthrough_hp")
@@ -87,7 +89,7 @@ class DevFS(Served):
         self.device = f"memory:{self.name}"
         words = [f"size={size}", *options]
         super().__init__(
-            [*wrapper, DEVFS, "mount", "-f", "-o", ",".join(words), self.device, None], "log")
+            [*wrapper, STRIPPED if wrapper else DEVFS, "mount", "-f", "-o", ",".join(words), self.device, None], "log")
 
     def stop(self, keeps_device=False):
         super().stop()
@@ -197,6 +199,11 @@ def uring_enabled():
         if before != "Y":
             with open(URING, "w", encoding="utf-8") as file:
                 file.write("0")
+
+
+def strip():
+    """Makes `STRIPPED`."""
+    execute(["objcopy", "--strip-debug", DEVFS, STRIPPED])
 
 
 def probe(*words, timeout=120):

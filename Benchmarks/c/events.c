@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +14,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* What a reader and the one who makes the events share. */
-struct wake {
-	int reader;
-	int epoll;
-	atomic_ulong woken;	/* when, ns; 0 before */
-	atomic_int thread;
-	char path[64];
-	uint64_t count;
-};
 
 static void *read_events(void *argument)
 {
@@ -36,7 +25,7 @@ static void *read_events(void *argument)
 	for (uint64_t i = 0; i < wake->count; i++) {
 		if (wake->epoll >= 0 && epoll_wait(wake->epoll, &event, 1, -1) != 1)
 			fail("epoll_wait");
-		if (read(wake->reader, line, sizeof(line)) <= 0)
+		if (read(wake->reader, line, wake->size) <= 0)
 			fail("read");
 		atomic_store(&wake->woken, now());
 	}
@@ -70,13 +59,11 @@ static void wait_for_sleep(struct wake *wake)
 	}
 }
 
-/* Writes `text` to `writer` for each event, and measures to the reader's return. */
-static int measure(struct wake *wake, int writer, const void *text, size_t size)
+void measure_wakes(struct wake *wake, uint64_t *latencies)
 {
-	uint64_t *latencies = calloc(wake->count, sizeof(*latencies));
 	pthread_t thread;
 
-	if (!latencies || pthread_create(&thread, NULL, read_events, wake))
+	if (pthread_create(&thread, NULL, read_events, wake))
 		fail("a reader");
 	for (uint64_t i = 0; i < wake->count; i++) {
 		uint64_t start, woken;
@@ -86,35 +73,63 @@ static int measure(struct wake *wake, int writer, const void *text, size_t size)
 		usleep(100);
 		atomic_store(&wake->woken, 0);
 		start = now();
-		if (write(writer, text, size) != (ssize_t)size)
-			fail("write");
+		wake->fire(wake->context);
 		while (!(woken = atomic_load(&wake->woken)))
 			sched_yield();
 		latencies[i] = woken - start;
+		if (wake->rearm)
+			wake->rearm(wake->context);
 	}
 	pthread_join(thread, NULL);
+}
+
+static int print_wakes(struct wake *wake)
+{
+	uint64_t *latencies = calloc(wake->count, sizeof(*latencies));
+
+	if (!latencies)
+		fail("calloc");
+	measure_wakes(wake, latencies);
 	return print_percentiles(latencies, wake->count);
+}
+
+static void add_one(void *context)
+{
+	uint64_t one = 1;
+
+	if (write(*(int *)context, &one, sizeof(one)) != sizeof(one))
+		fail("eventfd");
+}
+
+static void trigger_once(void *context)
+{
+	if (write(*(int *)context, "1", 1) != 1)
+		fail("trigger");
 }
 
 int wake_eventfd(int argc, char **argv)
 {
-	struct wake wake = { .count = number(argv[0]) };
 	struct epoll_event event = { .events = EPOLLIN };
-	uint64_t one = 1;
+	int fd = eventfd(0, EFD_CLOEXEC);
+	struct wake wake = {
+		.reader = fd, .epoll = epoll_create1(EPOLL_CLOEXEC), .size = sizeof(uint64_t),
+		.count = number(argv[0]),
+		.fire = add_one, .context = &fd,
+	};
 
 	(void)argc;
-	wake.reader = eventfd(0, EFD_CLOEXEC);
-	wake.epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (wake.reader < 0 || epoll_ctl(wake.epoll, EPOLL_CTL_ADD, wake.reader, &event))
+	if (fd < 0 || epoll_ctl(wake.epoll, EPOLL_CTL_ADD, fd, &event))
 		fail("epoll");
-	return measure(&wake, wake.reader, &one, sizeof(one));
+	return print_wakes(&wake);
 }
 
 int wake_signal(int argc, char **argv)
 {
-	struct wake wake = { .count = number(argv[1]), .epoll = -1 };
-	char path[4096];
 	int trigger;
+	struct wake wake = {
+		.epoll = -1, .size = 128, .count = number(argv[1]), .fire = trigger_once, .context = &trigger,
+	};
+	char path[4096];
 
 	(void)argc;
 	snprintf(path, sizeof(path), "%s/wait", argv[0]);
@@ -125,7 +140,7 @@ int wake_signal(int argc, char **argv)
 	trigger = open(path, O_WRONLY);
 	if (trigger < 0)
 		fail(path);
-	return measure(&wake, trigger, "1", 1);
+	return print_wakes(&wake);
 }
 
 /* ns a MiB, and how many 32-bit counter words are not the ones that follow. */

@@ -2,6 +2,7 @@
 #ifndef PROBE_H
 #define PROBE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,5 +35,25 @@ uint64_t next_random(uint64_t *state);
 int print_cost(uint64_t ns, uint64_t count);
 /* Sorts, and prints the 50th, 99th and 99.9th percentile. */
 int print_percentiles(uint64_t *values, size_t count);
+
+/* Someone who waits for events, and the one who makes them. */
+struct wake {
+	int reader;	/* where the reader reads */
+	int epoll;	/* what it waits on before, or -1 */
+	size_t size;	/* bytes a read, 128 at the most */
+	uint64_t count;	/* events */
+	/* Makes an event; what is to do before the next one can come, or NULL. */
+	void (*fire)(void *context);
+	void (*rearm)(void *context);
+	void *context;
+	/* The rest is the measurement's own. */
+	atomic_ulong woken;
+	atomic_int thread;
+	char path[64];
+};
+
+/* Measures ns from each event to the reader's return. Each event finds the reader asleep. */
+void measure_wakes(struct wake *wake, uint64_t *latencies);
+void sort_values(uint64_t *values, size_t count);
 
 #endif

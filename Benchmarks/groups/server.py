@@ -5,7 +5,7 @@ import re
 import tempfile
 
 from core import Row, Unavailable, at_least, at_most
-from mounts import c_server, devfs, probe
+from mounts import c_server, devfs, probe, strip
 
 GROUP = "cost to the server, an operation"
 
@@ -96,6 +96,7 @@ def usage_of(pid, words, count):
 
 
 def measure_instructions(run):
+    strip()
     with devfs("no_passthrough") as files:
         files.allocate("data", 1 << 20)
 
