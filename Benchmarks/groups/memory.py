@@ -1,6 +1,6 @@
 """Mapped memory, plain copies, and huge pages."""
 
-from core import Row, Unavailable, at_least, at_most, short
+from core import Row, at_least, at_most, short
 from mounts import devfs, probe
 
 GROUP = "memory"

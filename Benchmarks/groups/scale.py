@@ -2,7 +2,7 @@
 
 import re
 
-from core import Row, at_most, short
+from core import Row, at_most
 from mounts import devfs, probe
 
 GROUP = "with many buffers"
@@ -56,7 +56,6 @@ def compare(run, few, many, number, count):
     row("open + close", lambda mount, size: probe("open", mount.path("buffers/b7"), count)[0])
     row("read 4k, passthrough", lambda mount, size: probe(
         "read", mount.path("buffers/b7"), 4096, count * 10)[0], None)
-    samples = {}
 
     def allocations(mount, size, index):
         costs = probe("alloc", mount.path("control"), "system", 4096, count // 4)

@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 
-from core import Row, Unavailable, at_least, at_most
+from core import Row, Unavailable, at_most
 from mounts import c_server, devfs, probe, strip
 
 GROUP = "cost to the server, an operation"

@@ -1,6 +1,6 @@
 """Streams: how fast, and whether anything is lost."""
 
-from core import Row, Unavailable, at_least, at_most
+from core import Row, Unavailable, at_most
 from mounts import devfs, probe
 
 GROUP = "streams"
