@@ -173,19 +173,24 @@ void measure_software(void)
 	close(bare.eventfd);
 }
 
-static volatile uint32_t *map_registers(const char *device)
+static volatile uint32_t *map_registers(int fd)
 {
-	char path[256];
-	int fd;
-	void *memory;
+	void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource0", device);
-	fd = open_node(path);
-	memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (memory == MAP_FAILED)
-		fail(path);
+		fail("edu's registers");
 	close(fd);
 	return memory;
+}
+
+/* BAR 0 by the module, which has claimed it: sysfs refuses it then. */
+static int open_registers(int node)
+{
+	struct devfs_dma_open_region request = { .index = 0, .fd_flags = O_RDWR | O_CLOEXEC };
+
+	if (ioctl(node, DEVFS_DMA_IOC_OPEN_REGION, &request))
+		fail("OPEN_REGION");
+	return request.fd;
 }
 
 /* The first interrupt among the sources of a node. */
@@ -224,8 +229,9 @@ void measure_interrupts(void)
 			"this module gives no interrupts of PCI devices");
 		return;
 	}
-	ours.registers = map_registers(own);
-	theirs.registers = map_registers(uio);
+	ours.registers = map_registers(open_registers(ours.node));
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource0", uio);
+	theirs.registers = map_registers(open_node(path));
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", uio);
 	theirs.config = open_node(path);
 	rearm_edu(&theirs);

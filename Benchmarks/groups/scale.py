@@ -21,8 +21,8 @@ def memory(pid):
 
 
 def measure(run):
-    count = 500 if run.quick else 4000
-    counts = (1000, 10_000) if run.quick else (1000, 100_000)
+    count = 200 if run.quick else 4000
+    counts = (1000,) if run.quick else (1000, 100_000)
     with devfs() as few:
         base = memory(few.pid)
         run.add(Row(

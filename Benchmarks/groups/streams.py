@@ -10,7 +10,7 @@ FASTEST = 1_000_000_000
 
 
 def measure(run):
-    bytes = (128 << 20) if run.quick else (512 << 20)
+    bytes = (64 << 20) if run.quick else (512 << 20)
     with devfs(size="1G") as mount:
         mount.allocate("ring", 64 << 20)
         data = mount.path("streams/adc/data")
