@@ -1,10 +1,9 @@
 """fio, with both sides of a comparison in one run of it, in turns."""
 
 import json
-import os
 import tempfile
 
-from core import Row, Unavailable, execute, short
+from core import Unavailable, execute, short
 
 # Settings of each engine beside its name.
 ENGINES = {

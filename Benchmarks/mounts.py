@@ -113,10 +113,7 @@ class DevFS(Served):
         """A buffer with all its memory touched; its path in the mount."""
         self.put("control/alloc", f"{name} {size} heap={heap}\n")
         execute(["dd", "if=/dev/zero", f"of={self.inode(name)}", "bs=1M", "conv=notrunc",
-                 f"count={max(1, size >> 20)}", f"iflag=count_bytes", "status=none"]
-                if size < 1 << 20 else
-                ["dd", "if=/dev/zero", f"of={self.inode(name)}", "bs=1M", "conv=notrunc",
-                 f"count={size >> 20}", "status=none"])
+                 f"count={size}", "iflag=count_bytes", "status=none"])
         return self.path("buffers", name)
 
     def inode(self, name):
@@ -131,12 +128,6 @@ class DevFS(Served):
                 if words[0] == name:
                     return words[1] == "yes", (words[2].strip() if len(words) > 2 else "")
         return False, "this devfs does not know of it"
-
-    def requests(self):
-        """FUSE requests that the server has had so far."""
-        with open(self.path("metrics"), encoding="utf-8") as metrics:
-            return sum(
-                int(line.split()[-1]) for line in metrics if line.startswith("devfs_requests"))
 
 
 @contextlib.contextmanager

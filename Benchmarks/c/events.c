@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,12 +60,26 @@ static void wait_for_sleep(struct wake *wake)
 	}
 }
 
+/* On a processor of its own: a reader on the writer's would wait for the end of its turn. */
+static void pin(pthread_t thread, int processor)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(processor, &set);
+	pthread_setaffinity_np(thread, sizeof(set), &set);
+}
+
 void measure_wakes(struct wake *wake, uint64_t *latencies)
 {
 	pthread_t thread;
 
 	if (pthread_create(&thread, NULL, read_events, wake))
 		fail("a reader");
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1) {
+		pin(pthread_self(), 0);
+		pin(thread, 1);
+	}
 	for (uint64_t i = 0; i < wake->count; i++) {
 		uint64_t start, woken;
 

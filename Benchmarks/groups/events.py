@@ -7,7 +7,7 @@ GROUP = "signals"
 
 
 def measure(run):
-    count = 200 if run.quick else 2000
+    count = 100 if run.quick else 2000
     samples = []
 
     with devfs() as mount:

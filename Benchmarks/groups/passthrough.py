@@ -11,12 +11,10 @@ MODES = ("read", "write", "randread", "randwrite")
 
 def cells(quick):
     if quick:
-        for size in (4096, 128 << 10, 1 << 20):
+        for size in (4096, 1 << 20):
             for mode in ("randread", "randwrite"):
                 yield "psync", mode, size, 1
-        for engine in ("mmap", "io_uring", "libaio"):
-            yield engine, "randread", 4096, 1
-        yield "psync", "randread", 4096, 2
+        yield "mmap", "randread", 4096, 1
         return
     for size in SIZES:
         for mode in MODES:
@@ -50,7 +48,8 @@ def measure(run):
                 GROUP, fio.workload(*cell), "passthrough", "same inode", view, goal=bound,
                 keys=fio.keys(*cell))
             fio.compare(run, row, *cell, path, mount.inode("data"))
-        trap(run, mount)
+        if not run.quick:
+            trap(run, mount)
 
 
 def trap(run, mount):

@@ -8,7 +8,7 @@ GROUP = "against passthrough_hp of libfuse"
 
 
 def cells(quick):
-    sizes = (4096, 1 << 20) if quick else (64, 4096, 128 << 10, 1 << 20, 4 << 20)
+    sizes = (4096,) if quick else (64, 4096, 128 << 10, 1 << 20, 4 << 20)
     for size in sizes:
         for mode in ("randread", "randwrite"):
             yield "psync", mode, size, 1
@@ -25,6 +25,8 @@ def measure(run):
                         GROUP, fio.workload(*cell), "passthrough", "passthrough_hp",
                         keys=fio.keys(*cell))
                     fio.compare(run, row, *cell, path, peer.path("data"))
+                    if run.quick:
+                        continue
                     row = Row(
                         GROUP, fio.workload(*cell), "(passthrough_hp)", "same inode",
                         keys=fio.keys(*cell))

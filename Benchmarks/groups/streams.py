@@ -1,6 +1,6 @@
 """Streams: how fast, and whether anything is lost."""
 
-from core import Row, Unavailable, at_least, at_most
+from core import Row, Unavailable, at_most
 from mounts import devfs, probe
 
 GROUP = "streams"
@@ -10,7 +10,7 @@ FASTEST = 1_000_000_000
 
 
 def measure(run):
-    bytes = (128 << 20) if run.quick else (512 << 20)
+    bytes = (64 << 20) if run.quick else (512 << 20)
     with devfs(size="1G") as mount:
         mount.allocate("ring", 64 << 20)
         data = mount.path("streams/adc/data")
