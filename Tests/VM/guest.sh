@@ -41,6 +41,7 @@ find_qemu() {
 }
 
 # Usage: boot CONSOLE ARGUMENT...; ARGUMENTs are QEMU's, its words in $qemu. Leaves CONSOLE.txt.
+# Whatever ends the script ends the guest and the processes of $companions, too.
 boot() {
 	console=$work/$1
 	shift
@@ -49,8 +50,8 @@ boot() {
 		-kernel "$cache/$kernel/boot/vmlinuz-$release" -nographic -no-reboot -net none "$@" \
 		< /dev/null > "$console.log" 2>&1 &
 	vm=$!
-	# Whatever ends this script ends the guest, too.
-	trap 'kill "$vm" 2> /dev/null' EXIT
+	# shellcheck disable=SC2086 # the companions are words
+	trap 'kill "$vm" ${companions:-} 2> /dev/null' EXIT
 	trap 'exit 1' INT TERM HUP
 	wait "$vm" || true
 	trap - EXIT INT TERM HUP
