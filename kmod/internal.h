@@ -216,9 +216,8 @@ struct devfs_region_ops {
 			 size_t length);
 };
 
-/* One stretch of device memory, ports or registers: an inode, too. */
-struct devfs_region {
-	struct devfs_inode base;
+/* What a stretch of device memory, ports or registers is. */
+struct devfs_region_setup {
 	char name[DEVFS_DMA_NAME_SIZE];
 	const struct devfs_region_ops *ops;
 	u32 flags;			/* DEVFS_DMA_REGION_* */
@@ -226,6 +225,12 @@ struct devfs_region {
 	size_t size;
 	size_t guard_start;		/* the MSI-X table: not mapped, not written */
 	size_t guard_end;
+};
+
+/* The stretch as a file. */
+struct devfs_region {
+	struct devfs_inode base;
+	struct devfs_region_setup is;
 	struct devfs_region *twin;	/* the same memory by another kind of mapping */
 
 	/* base.inode.i_mapping->invalidate_lock, exclusively to change: */
@@ -362,7 +367,8 @@ void devfs_reserved_free(struct devfs_buffer *buf);
 /* region.c */
 extern const struct devfs_region_ops devfs_memory_ops;
 extern const struct devfs_region_ops devfs_port_ops;
-struct devfs_region *devfs_region_add(struct devfs_device *dev, const struct devfs_region *like);
+struct devfs_region *devfs_region_add(struct devfs_device *dev,
+				      const struct devfs_region_setup *is);
 void devfs_regions_end(struct devfs_device *dev);
 long devfs_get_region(struct devfs_device *dev, void __user *user);
 long devfs_open_region(struct devfs_device *dev, struct file *node, void __user *user);

@@ -44,7 +44,7 @@ static void devfs_pci_guard(struct pci_dev *pdev, int bar, size_t *start, size_t
 static int devfs_pci_add_bar(struct devfs_device *dev, struct pci_dev *pdev, int bar)
 {
 	unsigned long flags = pci_resource_flags(pdev, bar);
-	struct devfs_region like = {
+	struct devfs_region_setup is = {
 		.start	= pci_resource_start(pdev, bar),
 		.size	= pci_resource_len(pdev, bar),
 		.flags	= DEVFS_DMA_REGION_WRITE,
@@ -52,23 +52,23 @@ static int devfs_pci_add_bar(struct devfs_device *dev, struct pci_dev *pdev, int
 	};
 	struct devfs_region *region, *twin;
 
-	snprintf(like.name, sizeof(like.name), "bar%d", bar);
+	snprintf(is.name, sizeof(is.name), "bar%d", bar);
 	if (flags & IORESOURCE_IO) {
-		like.flags |= DEVFS_DMA_REGION_PORTS;
-		like.ops = &devfs_port_ops;
-	} else if (PAGE_ALIGNED(like.start) && PAGE_ALIGNED(like.size)) {
+		is.flags |= DEVFS_DMA_REGION_PORTS;
+		is.ops = &devfs_port_ops;
+	} else if (PAGE_ALIGNED(is.start) && PAGE_ALIGNED(is.size)) {
 		/* A page of a smaller BAR may have another device's in it. */
-		like.flags |= DEVFS_DMA_REGION_MMAP;
+		is.flags |= DEVFS_DMA_REGION_MMAP;
 	}
 	if (flags & IORESOURCE_MEM)
-		devfs_pci_guard(pdev, bar, &like.guard_start, &like.guard_end);
-	region = devfs_region_add(dev, &like);
+		devfs_pci_guard(pdev, bar, &is.guard_start, &is.guard_end);
+	region = devfs_region_add(dev, &is);
 	if (IS_ERR(region) || !(flags & IORESOURCE_MEM) || !(flags & IORESOURCE_PREFETCH))
 		return PTR_ERR_OR_ZERO(region);
 
-	snprintf(like.name, sizeof(like.name), "bar%d-wc", bar);
-	like.flags |= DEVFS_DMA_REGION_COMBINED;
-	twin = devfs_region_add(dev, &like);
+	snprintf(is.name, sizeof(is.name), "bar%d-wc", bar);
+	is.flags |= DEVFS_DMA_REGION_COMBINED;
+	twin = devfs_region_add(dev, &is);
 	if (IS_ERR(twin))
 		return PTR_ERR(twin);
 	region->twin = twin;
@@ -78,7 +78,7 @@ static int devfs_pci_add_bar(struct devfs_device *dev, struct pci_dev *pdev, int
 
 static int devfs_pci_add_regions(struct devfs_device *dev, struct pci_dev *pdev)
 {
-	struct devfs_region config = {
+	struct devfs_region_setup config = {
 		.name	= "config",
 		.size	= pdev->cfg_size,
 		.flags	= DEVFS_DMA_REGION_WRITE | DEVFS_DMA_REGION_CONFIG,

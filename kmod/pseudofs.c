@@ -92,7 +92,8 @@ static char *devfs_dname(struct dentry *dentry, char *buffer, int buflen)
 	int len;
 
 	if (devfs_is_region(inode))
-		len = scnprintf(name, sizeof(name), "/devfs_dma:%s", devfs_region_of(inode)->name);
+		len = scnprintf(name, sizeof(name), "/devfs_dma:%s",
+				devfs_region_of(inode)->is.name);
 	else
 		len = scnprintf(name, sizeof(name), "/devfs_dma:%llu", devfs_buffer_of(inode)->id);
 	len++;

@@ -104,14 +104,14 @@ const struct devfs_region_ops devfs_port_ops = {
 /* With invalidate_lock held exclusively. */
 static int devfs_region_map(struct devfs_region *region)
 {
-	if (region->flags & DEVFS_DMA_REGION_CONFIG)
+	if (region->is.flags & DEVFS_DMA_REGION_CONFIG)
 		return 0;
-	if (region->flags & DEVFS_DMA_REGION_PORTS)
-		region->mapped = ioport_map(region->start, region->size);
-	else if (region->flags & DEVFS_DMA_REGION_COMBINED)
-		region->mapped = ioremap_wc(region->start, region->size);
+	if (region->is.flags & DEVFS_DMA_REGION_PORTS)
+		region->mapped = ioport_map(region->is.start, region->is.size);
+	else if (region->is.flags & DEVFS_DMA_REGION_COMBINED)
+		region->mapped = ioremap_wc(region->is.start, region->is.size);
 	else
-		region->mapped = ioremap(region->start, region->size);
+		region->mapped = ioremap(region->is.start, region->is.size);
 	return region->mapped ? 0 : -ENOMEM;
 }
 
@@ -119,7 +119,7 @@ static void devfs_region_unmap(struct devfs_region *region)
 {
 	if (!region->mapped)
 		return;
-	if (region->flags & DEVFS_DMA_REGION_PORTS)
+	if (region->is.flags & DEVFS_DMA_REGION_PORTS)
 		ioport_unmap(region->mapped);
 	else
 		iounmap(region->mapped);
@@ -167,11 +167,12 @@ int devfs_region_release(struct inode *inode, struct file *file)
 /**
  * devfs_region_add - make a region of a device that is not registered yet
  * @dev: the device
- * @like: its name, ops, flags, start, size and guard
+ * @is: what it is
  *
  * Return: the region, which devfs_regions_end() ends, or an ERR_PTR.
  */
-struct devfs_region *devfs_region_add(struct devfs_device *dev, const struct devfs_region *like)
+struct devfs_region *devfs_region_add(struct devfs_device *dev,
+				      const struct devfs_region_setup *is)
 {
 	struct devfs_region *region;
 
@@ -180,17 +181,11 @@ struct devfs_region *devfs_region_add(struct devfs_device *dev, const struct dev
 	region = devfs_region_inode(dev);
 	if (IS_ERR(region))
 		return region;
-	memcpy(region->name, like->name, sizeof(region->name));
-	region->ops = like->ops;
-	region->flags = like->flags;
-	region->start = like->start;
-	region->size = like->size;
-	region->guard_start = like->guard_start;
-	region->guard_end = like->guard_end;
+	region->is = *is;
 	region->base.inode.i_mode = S_IFREG | 0600;
 	region->base.inode.i_uid = GLOBAL_ROOT_UID;
 	region->base.inode.i_gid = GLOBAL_ROOT_GID;
-	i_size_write(&region->base.inode, region->size);
+	i_size_write(&region->base.inode, region->is.size);
 	dev->regions[dev->region_count++] = region;
 	return region;
 }
@@ -248,12 +243,12 @@ long devfs_get_region(struct devfs_device *dev, void __user *user)
 	if (!region)
 		return -EINVAL;
 	info.index = arg.index;
-	info.flags = region->flags;
-	memcpy(info.name, region->name, sizeof(info.name));
-	info.size = region->size;
+	info.flags = region->is.flags;
+	memcpy(info.name, region->is.name, sizeof(info.name));
+	info.size = region->is.size;
 	info.ino = region->base.inode.i_ino;
-	if (region->ops == &devfs_memory_ops && capable(CAP_SYS_RAWIO))
-		info.phys_addr = region->start;
+	if (region->is.ops == &devfs_memory_ops && capable(CAP_SYS_RAWIO))
+		info.phys_addr = region->is.start;
 	iput(&region->base.inode);
 	return copy_to_user(user, &info, sizeof(info)) ? -EFAULT : 0;
 }

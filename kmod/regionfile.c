@@ -21,9 +21,9 @@
 /* Whether [pos, pos + count) is one access, or a run of them. */
 static int devfs_region_check(struct devfs_region *region, loff_t pos, size_t count)
 {
-	if (pos < 0 || pos > region->size || count > region->size - pos)
+	if (pos < 0 || pos > region->is.size || count > region->is.size - pos)
 		return -EINVAL;
-	if (count > region->ops->widest)
+	if (count > region->is.ops->widest)
 		return pos % sizeof(u32) || count % sizeof(u32) ? -EINVAL : 0;
 	return is_power_of_2(count) && !(pos % count) ? 0 : -EINVAL;
 }
@@ -39,13 +39,13 @@ static size_t devfs_whole(struct devfs_region *region, size_t count, size_t able
 {
 	if (able >= count)
 		return count;
-	return count > region->ops->widest ? round_down(able, sizeof(u32)) : 0;
+	return count > region->is.ops->widest ? round_down(able, sizeof(u32)) : 0;
 }
 
 /* The widest access for the next of @left bytes: @left was checked. */
 static unsigned int devfs_width(struct devfs_region *region, size_t at, size_t left)
 {
-	unsigned int width = region->ops->widest;
+	unsigned int width = region->is.ops->widest;
 
 	while (width > left || at % width)
 		width /= 2;
@@ -72,9 +72,9 @@ static int devfs_region_access(struct devfs_region *region, size_t pos, void *da
 		if (write) {
 			value = 0;
 			memcpy(&value, data + done, width);
-			region->ops->write(region, pos + done, width, le64_to_cpu(value));
+			region->is.ops->write(region, pos + done, width, le64_to_cpu(value));
 		} else {
-			value = cpu_to_le64(region->ops->read(region, pos + done, width));
+			value = cpu_to_le64(region->is.ops->read(region, pos + done, width));
 			memcpy(data + done, &value, width);
 		}
 	}
@@ -94,10 +94,10 @@ static ssize_t devfs_region_read(struct kiocb *iocb, struct iov_iter *to)
 
 	if (READ_ONCE(region->gone))
 		return -ENODEV;
-	if (!count || pos == region->size)
+	if (!count || pos == region->is.size)
 		return 0;
-	if (count > region->ops->widest && pos >= 0 && pos < region->size)
-		count = min_t(u64, count, region->size - pos);
+	if (count > region->is.ops->widest && pos >= 0 && pos < region->is.size)
+		count = min_t(u64, count, region->is.size - pos);
 	err = devfs_region_check(region, pos, count);
 	while (!err && done < count) {
 		size_t want = devfs_bounce_size(pos + done, count - done);
@@ -127,9 +127,9 @@ static ssize_t devfs_region_read(struct kiocb *iocb, struct iov_iter *to)
 static int devfs_region_may_write(struct devfs_region *region, struct file *file, size_t pos,
 				  size_t count)
 {
-	if (pos < region->guard_end && pos + count > region->guard_start)
+	if (pos < region->is.guard_end && pos + count > region->is.guard_start)
 		return -EPERM;
-	return region->ops->may_write ? region->ops->may_write(region, file, pos, count) : 0;
+	return region->is.ops->may_write ? region->is.ops->may_write(region, file, pos, count) : 0;
 }
 
 static ssize_t devfs_region_write(struct kiocb *iocb, struct iov_iter *from)
@@ -180,9 +180,9 @@ static vm_fault_t devfs_region_fault(struct vm_fault *vmf)
 
 	filemap_invalidate_lock_shared(inode->i_mapping);
 	/* A page with a part of the MSI-X table would let its user send any interrupt. */
-	if (!region->gone && at < region->size &&
-	    (at >= region->guard_end || at + PAGE_SIZE <= region->guard_start))
-		ret = vmf_insert_pfn(vma, vmf->address, PHYS_PFN(region->start) + vmf->pgoff);
+	if (!region->gone && at < region->is.size &&
+	    (at >= region->is.guard_end || at + PAGE_SIZE <= region->is.guard_start))
+		ret = vmf_insert_pfn(vma, vmf->address, PHYS_PFN(region->is.start) + vmf->pgoff);
 	filemap_invalidate_unlock_shared(inode->i_mapping);
 	return ret;
 }
@@ -194,10 +194,10 @@ static const struct vm_operations_struct devfs_region_vmops = {
 static int devfs_region_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct devfs_region *region = devfs_region_of(file_inode(file));
-	size_t pages = region->size >> PAGE_SHIFT;
+	size_t pages = region->is.size >> PAGE_SHIFT;
 	pgprot_t prot = vma->vm_page_prot;
 
-	if (READ_ONCE(region->gone) || !(region->flags & DEVFS_DMA_REGION_MMAP))
+	if (READ_ONCE(region->gone) || !(region->is.flags & DEVFS_DMA_REGION_MMAP))
 		return -ENODEV;
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
@@ -209,7 +209,7 @@ static int devfs_region_mmap(struct file *file, struct vm_area_struct *vma)
 		vm_flags_clear(vma, VM_MAYWRITE);
 	}
 	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
-	if (region->flags & DEVFS_DMA_REGION_COMBINED)
+	if (region->is.flags & DEVFS_DMA_REGION_COMBINED)
 		prot = pgprot_writecombine(prot);
 	else
 		prot = pgprot_noncached(prot);
