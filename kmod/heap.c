@@ -5,6 +5,7 @@
  * Page-backed heaps keep every page split and singly referenced, so that a
  * page which O_DIRECT still holds outlives the buffer on its own.
  */
+#include <linux/dma-direct.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
 
@@ -171,6 +172,27 @@ static int devfs_take_range(struct devfs_device *dev, struct page **pages, size_
 	return -ENOMEM;
 }
 
+/*
+ * The DMA layer copies what a device does not reach, by memory below 4 GiB. To
+ * try where that is out of reach, too, is a warning with a trace.
+ */
+static bool devfs_in_reach(struct devfs_buffer *buf, struct sg_table *sgt)
+{
+	struct device *dev = buf->base.dev->dev;
+	u64 mask = dma_get_mask(dev);
+	struct scatterlist *sg;
+	int i;
+
+	if (mask >= DMA_BIT_MASK(32) || device_iommu_mapped(dev))
+		return true;
+	if (buf->base.dev->copied)
+		return false;
+	for_each_sgtable_sg(sgt, sg, i)
+		if (phys_to_dma(dev, sg_phys(sg)) + sg->length - 1 > mask)
+			return false;
+	return true;
+}
+
 int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 		      struct page **pages, unsigned int offset, size_t size)
 {
@@ -183,7 +205,10 @@ int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 						GFP_KERNEL_ACCOUNT);
 	if (err)
 		return err;
-	err = devfs_map_shared(dev, &segment->sgt, buf->direction, false);
+	if (devfs_in_reach(buf, &segment->sgt))
+		err = devfs_map_shared(dev, &segment->sgt, buf->direction, false);
+	else
+		err = -EIO;
 	if (err) {
 		sg_free_table(&segment->sgt);
 		return -EIO;

@@ -77,6 +77,7 @@ struct devfs_device {
 	char name[DEVFS_DMA_NAME_SIZE];
 	char node[DEVFS_DMA_NAME_SIZE + 8];
 	u32 info_flags;			/* DEVFS_DMA_INFO_* of the bus, from the start */
+	bool copied;			/* all that it maps: swiotlb=force */
 	bool registered;		/* it has a node */
 	struct rw_semaphore gate;
 	bool dead;			/* for ever, once set with the gate */

@@ -405,6 +405,7 @@ TEST(mask, "the bits a device drives can be set while it has no buffers")
 {
 	struct pci_device edu = pci_bind(EDU, 0);
 	struct devfs_dma_alloc arg = request("small", MIB, DEVFS_DMA_HEAP_COHERENT);
+	struct devfs_dma_pin pin = {};
 	struct devfs_dma_info info;
 
 	CHECK(!ioctl(edu.node, DEVFS_DMA_IOC_GET_INFO, &info) && info.dma_mask == ~0ULL);
@@ -434,6 +435,15 @@ TEST(mask, "the bits a device drives can be set while it has no buffers")
 		close(arg.fd);
 		EVENTUALLY(!ioctl(edu.node, DEVFS_DMA_IOC_GET_INFO, &info) && !info.used);
 	}
+	/* The caller's memory is where it is: in reach, or refused. */
+	pin.alloc = request("pinned", MIB, DEVFS_DMA_HEAP_USER);
+	pin.address = (uintptr_t)mmap(NULL, MIB, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (ioctl(edu.node, DEVFS_DMA_IOC_PIN, &pin))
+		CHECK(errno == EIO && pin.alloc.why == DEVFS_DMA_WHY_MAPPING);
+	else
+		close(pin.alloc.fd);
+	EVENTUALLY(!ioctl(edu.node, DEVFS_DMA_IOC_GET_INFO, &info) && !info.used && !info.buffers);
 	CHECK(!pci_write(&edu, "dma_bits", "32"));
 	pci_unbind(&edu);
 }
