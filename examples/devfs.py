@@ -7,6 +7,7 @@ access of that width. A buffer is mapped. A signal is waited for with select.
 import mmap
 import os
 import select
+import socket
 import time
 
 
@@ -48,8 +49,27 @@ class Buffer:
         with open(f"{mount}/attributes/{name}/dma_addr") as file:
             self.address = int(file.read(), 16)
         descriptor = os.open(self.path, os.O_RDWR)
-        self.memory = mmap.mmap(descriptor, size)
+        try:
+            self.memory = mmap.mmap(descriptor, size)
+        except OSError:
+            # Kernels before 6.9 have no passthrough: what the socket hands out is the memory, too.
+            os.close(descriptor)
+            descriptor = self.handed_out(mount, name)
+            self.memory = mmap.mmap(descriptor, size)
         os.close(descriptor)
+
+    @staticmethod
+    def handed_out(mount, name):
+        """The descriptor that `control/socket` gives for a buffer."""
+        with open(f"{mount}/control/socket") as file:
+            path = file.read().strip()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(path)
+            connection.sendall(f"buffer {name}\n".encode())
+            answer, descriptors, _, _ = socket.recv_fds(connection, 256, 1)
+        if not descriptors:
+            raise OSError(answer.decode().strip())
+        return descriptors[0]
 
     def close(self):
         """Gives the memory back."""
