@@ -87,7 +87,7 @@ def draw(directory, rows):
                lambda row: f"{row.keys['engine']} {row.keys['mode']}"))
     _by_size(
         os.path.join(directory, "served.svg"), "Through the server", "speed, C server = 1",
-        _lines([row for row in single if row.baseline.startswith("C server")
+        _lines([row for row in single if row.baseline in ("C server", "C server, io_uring")
                 and row.subject.startswith("no_passthrough")],
                lambda row: f"{row.keys['engine']} {row.keys['mode']}"
                + (" over io_uring" if "io_uring" in row.subject else "")))

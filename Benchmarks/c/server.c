@@ -2,9 +2,11 @@
 /*
  * The peer of DevFS's server path: the least C that serves files of memory by libfuse, with the flags
  * that DevFS gives its own (direct_io, parallel direct writes, no caches, no flush). Each FILE is
- * mapped once and shown by its name.
+ * mapped once and shown by its name. The size is asked for at each request, as others have the file
+ * and cut it; with -k it is kept from the start, and a cut file is EIO.
  *
- *   server [-p] [-x] [-r] MOUNTPOINT FILE...
+ *   server [-k] [-p] [-x] [-r] MOUNTPOINT FILE...
+ *     -k  keep the size
  *     -p  FUSE passthrough, one registration a file
  *     -x  a getxattr handler that says ENODATA, instead of none
  *     -r  FUSE over io_uring
@@ -34,7 +36,7 @@ struct file {
 
 static struct file *files;
 static int count;
-static bool passthrough, uring;
+static bool keeps_size, passthrough, uring;
 
 static struct file *file_of(fuse_ino_t ino)
 {
@@ -131,26 +133,43 @@ static void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, 0);
 }
 
+/* Bytes of the file now, no more than are mapped. */
+static size_t size_of(const struct file *file)
+{
+	struct stat status;
+
+	if (keeps_size || fstat(file->fd, &status))
+		return file->size;
+	return (size_t)status.st_size < file->size ? (size_t)status.st_size : file->size;
+}
+
 static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
 	struct file *file = file_of(ino);
-	size_t start = (size_t)offset;
+	size_t start = (size_t)offset, end = size_of(file);
 
 	(void)fi;
-	if (start > file->size)
-		start = file->size;
-	if (size > file->size - start)
-		size = file->size - start;
+	if (start > end)
+		start = end;
+	if (size > end - start)
+		size = end - start;
 	fuse_reply_buf(req, file->base + start, size);
 }
 
 static void on_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
 		     struct fuse_file_info *fi)
 {
-	ssize_t done = pwrite(file_of(ino)->fd, bytes, size, offset);
+	struct file *file = file_of(ino);
+	ssize_t done;
 
 	(void)fi;
+	/* Writing does not grow it: that would have to be counted against a limit. */
+	if (!keeps_size && (size_t)offset + size > size_of(file)) {
+		fuse_reply_err(req, ENOSPC);
+		return;
+	}
+	done = pwrite(file->fd, bytes, size, offset);
 	if (done < 0)
 		fuse_reply_err(req, errno);
 	else
@@ -190,8 +209,10 @@ int main(int argc, char **argv)
 	struct fuse_session *session;
 	int option, result;
 
-	while ((option = getopt(argc, argv, "pxr")) != -1) {
-		if (option == 'p')
+	while ((option = getopt(argc, argv, "kpxr")) != -1) {
+		if (option == 'k')
+			keeps_size = true;
+		else if (option == 'p')
 			passthrough = true;
 		else if (option == 'x')
 			ops.getxattr = on_getxattr;

@@ -25,6 +25,11 @@ def cells(quick):
             yield engine, mode, 4096, 1
 
 
+def kept_cells(quick):
+    for mode in () if quick else ("randread", "randwrite"):
+        yield "psync", mode, 4096, 1
+
+
 def ring_cells(quick):
     sizes = (4096,) if quick else (4096, 128 << 10, 1 << 20, 4 << 20)
     for size in sizes:
@@ -40,6 +45,13 @@ def measure(run):
                 row = Row(
                     GROUP, fio.workload(*cell), "no_passthrough", "C server", "speed",
                     goal=at_least(0.95), keys=fio.keys(*cell))
+                fio.compare(run, row, *cell, path, peer.path("data"))
+        # What asking for the size costs: it can change by a descriptor that was handed out.
+        with c_server([mount.inode("data")], "-k") as peer:
+            for cell in kept_cells(run.quick):
+                row = Row(
+                    GROUP, fio.workload(*cell), "no_passthrough", "C server that keeps the size",
+                    "speed", keys=fio.keys(*cell))
                 fio.compare(run, row, *cell, path, peer.path("data"))
         try:
             measure_rings(run, mount)

@@ -189,19 +189,8 @@ final class MemoryStore: Sendable {
         }
     }
 
+    /// A write that may take memory which the file has not got yet.
     func write(
-        _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
-    ) throws(Errno) -> Int {
-        let end = offset + UInt64(bytes.count)
-        let (size, isSparse) = try Syscalls.extent(of: descriptor)
-        guard end > size || isSparse else {
-            return unsafe try Syscalls.write(bytes, to: descriptor, at: offset)
-        }
-        return unsafe try writeNewMemory(bytes, to: descriptor, at: offset)
-    }
-
-    /// A write that takes memory which the file has not got yet.
-    private func writeNewMemory(
         _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
     ) throws(Errno) -> Int {
         try changing(descriptor) { (room) throws(Errno) in

@@ -16,15 +16,17 @@ final class BufferMemory: Sendable {
 
     /// The start of a mapping of at least the first `size` bytes, valid as long as this object is.
     func base(of size: Int) throws(Errno) -> UnsafeRawPointer {
-        let address = unsafe UnsafeRawPointer(bitPattern: longest.load(ordering: .acquiring))
-        if let address = unsafe address,
-            let base = unsafe Unmanaged<Mapping>.fromOpaque(address)._withUnsafeGuaranteedRef({
-                unsafe $0.count >= size ? $0.base : nil
-            })
-        {
-            return unsafe base
-        }
+        if let base = unsafe mapped(size) { return unsafe base }
         return unsafe try map(size).base
+    }
+
+    /// The same where there is such a mapping already.
+    func mapped(_ size: Int) -> UnsafeRawPointer? {
+        guard let address = unsafe UnsafeRawPointer(bitPattern: longest.load(ordering: .acquiring))
+        else { return nil }
+        return unsafe Unmanaged<Mapping>.fromOpaque(address)._withUnsafeGuaranteedRef {
+            unsafe $0.count >= size ? $0.base : nil
+        }
     }
 
     private func map(_ size: Int) throws(Errno) -> Mapping {

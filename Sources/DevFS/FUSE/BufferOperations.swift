@@ -15,7 +15,7 @@ enum BufferOperations {
             let file = unsafe HandleTable.buffer(info.pointee.fh)
         else { return false }
         unsafe Session.with(request) { session in
-            session.tree.metrics.count(.read)
+            session.count { $0.count(.read) }
             unsafe file._withUnsafeGuaranteedRef { file in
                 do throws(Errno) {
                     let count =
@@ -24,7 +24,7 @@ enum BufferOperations {
                         : unsafe try file.lend(at: UInt64(offset), size: size) {
                             unsafe Reply(request).bytes($0)
                         }
-                    session.tree.metrics.addRead(count)
+                    session.count { $0.addRead(count) }
                 } catch {
                     unsafe Reply(request).error(error)
                 }
@@ -57,13 +57,13 @@ enum BufferOperations {
             let file = unsafe HandleTable.buffer(info.pointee.fh)
         else { return false }
         unsafe Session.with(request) { session in
-            session.tree.metrics.count(.write)
+            session.count { $0.count(.write) }
             unsafe file._withUnsafeGuaranteedRef { file in
                 do throws(Errno) {
                     let count = unsafe try file.write(
                         UnsafeRawBufferPointer(start: bytes, count: size), at: UInt64(offset),
                         by: Operations.caller(of: request))
-                    session.tree.metrics.addWritten(count)
+                    session.count { $0.addWritten(count) }
                     unsafe Reply(request).written(count)
                 } catch {
                     unsafe Reply(request).error(error)

@@ -4,7 +4,7 @@ import Synchronization
 import SystemPackage
 
 /// A FUSE session over a tree: an adapter, where every operation is one call and one reply.
-final class Session: Sendable {
+@safe final class Session: Sendable {
     /// What the mount may use.
     struct Wishes: Sendable {
         var passthrough = true
@@ -14,6 +14,8 @@ final class Session: Sendable {
     }
 
     let tree: FileSystem
+    /// The tree's own, which the tree keeps: counting takes no reference.
+    @unsafe private let counters: Unmanaged<Metrics>
     let wishes: Wishes
     let handles = HandleTable()
     /// What the kernel and libfuse agreed on.
@@ -29,6 +31,7 @@ final class Session: Sendable {
 
     init(_ tree: FileSystem, _ wishes: Wishes) {
         self.tree = tree
+        unsafe counters = .passUnretained(tree.metrics)
         self.wishes = wishes
     }
 
@@ -41,6 +44,8 @@ final class Session: Sendable {
         unsafe Unmanaged<Session>.fromOpaque(fuse_req_userdata(request))
             ._withUnsafeGuaranteedRef(body)
     }
+
+    func count(_ body: (Metrics) -> Void) { unsafe counters._withUnsafeGuaranteedRef(body) }
 
     /// Gives it the mounted session of libfuse.
     func attach(_ fuse: OpaquePointer) {

@@ -11,6 +11,8 @@ public final class BufferFile: BackedFile {
     /// A regular file that is the memory.
     public let descriptor: CInt
     private let isFixed: Bool
+    /// Whether a write has to know the size.
+    private let asksForSize: Bool
     private let repliesFromMapping: Bool
     private let isClosed = Atomic(false)
 
@@ -22,6 +24,7 @@ public final class BufferFile: BackedFile {
         backend = table.backend
         descriptor = memory.descriptor.raw
         isFixed = buffer.traits.heap.isFixed
+        asksForSize = isFixed || !backend.keepsFixedSize
         repliesFromMapping = backend.readStrategy == .mapping
     }
 
@@ -43,7 +46,7 @@ public final class BufferFile: BackedFile {
     /// Lends up to `size` bytes of the buffer to `body`, from where they are if that can be; how many.
     /// This is the path of the bytes where there is no passthrough: it counts no reference,
     /// takes no lock and allocates nothing where it lends from a mapping.
-    @discardableResult
+    @discardableResult @inline(__always)
     func lend(
         at offset: UInt64, size: Int, to body: (UnsafeRawBufferPointer) -> Void
     ) throws(Errno) -> Int {
@@ -59,7 +62,14 @@ public final class BufferFile: BackedFile {
             unsafe bytes.withUnsafeBytes(body)
             return bytes.count
         }
-        let base = unsafe try memory.base(of: Int(truncatingIfNeeded: end))
+        let length = Int(truncatingIfNeeded: end)
+        // Unretained: `memory` is there as long as this file.
+        let mapped = unsafe Unmanaged.passUnretained(memory)._withUnsafeGuaranteedRef {
+            unsafe $0.mapped(length)
+        }
+        let base = if let mapped = unsafe mapped { unsafe mapped } else {
+            unsafe try memory.base(of: length)
+        }
         let start = unsafe base + Int(truncatingIfNeeded: offset)
         unsafe body(UnsafeRawBufferPointer(start: start, count: count))
         return count
@@ -73,19 +83,31 @@ public final class BufferFile: BackedFile {
     public func write(
         _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
     ) throws(Errno) -> Int {
-        var part = unsafe bytes
-        if isFixed {
-            let end = try size()
-            guard offset < end else {
-                throw log.add(
-                    buffer.sizedOnce(end), command: "write at \(offset)".utf8,
-                    file: "buffers/\(buffer.name)", by: caller)
-            }
-            unsafe part = UnsafeRawBufferPointer(
-                rebasing: bytes.prefix(Int(min(UInt64(bytes.count), end - offset))))
-        }
         guard offset <= UInt64(Int64.max) - UInt64(bytes.count) else { throw .fileTooLarge }
+        if asksForSize {
+            let (end, isSparse) = try Syscalls.extent(of: descriptor)
+            // What has its memory takes none.
+            if offset + UInt64(bytes.count) <= end && !isSparse {
+                return unsafe try Syscalls.write(bytes, to: descriptor, at: offset)
+            }
+        }
+        let part = isFixed ? unsafe try fitting(bytes, at: offset, by: caller) : unsafe bytes
         return unsafe try backend.write(part, to: descriptor, at: offset)
+    }
+
+    /// What of `bytes` has room in a buffer that does not grow.
+    @inline(never)
+    private func fitting(
+        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
+    ) throws(Errno) -> UnsafeRawBufferPointer {
+        let end = try size()
+        guard offset < end else {
+            throw log.add(
+                buffer.sizedOnce(end), command: "write at \(offset)".utf8,
+                file: "buffers/\(buffer.name)", by: caller)
+        }
+        return unsafe UnsafeRawBufferPointer(
+            rebasing: bytes.prefix(Int(min(UInt64(bytes.count), end - offset))))
     }
 
     /// `fsync(2)`: what the cpu wrote is for the device.

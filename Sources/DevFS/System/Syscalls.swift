@@ -99,11 +99,21 @@ enum Syscalls {
     }
 
     /// `pwrite(2)` until all is written: the bytes that were, or the errno if none was.
+    @inline(__always)
     static func write(
         _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
     ) throws(Errno) -> Int {
-        var done = unsafe pwrite(descriptor, bytes.baseAddress, bytes.count, off_t(offset))
+        let done = unsafe pwrite(descriptor, bytes.baseAddress, bytes.count, off_t(offset))
         if done == bytes.count { return done }
+        return unsafe try finish(writing: bytes, done, to: descriptor, at: offset)
+    }
+
+    /// The rest of a write whose first call gave `first`.
+    @inline(never)
+    private static func finish(
+        writing bytes: UnsafeRawBufferPointer, _ first: Int, to descriptor: CInt, at offset: UInt64
+    ) throws(Errno) -> Int {
+        var done = first
         if done < 0 {
             guard lastError == .interrupted else { throw lastError }
             done = 0
