@@ -104,7 +104,7 @@ test: host-test ## run every test that this machine can run
 	fi
 
 vm-test: build debug ## build the kernel module and test it and devfs on it in QEMU, on each KERNEL
-	@.ci/setup vm
+	@.ci/setup $(if $(filter arm64,$(KERNEL)),arm64,vm)
 	set -x
 	Tests/VM/run $(KERNEL) $(addsuffix +iommu,$(main_kernel))
 	$(if $(main_kernel),Tests/VM/dkms $(main_kernel))
