@@ -299,7 +299,6 @@ long devfs_buffer_export(struct file *file, void __user *user)
 	struct devfs_buffer *buf = devfs_buffer_of(file_inode(file));
 	struct devfs_dma_buf_export arg;
 	struct dma_buf *dmabuf;
-	int fd;
 
 	if (copy_from_user(&arg, user, sizeof(arg)))
 		return -EFAULT;
@@ -317,19 +316,7 @@ long devfs_buffer_export(struct file *file, void __user *user)
 	dmabuf = devfs_export(buf, arg.fd_flags);
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
-	fd = get_unused_fd_flags(arg.fd_flags & O_CLOEXEC);
-	if (fd < 0) {
-		dma_buf_put(dmabuf);
-		return fd;
-	}
-	arg.fd = fd;
-	if (copy_to_user(user, &arg, sizeof(arg))) {
-		put_unused_fd(fd);
-		dma_buf_put(dmabuf);
-		return -EFAULT;
-	}
-	fd_install(fd, dmabuf->file);
-	return 0;
+	return devfs_hand_out(dmabuf->file, arg.fd_flags, &arg.fd, user, &arg, sizeof(arg));
 }
 
 DEVFS_IMPORT_NS_DMA_BUF;

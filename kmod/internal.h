@@ -300,6 +300,8 @@ void devfs_pseudofs_exit(void);
 struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev);
 struct devfs_region *devfs_region_inode(struct devfs_device *dev);
 struct file *devfs_inode_open(struct inode *inode, unsigned int flags);
+long devfs_hand_out(struct file *file, u32 fd_flags, __s32 *fd, void __user *user,
+		    const void *arg, size_t size);
 
 /* buffer.c */
 bool devfs_name_valid(const char *name);

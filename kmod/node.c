@@ -160,26 +160,14 @@ static long devfs_open(struct devfs_device *dev, void __user *user)
 {
 	struct devfs_dma_open arg;
 	struct file *file;
-	int fd, err;
+	int err;
 
 	if (copy_from_user(&arg, user, sizeof(arg)))
 		return -EFAULT;
 	err = devfs_buffer_open(dev, &arg, &file);
 	if (err)
 		return err;
-	fd = get_unused_fd_flags(arg.fd_flags & O_CLOEXEC);
-	if (fd < 0) {
-		fput(file);
-		return fd;
-	}
-	arg.fd = fd;
-	if (copy_to_user(user, &arg, sizeof(arg))) {
-		put_unused_fd(fd);
-		fput(file);
-		return -EFAULT;
-	}
-	fd_install(fd, file);
-	return 0;
+	return devfs_hand_out(file, arg.fd_flags, &arg.fd, user, &arg, sizeof(arg));
 }
 
 static long devfs_list(struct devfs_device *dev, void __user *user)

@@ -7,7 +7,6 @@
  * that is open: a CPU must not have the same memory mapped in two ways.
  */
 #include <linux/capability.h>
-#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/nospec.h>
@@ -265,7 +264,6 @@ long devfs_open_region(struct devfs_device *dev, struct file *node, void __user 
 	struct devfs_region *region;
 	struct file *file;
 	fmode_t mode;
-	int fd;
 
 	if (copy_from_user(&arg, user, sizeof(arg)))
 		return -EFAULT;
@@ -280,19 +278,5 @@ long devfs_open_region(struct devfs_device *dev, struct file *node, void __user 
 		return -EINVAL;
 	file = devfs_inode_open(&region->base.inode, arg.fd_flags);
 	iput(&region->base.inode);
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	fd = get_unused_fd_flags(arg.fd_flags & O_CLOEXEC);
-	if (fd < 0) {
-		fput(file);
-		return fd;
-	}
-	arg.fd = fd;
-	if (copy_to_user(user, &arg, sizeof(arg))) {
-		put_unused_fd(fd);
-		fput(file);
-		return -EFAULT;
-	}
-	fd_install(fd, file);
-	return 0;
+	return devfs_hand_out(file, arg.fd_flags, &arg.fd, user, &arg, sizeof(arg));
 }
