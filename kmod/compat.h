@@ -26,6 +26,18 @@
 #define DEVFS_MAX_ORDER		(MAX_ORDER - 1)
 #endif
 
+/*
+ * The order that one entry of a page table maps (none where it is not served),
+ * and the largest of which buffers are made.
+ */
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+#define DEVFS_HUGE_ORDER	HPAGE_PMD_ORDER
+#define DEVFS_BLOCK_ORDER	min_t(unsigned int, HPAGE_PMD_ORDER, DEVFS_MAX_ORDER)
+#else
+#define DEVFS_HUGE_ORDER	(DEVFS_MAX_ORDER + 1)
+#define DEVFS_BLOCK_ORDER	DEVFS_MAX_ORDER
+#endif
+
 /* Mounts got an idmap of their own type. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
 #define devfs_idmap_t		struct mnt_idmap

@@ -331,6 +331,7 @@ static vm_fault_t devfs_vm_fault(struct vm_fault *vmf)
 
 	filemap_invalidate_lock_shared(inode->i_mapping);
 	if (vmf->pgoff < buf->npages && !devfs_dead(buf->base.dev)) {
+		/* All of its block is mapped, where it is a folio and the area has room. */
 		vmf->page = buf->pages[vmf->pgoff];
 		get_page(vmf->page);
 		/* Until it is mapped: so removal waits before it zaps. */
@@ -465,6 +466,7 @@ const struct file_operations devfs_buffer_fops = {
 	.splice_read	= copy_splice_read,
 	.splice_write	= iter_file_splice_write,
 	.mmap		= devfs_mmap,
+	.get_unmapped_area = thp_get_unmapped_area,
 	.fsync		= devfs_fsync,
 	.fallocate	= devfs_fallocate,
 	.unlocked_ioctl	= devfs_buffer_ioctl,

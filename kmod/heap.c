@@ -2,10 +2,12 @@
 /*
  * devfs_dma - the memory of buffers: where it comes from and where it goes.
  *
- * Page-backed heaps keep every page split and singly referenced, so that a
- * page which O_DIRECT still holds outlives the buffer on its own.
+ * Page-backed heaps have a reference to every page on its own, so that what
+ * O_DIRECT still holds outlives the buffer. Blocks that one entry of a page table
+ * can map stay whole, as a folio; all others are split.
  */
 #include <linux/dma-direct.h>
+#include <linux/huge_mm.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
 
@@ -103,19 +105,37 @@ static gfp_t devfs_gfp(struct devfs_device *dev)
 	return IS_ENABLED(CONFIG_ZONE_DMA) ? gfp | GFP_DMA : gfp;
 }
 
-/* 2^order split pages into @pages, the ones from @keep on given back. */
+static struct page *devfs_alloc_block(struct devfs_device *dev, unsigned int order, bool whole)
+{
+	int node = dev_to_node(dev->dev);
+	/* Large blocks are worth little effort, and none a process's life. */
+	gfp_t gfp = devfs_gfp(dev) | (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
+	struct folio *folio;
+	struct page *page;
+
+	if (whole) {
+		folio = __folio_alloc_node(gfp, order, node == NUMA_NO_NODE ? numa_mem_id() : node);
+		if (!folio)
+			return NULL;
+		folio_ref_add(folio, (1 << order) - 1);
+		return folio_page(folio, 0);
+	}
+	page = alloc_pages_node(node, gfp, order);
+	if (page && order)
+		split_page(page, order);
+	return page;
+}
+
+/* 2^order pages into @pages, the ones from @keep on given back. */
 static bool devfs_take_block(struct devfs_device *dev, struct page **pages, unsigned int order,
 			     size_t keep)
 {
-	/* Large blocks are worth little effort, and none a process's life. */
-	gfp_t gfp = devfs_gfp(dev) | (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL);
-	struct page *page = alloc_pages_node(dev_to_node(dev->dev), gfp, order);
+	bool whole = order == DEVFS_HUGE_ORDER && keep >= 1UL << order;
+	struct page *page = devfs_alloc_block(dev, order, whole);
 	size_t i;
 
 	if (!page)
 		return false;
-	if (order)
-		split_page(page, order);
 	for (i = 0; i < 1UL << order; i++) {
 		if (i < keep)
 			pages[i] = page + i;
@@ -125,26 +145,41 @@ static bool devfs_take_block(struct devfs_device *dev, struct page **pages, unsi
 	return true;
 }
 
+/* @pages are of whole blocks. */
 static void devfs_put_pages(struct page **pages, size_t count)
 {
-	size_t i;
+	size_t i, n;
 
-	for (i = 0; i < count; i++)
-		put_page(pages[i]);
+	for (i = 0; i < count; i += n) {
+		struct folio *folio = page_folio(pages[i]);
+
+		n = folio_nr_pages(folio);
+		folio_put_refs(folio, n);
+	}
 }
 
-/* @count pages, in blocks as large as can be had. */
-static int devfs_take_pages(struct devfs_device *dev, struct page **pages, size_t count)
+/* The largest block for page @index of a buffer of which @left are to come. */
+static unsigned int devfs_block_order(size_t index, size_t left)
 {
-	unsigned int order = DEVFS_MAX_ORDER;
+	unsigned int order = min_t(unsigned int, DEVFS_BLOCK_ORDER, ilog2(left));
+
+	/* Where it would be in a mapping, so that it can be mapped as one. */
+	return index ? min_t(unsigned int, order, __ffs(index)) : order;
+}
+
+/* @count pages from page @first of the buffer on, in blocks as large as can be had. */
+static int devfs_take_pages(struct devfs_device *dev, struct page **pages, size_t first,
+			    size_t count)
+{
+	unsigned int order, most = DEVFS_BLOCK_ORDER;
 	size_t done = 0;
 
 	while (done < count) {
-		order = min_t(unsigned int, order, ilog2(count - done));
+		order = min(most, devfs_block_order(first + done, count - done));
 		if (devfs_take_block(dev, pages + done, order, SIZE_MAX)) {
 			done += 1UL << order;
 		} else if (order) {
-			order--;
+			most = order - 1;
 			continue;
 		} else {
 			devfs_put_pages(pages, done);
@@ -167,7 +202,7 @@ static int devfs_take_range(struct devfs_device *dev, struct page **pages, size_
 	if (order <= DEVFS_MAX_ORDER && devfs_take_block(dev, pages, order, count))
 		return 0;
 	if (device_iommu_mapped(dev->dev))
-		return devfs_take_pages(dev, pages, count);
+		return devfs_take_pages(dev, pages, 0, count);
 	*why = order > DEVFS_MAX_ORDER ? DEVFS_DMA_WHY_ORDER : DEVFS_DMA_WHY_MEMORY;
 	return -ENOMEM;
 }
@@ -294,7 +329,7 @@ static int devfs_add_segment(struct devfs_buffer *buf, size_t count, u32 *why)
 	if (buf->heap == DEVFS_DMA_HEAP_CONTIGUOUS)
 		err = devfs_take_range(dev, pages, count, why);
 	else
-		err = devfs_take_pages(dev, pages, count);
+		err = devfs_take_pages(dev, pages, segment->first, count);
 	if (err)
 		goto err_segment;
 	err = devfs_map_segment(buf, segment, pages, 0, bytes);

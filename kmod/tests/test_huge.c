@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mappings by huge pages: what is mapped so, that it is the right memory, and
+ * what takes such a mapping apart.
+ */
+#include <sys/resource.h>
+#include <sys/uio.h>
+
+#include "libcheck.h"
+
+#define HUGE (2 * MIB)
+
+/* Kilobytes that smaps says of the mapping that begins at @map. */
+static long smaps(const void *map, const char *field)
+{
+	char line[256], start[32];
+	bool here = false;
+	long value = -1;
+	FILE *file = fopen("/proc/self/smaps", "r");
+
+	CHECK(file);
+	snprintf(start, sizeof(start), "%lx-", (unsigned long)map);
+	while (value < 0 && fgets(line, sizeof(line), file)) {
+		if (strchr(line, '-') && !strchr(line, ':'))
+			here = false;
+		if (!strncmp(line, start, strlen(start)))
+			here = true;
+		if (here && !strncmp(line, field, strlen(field)))
+			value = strtol(line + strlen(field) + 1, NULL, 10);
+	}
+	fclose(file);
+	return value;
+}
+
+static long huge_kilobytes(const void *map)
+{
+	return smaps(map, "FilePmdMapped");
+}
+
+static void need_huge_pages(void)
+{
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK))
+		check_skip("the kernel has no transparent huge pages");
+}
+
+static long faults(void)
+{
+	struct rusage usage;
+
+	CHECK(!getrusage(RUSAGE_SELF, &usage));
+	return usage.ru_minflt;
+}
+
+static char *map_all(int fd, size_t size)
+{
+	char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	CHECK(map != MAP_FAILED);
+	return map;
+}
+
+TEST(one_fault, "a large buffer is mapped by huge pages, a fault each")
+{
+	int fd = buffer("h", 16 * MIB, DEVFS_DMA_HEAP_SYSTEM);
+	char *map = map_all(fd, 16 * MIB);
+	long before;
+	size_t at;
+
+	need_huge_pages();
+	CHECK((unsigned long)map % HUGE == 0);
+	before = faults();
+	for (at = 0; at < 16 * MIB; at += PAGE)
+		map[at] = at / PAGE;
+	/* A few blocks may have been had in small ones only. */
+	CHECK(faults() - before < 2048);
+	CHECK(huge_kilobytes(map) >= 8 * 1024);
+	for (at = 0; at < 16 * MIB; at += PAGE) {
+		char byte;
+
+		CHECK(pread(fd, &byte, 1, at) == 1 && byte == (char)(at / PAGE));
+	}
+}
+
+TEST(right_memory, "memory that grew from odd sizes is mapped where it belongs")
+{
+	static char back[PAGE];
+	int fd = buffer("g", PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	size_t sizes[] = { 3 * PAGE, HUGE + 5 * PAGE, 4 * HUGE, 7 * HUGE + PAGE }, i, at;
+	char *map;
+
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		CHECK(!ftruncate(fd, sizes[i]));
+		map = map_all(fd, sizes[i]);
+		for (at = 0; at < sizes[i]; at += PAGE)
+			fill(map + at, PAGE, at / PAGE + i);
+		/* The mapping and the memory that read finds, page for page. */
+		for (at = 0; at < sizes[i]; at += PAGE) {
+			if (bounced())
+				CHECK(!msync(map + at, PAGE, MS_SYNC));
+			CHECK(pread(fd, back, PAGE, at) == (ssize_t)PAGE);
+			CHECK(filled(back, PAGE, at / PAGE + i));
+		}
+		CHECK(!munmap(map, sizes[i]));
+	}
+	CHECK(!ftruncate(fd, HUGE + PAGE));
+	CHECK(!ftruncate(fd, 0) && bytes_used() == 0);
+}
+
+TEST(taken_apart, "unmapping, protecting and moving a part of a huge page keep the rest")
+{
+	static char want[4 * HUGE];
+	int fd = buffer("p", 4 * HUGE, DEVFS_DMA_HEAP_SYSTEM);
+	char *map = map_all(fd, 4 * HUGE), *to = map_all(fd, 4 * HUGE), *moved;
+
+	fill(want, sizeof(want), 1);
+	memcpy(map, want, sizeof(want));
+	CHECK(!munmap(map + HUGE / 2, PAGE));
+	CHECK(!memcmp(map, want, HUGE / 2));
+	CHECK(!memcmp(map + HUGE / 2 + PAGE, want + HUGE / 2 + PAGE, HUGE / 2 - PAGE));
+	CHECK(!mprotect(map + HUGE + PAGE, PAGE, PROT_READ));
+	CHECK(!madvise(map + 2 * HUGE + PAGE, PAGE, MADV_DONTNEED));
+	CHECK(!memcmp(map + HUGE, want + HUGE, 2 * HUGE));
+	moved = mremap(map + 3 * HUGE, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, to + PAGE);
+	CHECK(moved == to + PAGE);
+	CHECK(!memcmp(moved, want + 3 * HUGE, HUGE));
+	moved[5] = 77;
+	CHECK(to[3 * HUGE + 5] == 77);
+	CHECK(buffer_info(fd).mappings > 2);
+}
+
+TEST(private_copy, "a private mapping of huge pages is copied page by page when written")
+{
+	int fd = buffer("c", HUGE, DEVFS_DMA_HEAP_SYSTEM);
+	char *shared = map_all(fd, HUGE);
+	char *own = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	pid_t child;
+	int status;
+
+	CHECK(own != MAP_FAILED);
+	fill(shared, HUGE, 3);
+	CHECK(filled(own, HUGE, 3));
+	own[PAGE] ^= 0xff;
+	CHECK(filled(shared, HUGE, 3));
+	child = fork();
+	CHECK(child >= 0);
+	if (!child) {
+		shared[9] = 42;
+		own[9] = 43;
+		_exit(own[PAGE + 1] == shared[PAGE + 1] ? 0 : 1);
+	}
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	CHECK(shared[9] == 42 && own[9] == 42);
+}
+
+TEST(outlived, "pages of a huge one that a pipe holds outlive the buffer")
+{
+	static char back[PAGE], want[8 * PAGE];
+	int fd = buffer("o", HUGE, DEVFS_DMA_HEAP_SYSTEM), pipes[2], i;
+	char *map = map_all(fd, HUGE);
+	struct iovec iov = { map + HUGE / 2, 8 * PAGE };
+
+	CHECK(!pipe(pipes));
+	fill(want, sizeof(want), 5);
+	memcpy(map + HUGE / 2, want, sizeof(want));
+	CHECK(vmsplice(pipes[1], &iov, 1, 0) == (ssize_t)iov.iov_len);
+	CHECK(!munmap(map, HUGE) && !close(fd));
+	EVENTUALLY(bytes_used() == 0);
+	/* Others get what was given back, and write to it. */
+	fd = buffer("n", 64 * MIB, DEVFS_DMA_HEAP_SYSTEM);
+	memset(map_all(fd, 64 * MIB), 0xee, 64 * MIB);
+	for (i = 0; i < 8; i++) {
+		CHECK(read(pipes[0], back, PAGE) == (ssize_t)PAGE);
+		CHECK(!memcmp(back, want + i * PAGE, PAGE));
+	}
+}
