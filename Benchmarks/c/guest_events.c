@@ -161,8 +161,7 @@ void measure_software(void)
 	add_eventfd(&ours);
 	struct waiting event = { &ours, ours.eventfd, 8, true, fire_software, NULL, 50 };
 
-	wake_rows("trigger to reader", "eventfd of the module", "eventfd + epoll", "<=1.5", &event,
-		  &plain);
+	wake_rows("trigger to reader", "eventfd of the module", "eventfd + epoll", "", &event, &plain);
 	create.op = DEVFS_DMA_SIGNAL_REMOVE;
 	memset(create.name, 0, sizeof(create.name));
 	create.kind = create.flags = 0;
