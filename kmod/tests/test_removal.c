@@ -481,6 +481,24 @@ TEST(coherent, "removal waits for importers of coherent memory, which goes with 
 	works();
 }
 
+TEST(lost, "coherent memory that an importer does not let go of is lost, and nobody else's")
+{
+	int fd = buffer("x", MIB, DEVFS_DMA_HEAP_COHERENT), dmabuf = export(fd);
+
+	CHECK(!importer("hold", dmabuf));
+	/* It gives up after five seconds. */
+	unbind();
+	bind_again();
+	REFUSES(importer("touch", 0), ENODEV);
+	REFUSES(importer("invert", dmabuf), ENODEV);
+	close(fd);
+	close(dmabuf);
+	CHECK(module_users() > 1);
+	CHECK(!importer("hold", -1));
+	EVENTUALLY(module_users() == 1);
+	works();
+}
+
 TEST(foreign, "pinned memory is given back, imported dma-bufs are let go of")
 {
 	char *memory = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE,
