@@ -294,12 +294,31 @@ err_free:
 	return ERR_PTR(err);
 }
 
+/* A descriptor of @dmabuf to the caller, or no reference to it any more. */
+int devfs_give_dmabuf(struct dma_buf *dmabuf, u32 fd_flags, s32 __user *user)
+{
+	int fd = get_unused_fd_flags(fd_flags & O_CLOEXEC), err = fd;
+
+	if (fd < 0)
+		goto err_put;
+	err = put_user(fd, user);
+	if (err)
+		goto err_fd;
+	fd_install(fd, dmabuf->file);
+	return 0;
+
+err_fd:
+	put_unused_fd(fd);
+err_put:
+	dma_buf_put(dmabuf);
+	return err;
+}
+
 long devfs_buffer_export(struct file *file, void __user *user)
 {
 	struct devfs_buffer *buf = devfs_buffer_of(file_inode(file));
 	struct devfs_dma_buf_export arg;
 	struct dma_buf *dmabuf;
-	int fd;
 
 	if (copy_from_user(&arg, user, sizeof(arg)))
 		return -EFAULT;
@@ -317,19 +336,8 @@ long devfs_buffer_export(struct file *file, void __user *user)
 	dmabuf = devfs_export(buf, arg.fd_flags);
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
-	fd = get_unused_fd_flags(arg.fd_flags & O_CLOEXEC);
-	if (fd < 0) {
-		dma_buf_put(dmabuf);
-		return fd;
-	}
-	arg.fd = fd;
-	if (copy_to_user(user, &arg, sizeof(arg))) {
-		put_unused_fd(fd);
-		dma_buf_put(dmabuf);
-		return -EFAULT;
-	}
-	fd_install(fd, dmabuf->file);
-	return 0;
+	return devfs_give_dmabuf(dmabuf, arg.fd_flags,
+				 &((struct devfs_dma_buf_export __user *)user)->fd);
 }
 
 DEVFS_IMPORT_NS_DMA_BUF;
