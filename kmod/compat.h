@@ -126,6 +126,15 @@ static inline void devfs_hrtimer_setup(struct hrtimer *timer,
 #define devfs_dmabuf_vunmap_unlocked	dma_buf_vunmap
 #endif
 
+/* An exporter takes memory back from its importers, by another name. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 1, 0)
+#define devfs_invalidate		invalidate_mappings
+#define devfs_dmabuf_invalidate		dma_buf_invalidate_mappings
+#else
+#define devfs_invalidate		move_notify
+#define devfs_dmabuf_invalidate		dma_buf_move_notify
+#endif
+
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
 #define DEVFS_IMPORT_NS_DMA_BUF	MODULE_IMPORT_NS("DMA_BUF")
 #else

@@ -11,14 +11,11 @@
 
 #include "internal.h"
 
-/* How long importers have to let go of memory that goes with the device. */
-#define DEVFS_IMPORTERS_WAIT	(5 * HZ)
-
-/* i_rwsem, while the device is there: -ENODEV, and no lock, once it is not. */
+/* i_rwsem, while the memory is there: -ENODEV, and no lock, once it is not. */
 int devfs_lock_shared(struct devfs_buffer *buf)
 {
 	inode_lock_shared(&buf->base.inode);
-	if (!devfs_dead(buf->base.dev))
+	if (!devfs_buffer_dead(buf))
 		return 0;
 	inode_unlock_shared(&buf->base.inode);
 	return -ENODEV;
@@ -28,7 +25,7 @@ int devfs_lock_shared(struct devfs_buffer *buf)
 int devfs_lock(struct devfs_buffer *buf)
 {
 	inode_lock(&buf->base.inode);
-	if (!devfs_dead(buf->base.dev))
+	if (!devfs_buffer_dead(buf))
 		return 0;
 	inode_unlock(&buf->base.inode);
 	return -ENODEV;
@@ -94,7 +91,6 @@ static void devfs_buffer_detach(struct devfs_buffer *buf)
 {
 	struct address_space *mapping = buf->base.inode.i_mapping;
 
-	devfs_buffer_unlist(buf);
 	inode_lock(&buf->base.inode);
 	filemap_invalidate_lock(mapping);
 	buf->detached = true;
@@ -109,6 +105,15 @@ static void devfs_buffer_detach(struct devfs_buffer *buf)
 	devfs_heap_detach(buf);
 	inode_unlock(&buf->base.inode);
 	devfs_buffer_leave(buf);
+}
+
+/* The exporter of imported memory wants it back: not even its lock can be waited for there. */
+void devfs_buffer_revoke(struct work_struct *work)
+{
+	struct devfs_buffer *buf = container_of(work, struct devfs_buffer, revoke);
+
+	devfs_buffer_detach(buf);
+	iput(&buf->base.inode);
 }
 
 /* One that is not being evicted, with a reference, or NULL. */
@@ -133,6 +138,7 @@ void devfs_buffers_detach(struct devfs_device *dev)
 	struct devfs_buffer *buf;
 
 	while ((buf = devfs_next_attached(dev))) {
+		devfs_buffer_unlist(buf);
 		devfs_buffer_detach(buf);
 		iput(&buf->base.inode);
 	}

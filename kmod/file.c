@@ -39,12 +39,14 @@ static int devfs_file_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Bytes copied between @iter and [pos, pos + count); the lock is held. */
-static size_t devfs_copy(struct devfs_buffer *buf, loff_t pos, size_t count,
-			 struct iov_iter *iter, bool write)
+/* Bytes copied between @iter and [pos, pos + count), or an errno for none; the lock is held. */
+static ssize_t devfs_copy(struct devfs_buffer *buf, loff_t pos, size_t count,
+			  struct iov_iter *iter, bool write)
 {
 	size_t done = 0;
 
+	if (devfs_is_iomem(buf))
+		return devfs_iomem_copy(buf, pos, count, iter, write);
 	if (!write)
 		devfs_sync_cpu(buf, pos, count, false);
 	while (done < count) {
@@ -62,7 +64,7 @@ static size_t devfs_copy(struct devfs_buffer *buf, loff_t pos, size_t count,
 	}
 	if (write && done)
 		devfs_sync_device(buf, pos, done, false);
-	return done;
+	return done ?: -EFAULT;
 }
 
 static ssize_t devfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
@@ -79,9 +81,8 @@ static ssize_t devfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	if (count && iocb->ki_pos < size) {
 		count = min_t(u64, count, size - iocb->ki_pos);
 		ret = devfs_copy(buf, iocb->ki_pos, count, to, false);
-		iocb->ki_pos += ret;
-		if (!ret)
-			ret = -EFAULT;
+		if (ret > 0)
+			iocb->ki_pos += ret;
 	}
 	inode_unlock_shared(inode);
 	file_accessed(iocb->ki_filp);
@@ -89,14 +90,17 @@ static ssize_t devfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 }
 
 /* Makes [old size, to) part of the file. With i_rwsem held exclusively. */
-static void devfs_extend(struct devfs_buffer *buf, loff_t to, size_t old_capacity)
+static int devfs_extend(struct devfs_buffer *buf, loff_t to, size_t old_capacity)
 {
 	loff_t size = i_size_read(&buf->base.inode);
-
 	/* A mapping or the device may have written past the end. */
-	devfs_heap_zero(buf, size, min_t(u64, to, old_capacity));
+	int err = devfs_heap_zero(buf, size, min_t(u64, to, old_capacity));
+
+	if (err)
+		return err;
 	devfs_sync_device(buf, size, to - size, false);
 	i_size_write(&buf->base.inode, to);
+	return 0;
 }
 
 /* Capacity for @count bytes at @pos; what fits, or an errno where none does. */
@@ -147,17 +151,18 @@ static ssize_t devfs_write_locked(struct devfs_buffer *buf, struct kiocb *iocb,
 		if (count < 0)
 			return count;
 		/* The gap is zero before anything behind it is in the file. */
-		if (iocb->ki_pos > size)
-			devfs_extend(buf, iocb->ki_pos, old_capacity);
+		if (iocb->ki_pos > size) {
+			done = devfs_extend(buf, iocb->ki_pos, old_capacity);
+			if (done)
+				goto err_shrink;
+		}
 	}
 	done = kiocb_modified(iocb);
 	if (done)
 		goto err_shrink;
 	done = devfs_copy(buf, iocb->ki_pos, count, from, true);
-	if (!done) {
-		done = -EFAULT;
+	if (done < 0)
 		goto err_shrink;
-	}
 	iocb->ki_pos += done;
 	if (iocb->ki_pos > i_size_read(inode))
 		i_size_write(inode, iocb->ki_pos);
@@ -234,9 +239,7 @@ static int devfs_resize(struct devfs_buffer *buf, loff_t size)
 		if (size > SIZE_MAX)
 			return -ENOSPC;
 		err = devfs_heap_grow(buf, size, &why);
-		if (!err)
-			devfs_extend(buf, size, old_capacity);
-		return err;
+		return err ?: devfs_extend(buf, size, old_capacity);
 	}
 	if (size == old)
 		return 0;
@@ -278,7 +281,7 @@ static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t l
 	if (!err && mode & (FALLOC_FL_ZERO_RANGE | FALLOC_FL_PUNCH_HOLE)) {
 		end = min(end, i_size_read(inode));
 		if (offset < end) {
-			devfs_heap_zero(buf, offset, end);
+			err = devfs_heap_zero(buf, offset, end);
 			devfs_sync_device(buf, offset, end - offset, false);
 		}
 	}
@@ -291,16 +294,17 @@ static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t l
 static int devfs_setattr(devfs_idmap_t *idmap, struct dentry *dentry, struct iattr *attr)
 {
 	struct inode *inode = d_inode(dentry);
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
 	int err;
 
 	/* The caller has i_rwsem. */
-	if (devfs_dead(devfs_buffer_of(inode)->base.dev))
+	if (attr->ia_valid & ATTR_SIZE ? devfs_buffer_dead(buf) : devfs_dead(buf->base.dev))
 		return -ENODEV;
 	err = setattr_prepare(idmap, dentry, attr);
 	if (err)
 		return err;
 	if (attr->ia_valid & ATTR_SIZE) {
-		err = devfs_resize(devfs_buffer_of(inode), attr->ia_size);
+		err = devfs_resize(buf, attr->ia_size);
 		if (err)
 			return err;
 		devfs_touch_mtime(inode);

@@ -517,7 +517,7 @@ void devfs_heap_release(struct devfs_buffer *buf)
 	kvfree(buf->pages);
 }
 
-/* Kernel address of byte @pos, and how many bytes up to @max follow it there. */
+/* Kernel address of byte @pos, and how many bytes up to @max follow it there. Not of iomem. */
 void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *len)
 {
 	size_t at, index, run;
@@ -538,8 +538,11 @@ void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *l
 	return page_address(buf->pages[pos >> PAGE_SHIFT]) + at;
 }
 
-void devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to)
+/* Fails for device memory alone. */
+int devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to)
 {
+	if (devfs_is_iomem(buf))
+		return devfs_iomem_zero(buf, from, to);
 	while (from < to) {
 		size_t len;
 		void *at = devfs_heap_run(buf, from, to - from, &len);
@@ -548,4 +551,5 @@ void devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to)
 		from += len;
 		cond_resched();
 	}
+	return 0;
 }

@@ -7,6 +7,7 @@
  * direction: the buffer's file could write them.
  */
 #include <linux/dma-buf.h>
+#include <linux/dma-resv.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
@@ -136,57 +137,158 @@ void devfs_unpin(struct devfs_buffer *buf)
 		atomic64_dec(&dev->bounced);
 }
 
-/* The fill of IMPORT, @ctx a descriptor. */
-int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
+/* The reservation lock is held, within which nothing of the buffer's may be waited for. */
+static void devfs_import_revoked(struct dma_buf_attachment *attach)
+{
+	struct devfs_buffer *buf = attach->importer_priv;
+
+	/* What is not mapped yet may move as it likes. */
+	if (!buf->import_sgt || buf->revoked)
+		return;
+	WRITE_ONCE(buf->revoked, true);
+	/* One that is being evicted gives it back by itself. */
+	if (igrab(&buf->base.inode))
+		queue_work(devfs_workqueue, &buf->revoke);
+}
+
+static const struct dma_buf_attach_ops devfs_import_ops = {
+	.allow_peer2peer	= true,
+	.devfs_invalidate	= devfs_import_revoked,
+};
+
+/*
+ * Only who can give memory back gets a device's. Of exporters that never take
+ * any, kernels before 7.1 map it at once for such an importer, both ways.
+ */
+static struct dma_buf_attachment *devfs_import_attach(struct devfs_buffer *buf,
+						      struct dma_buf *dmabuf)
+{
+	struct device *dev = buf->base.dev->dev;
+
+	if (!dma_buf_is_dynamic(dmabuf))
+		return dma_buf_attach(dmabuf, dev);
+	return dma_buf_dynamic_attach(dmabuf, dev, &devfs_import_ops, buf);
+}
+
+/* Maps memory that its exporter may move: users have its addresses, so it is pinned. */
+static int devfs_import_map_pinned(struct devfs_buffer *buf, struct dma_buf_attachment *attach)
+{
+	struct dma_resv *resv = attach->dmabuf->resv;
+	struct sg_table *sgt;
+	int err;
+
+	dma_resv_lock(resv, NULL);
+	err = dma_buf_pin(attach);
+	/* Some exporters take it back, but never move it. */
+	if (err && err != -EOPNOTSUPP)
+		goto out_unlock;
+	buf->pinned = !err;
+	sgt = dma_buf_map_attachment(attach, buf->direction);
+	err = PTR_ERR_OR_ZERO(sgt);
+	if (!err) {
+		buf->import_sgt = sgt;
+		/* It may be on its way there. */
+		dma_resv_wait_timeout(resv, DMA_RESV_USAGE_KERNEL, false, MAX_SCHEDULE_TIMEOUT);
+	} else if (buf->pinned) {
+		dma_buf_unpin(attach);
+	}
+out_unlock:
+	dma_resv_unlock(resv);
+	return err;
+}
+
+static int devfs_import_map(struct devfs_buffer *buf, struct dma_buf_attachment *attach)
+{
+	struct sg_table *sgt;
+
+	if (attach->importer_ops)
+		return devfs_import_map_pinned(buf, attach);
+	sgt = dma_buf_map_attachment_unlocked(attach, buf->direction);
+	if (!IS_ERR(sgt))
+		buf->import_sgt = sgt;
+	return PTR_ERR_OR_ZERO(sgt);
+}
+
+static void devfs_import_unmap(struct devfs_buffer *buf, struct dma_buf_attachment *attach)
+{
+	struct dma_resv *resv = attach->dmabuf->resv;
+
+	if (!attach->importer_ops) {
+		dma_buf_unmap_attachment_unlocked(attach, buf->import_sgt, buf->direction);
+		return;
+	}
+	dma_resv_lock(resv, NULL);
+	dma_buf_unmap_attachment(attach, buf->import_sgt, buf->direction);
+	buf->import_sgt = NULL;
+	if (buf->pinned)
+		dma_buf_unpin(attach);
+	dma_resv_unlock(resv);
+}
+
+/* How the CPU reaches the memory. That of a region is reached through the region. */
+static int devfs_import_vmap(struct devfs_buffer *buf, struct dma_buf *dmabuf)
+{
+	struct iosys_map map;
+	int err;
+
+	if (devfs_is_region_dmabuf(dmabuf))
+		return 0;
+	err = devfs_dmabuf_vmap_unlocked(dmabuf, &map);
+	if (err)
+		return err;
+	if (map.is_iomem)
+		buf->iomem = map.vaddr_iomem;
+	else
+		buf->vaddr = map.vaddr;
+	return 0;
+}
+
+static void devfs_import_vunmap(struct devfs_buffer *buf, struct dma_buf *dmabuf)
+{
+	struct iosys_map map;
+
+	if (buf->iomem)
+		iosys_map_set_vaddr_iomem(&map, buf->iomem);
+	else
+		iosys_map_set_vaddr(&map, buf->vaddr);
+	if (!iosys_map_is_null(&map))
+		devfs_dmabuf_vunmap_unlocked(dmabuf, &map);
+}
+
+/* With i_rwsem held, for which taking the memory back waits. */
+static int devfs_import_locked(struct devfs_buffer *buf, struct dma_buf *dmabuf, u32 *why)
 {
 	struct devfs_device *dev = buf->base.dev;
 	struct dma_buf_attachment *attach;
 	struct devfs_segment *segment;
-	struct dma_buf *dmabuf;
-	struct sg_table *sgt;
-	struct iosys_map map;
 	int err;
 
-	if (size)
-		return -EINVAL;
-	dmabuf = dma_buf_get(*(int *)ctx);
-	if (IS_ERR(dmabuf))
-		return PTR_ERR(dmabuf);
 	*why = DEVFS_DMA_WHY_LIMIT;
 	err = devfs_charge(dev, buf->heap, dmabuf->size);
 	if (err)
-		goto err_put;
+		return err;
 	*why = DEVFS_DMA_WHY_MEMORY;
 	segment = devfs_one_segment(buf);
 	if (!segment) {
 		err = -ENOMEM;
 		goto err_charge;
 	}
-	attach = dma_buf_attach(dmabuf, dev->dev);
+	attach = devfs_import_attach(buf, dmabuf);
 	if (IS_ERR(attach)) {
 		err = PTR_ERR(attach);
 		goto err_segment;
 	}
 	*why = DEVFS_DMA_WHY_MAPPING;
-	sgt = dma_buf_map_attachment_unlocked(attach, buf->direction);
-	if (IS_ERR(sgt)) {
-		err = PTR_ERR(sgt);
+	err = devfs_import_map(buf, attach);
+	if (err)
 		goto err_attach;
-	}
-	err = devfs_dmabuf_vmap_unlocked(dmabuf, &map);
+	err = devfs_import_vmap(buf, dmabuf);
 	if (err)
 		goto err_unmap;
-	if (map.is_iomem) {
-		/* read and write of the file could not reach it. */
-		err = -EOPNOTSUPP;
-		goto err_vunmap;
-	}
 
 	/* A copy: what the exporter made stays its own, and is unmapped as such. */
-	segment->sgt = *sgt;
+	segment->sgt = *buf->import_sgt;
 	buf->attach = attach;
-	buf->import_sgt = sgt;
-	buf->vaddr = map.vaddr;
 	buf->capacity = dmabuf->size;
 	buf->segments[buf->nsegments++] = segment;
 	i_size_write(&buf->base.inode, dmabuf->size);
@@ -195,30 +297,45 @@ int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	*why = DEVFS_DMA_WHY_NONE;
 	return 0;
 
-err_vunmap:
-	devfs_dmabuf_vunmap_unlocked(dmabuf, &map);
 err_unmap:
-	dma_buf_unmap_attachment_unlocked(attach, sgt, buf->direction);
+	devfs_import_unmap(buf, attach);
 err_attach:
 	dma_buf_detach(dmabuf, attach);
 err_segment:
 	kfree(segment);
 err_charge:
 	devfs_uncharge(dev, buf->heap, dmabuf->size);
-err_put:
-	dma_buf_put(dmabuf);
 	return err;
 }
 
-/* At eviction. */
+/* The fill of IMPORT, @ctx a descriptor. */
+int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
+{
+	struct dma_buf *dmabuf;
+	int err;
+
+	if (size)
+		return -EINVAL;
+	dmabuf = dma_buf_get(*(int *)ctx);
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	INIT_WORK(&buf->revoke, devfs_buffer_revoke);
+	inode_lock(&buf->base.inode);
+	err = devfs_import_locked(buf, dmabuf, why);
+	inode_unlock(&buf->base.inode);
+	if (err)
+		dma_buf_put(dmabuf);
+	return err;
+}
+
+/* At eviction, or with i_rwsem held. */
 void devfs_unimport(struct devfs_buffer *buf)
 {
 	struct devfs_device *dev = buf->base.dev;
 	struct dma_buf *dmabuf = buf->attach->dmabuf;
-	struct iosys_map map = IOSYS_MAP_INIT_VADDR(buf->vaddr);
 
-	devfs_dmabuf_vunmap_unlocked(dmabuf, &map);
-	dma_buf_unmap_attachment_unlocked(buf->attach, buf->import_sgt, buf->direction);
+	devfs_import_vunmap(buf, dmabuf);
+	devfs_import_unmap(buf, buf->attach);
 	dma_buf_detach(dmabuf, buf->attach);
 	devfs_uncharge(dev, buf->heap, dmabuf->size);
 	dma_buf_put(dmabuf);
@@ -245,7 +362,7 @@ int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma)
 
 	/* The exporter's may be a buffer's lock like this one. */
 	filemap_invalidate_lock_shared(mapping);
-	if (!buf->detached) {
+	if (!buf->detached && !READ_ONCE(buf->revoked)) {
 		dmabuf = buf->attach->dmabuf;
 		get_dma_buf(dmabuf);
 	}

@@ -11,6 +11,8 @@
  *    inode->i_rwsem           a buffer's size and memory. Shared: read, write
  *                             in place, sync. Exclusive: grow, shrink.
  *     mmap_lock               taken by page faults while data is copied
+ *      dma_buf.resv           of a dma-buf that is exported or imported; its
+ *                             exporter takes memory back with it held
  *      mapping->invalidate_lock
  *                             pages and segments, against faults, mmap, info
  *     devfs_device.lock       names and ids of buffers, streams, sources;
@@ -49,6 +51,7 @@
 
 #include "uapi/devfs_dma.h"
 
+struct dma_buf;
 struct devfs_irq;
 struct devfs_lease;
 struct devfs_region;
@@ -196,6 +199,10 @@ struct devfs_buffer {
 	struct mm_struct *mm;		/* charged for pinned memory */
 	struct dma_buf_attachment *attach;
 	struct sg_table *import_sgt;	/* as the exporter gave it */
+	void __iomem *iomem;		/* of imported device memory that is not ours */
+	bool pinned;			/* its exporter was asked not to move it */
+	bool revoked;			/* its exporter took it back: dma_buf.resv */
+	struct work_struct revoke;
 
 	atomic_t opens;
 	atomic_t mappings;
@@ -238,6 +245,9 @@ struct devfs_region {
 	void __iomem *mapped;		/* while it is open */
 	unsigned int opens;		/* devfs_device.lock, too */
 	bool gone;
+
+	struct list_head exports;	/* devfs_device.lock */
+	atomic_t importers;		/* devices for which its dma-bufs are mapped */
 };
 
 static inline struct devfs_region *devfs_region_of(struct inode *inode)
@@ -256,6 +266,12 @@ static inline bool devfs_is_coherent(struct devfs_buffer *buf)
 	return buf->heap == DEVFS_DMA_HEAP_COHERENT || buf->heap == DEVFS_DMA_HEAP_RESERVED;
 }
 
+/* Imported memory of a device, which has no pages and is not for memcpy(). */
+static inline bool devfs_is_iomem(struct devfs_buffer *buf)
+{
+	return buf->heap == DEVFS_DMA_HEAP_IMPORTED && !buf->vaddr;
+}
+
 /* Pinned memory whose first or last cache line may be someone else's, too. */
 static inline bool devfs_is_bounced(struct devfs_buffer *buf)
 {
@@ -265,6 +281,12 @@ static inline bool devfs_is_bounced(struct devfs_buffer *buf)
 static inline bool devfs_dead(struct devfs_device *dev)
 {
 	return READ_ONCE(dev->dead);
+}
+
+/* Its memory is out of reach for ever: the device is gone, or the exporter took it back. */
+static inline bool devfs_buffer_dead(struct devfs_buffer *buf)
+{
+	return devfs_dead(buf->base.dev) || READ_ONCE(buf->revoked);
 }
 
 /* main.c */
@@ -284,6 +306,7 @@ void devfs_device_put(struct devfs_device *dev);
 int devfs_buffer_attach(struct devfs_buffer *buf);
 void devfs_buffer_leave(struct devfs_buffer *buf);
 void devfs_buffers_detach(struct devfs_device *dev);
+void devfs_buffer_revoke(struct work_struct *work);
 int devfs_lock(struct devfs_buffer *buf);
 int devfs_lock_shared(struct devfs_buffer *buf);
 
@@ -353,7 +376,7 @@ void devfs_heap_shrink(struct devfs_buffer *buf, size_t size);
 void devfs_heap_detach(struct devfs_buffer *buf);
 void devfs_heap_release(struct devfs_buffer *buf);
 void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *len);
-void devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to);
+int devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to);
 int devfs_charge(struct devfs_device *dev, u32 heap, size_t bytes);
 void devfs_uncharge(struct devfs_device *dev, u32 heap, size_t bytes);
 
@@ -381,6 +404,15 @@ int devfs_region_release(struct inode *inode, struct file *file);
 /* regionfile.c */
 extern const struct file_operations devfs_region_fops;
 extern const struct inode_operations devfs_region_iops;
+int devfs_region_access(struct devfs_region *region, size_t pos, void *data, size_t count,
+			bool write);
+
+/* regionexport.c */
+long devfs_region_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+void devfs_region_revoke(struct devfs_region *region);
+bool devfs_is_region_dmabuf(struct dma_buf *dmabuf);
+int devfs_region_dmabuf_access(struct dma_buf *dmabuf, size_t pos, void *data, size_t count,
+			       bool write);
 
 /* irq.c */
 struct devfs_irq_ops {
@@ -404,6 +436,9 @@ static inline int devfs_pci_init(void) { return 0; }
 static inline void devfs_pci_exit(void) { }
 #endif
 
+/* How long importers have to let go of memory of a device that is removed. */
+#define DEVFS_IMPORTERS_WAIT (5 * HZ)
+
 /* export.c */
 long devfs_buffer_export(struct file *file, void __user *user);
 
@@ -414,6 +449,11 @@ int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
 void devfs_unimport(struct devfs_buffer *buf);
 void devfs_import_sync(struct devfs_buffer *buf, bool cpu);
 int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma);
+
+/* iomem.c */
+ssize_t devfs_iomem_copy(struct devfs_buffer *buf, size_t pos, size_t count,
+			 struct iov_iter *iter, bool write);
+int devfs_iomem_zero(struct devfs_buffer *buf, size_t from, size_t to);
 
 /* sync.c */
 unsigned int devfs_max_range(struct device *dev);

@@ -181,6 +181,7 @@ struct devfs_region *devfs_region_add(struct devfs_device *dev,
 	if (IS_ERR(region))
 		return region;
 	region->is = *is;
+	INIT_LIST_HEAD(&region->exports);
 	region->base.inode.i_mode = S_IFREG | 0600;
 	region->base.inode.i_uid = GLOBAL_ROOT_UID;
 	region->base.inode.i_gid = GLOBAL_ROOT_GID;
@@ -212,6 +213,7 @@ void devfs_regions_end(struct devfs_device *dev)
 		filemap_invalidate_unlock(inode->i_mapping);
 		/* No fault can bring back what this takes away. */
 		unmap_mapping_range(inode->i_mapping, 0, 0, 1);
+		devfs_region_revoke(regions[i]);
 		iput(inode);
 	}
 }

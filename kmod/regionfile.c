@@ -53,8 +53,8 @@ static unsigned int devfs_width(struct devfs_region *region, size_t at, size_t l
 }
 
 /* Carries out what was checked, unless the device is gone. */
-static int devfs_region_access(struct devfs_region *region, size_t pos, void *data, size_t count,
-			       bool write)
+int devfs_region_access(struct devfs_region *region, size_t pos, void *data, size_t count,
+			bool write)
 {
 	struct address_space *mapping = region->base.inode.i_mapping;
 	unsigned int width;
@@ -254,4 +254,6 @@ const struct file_operations devfs_region_fops = {
 	.splice_write	= iter_file_splice_write,
 	.mmap		= devfs_region_mmap,
 	.fsync		= devfs_region_fsync,
+	.unlocked_ioctl	= devfs_region_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
 };

@@ -463,6 +463,7 @@ _Static_assert(sizeof(struct devfs_dma_event) == 40, "ABI");
 _Static_assert(sizeof(struct devfs_dma_history) == 24, "ABI");
 _Static_assert(sizeof(struct devfs_dma_region) == 112, "ABI");
 _Static_assert(sizeof(struct devfs_dma_open_region) == 32, "ABI");
+_Static_assert(sizeof(struct devfs_dma_region_export) == 32, "ABI");
 _Static_assert(sizeof(struct devfs_dma_pin) == 192, "ABI");
 _Static_assert(sizeof(struct devfs_dma_import) == 192, "ABI");
 

@@ -131,3 +131,23 @@ void write32(int fd, uint64_t offset, uint32_t value)
 {
 	CHECK(pwrite(fd, &value, sizeof(value), offset) == sizeof(value));
 }
+
+void write64(int fd, uint64_t offset, uint64_t value)
+{
+	CHECK(pwrite(fd, &value, sizeof(value), offset) == sizeof(value));
+}
+
+void edu_transfer(const struct pci_device *edu, int bar, uint64_t address, uint64_t count,
+		  uint64_t command)
+{
+	struct devfs_dma_event event;
+
+	write64(bar, EDU_DMA_SOURCE, command == EDU_TO_DEVICE ? address : EDU_DMA_BUFFER);
+	write64(bar, EDU_DMA_TARGET, command == EDU_TO_DEVICE ? EDU_DMA_BUFFER : address);
+	write64(bar, EDU_DMA_COUNT, count);
+	write64(bar, EDU_DMA_COMMAND, command | 4);
+	CHECK(read(edu->node, &event, sizeof(event)) == sizeof(event));
+	CHECK(read32(bar, EDU_IRQ_STATUS) == 0x100);
+	write32(bar, EDU_IRQ_ACK, 0x100);
+	CHECK(!(read32(bar, EDU_DMA_COMMAND) & 1));
+}

@@ -26,6 +26,7 @@ int pci_open_region(const struct pci_device *device, const char *name, int flags
 
 uint32_t read32(int fd, uint64_t offset);
 void write32(int fd, uint64_t offset, uint32_t value);
+void write64(int fd, uint64_t offset, uint64_t value);
 
 /* The test device of QEMU with a DMA engine, an interrupt and a factorial. */
 #define EDU 0x1234, 0x11e8
@@ -41,6 +42,12 @@ void write32(int fd, uint64_t offset, uint32_t value);
 #define EDU_DMA_COUNT	0x90
 #define EDU_DMA_COMMAND	0x98
 #define EDU_DMA_BUFFER	0x40000
+#define EDU_TO_DEVICE	1
+#define EDU_FROM_DEVICE	3
+
+/* One transfer, the end of which is waited for by its interrupt. */
+void edu_transfer(const struct pci_device *edu, int bar, uint64_t address, uint64_t count,
+		  uint64_t command);
 
 #define TESTDEV	0x1b36, 0x0005	/* counts accesses of the right width */
 #define IVSHMEM	0x1af4, 0x1110	/* bar2 is memory */

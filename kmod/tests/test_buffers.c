@@ -45,6 +45,7 @@ TEST(layout, "the structures have the sizes of the ABI")
 	_Static_assert(sizeof(struct devfs_dma_buf_name) == 64, "");
 	_Static_assert(sizeof(struct devfs_dma_buf_lease) == 8, "");
 	_Static_assert(sizeof(struct devfs_dma_buf_export) == 16, "");
+	_Static_assert(sizeof(struct devfs_dma_region_export) == 32, "");
 }
 
 TEST(info, "GET_INFO describes the host device")

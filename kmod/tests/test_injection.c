@@ -4,7 +4,7 @@
  * (/proc/thread-self/fail-nth): nothing may be left of a command that failed.
  * Needs the debug kernel.
  */
-#include "tests/libcheck.h"
+#include "tests/pci.h"
 
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -196,6 +196,30 @@ static int step_import(void)
 	return 0;
 }
 
+static struct pci_device peer;
+
+static int step_region_export(void)
+{
+	struct devfs_dma_region_export arg = { .size = 4 * PAGE, .fd_flags = O_RDWR };
+
+	if (ioctl(made_fd2, DEVFS_DMA_IOC_REGION_EXPORT, &arg))
+		return -1;
+	made_fd = arg.fd;
+	return 0;
+}
+
+static int step_peer_import(void)
+{
+	struct devfs_dma_import arg = {
+		.alloc = request("inject", 0, DEVFS_DMA_HEAP_IMPORTED), .dmabuf_fd = made_fd2,
+	};
+
+	if (ioctl(peer.node, DEVFS_DMA_IOC_IMPORT, &arg))
+		return -1;
+	made_fd = arg.alloc.fd;
+	return 0;
+}
+
 static int step_pin(void)
 {
 	static char memory[20 * PAGE];
@@ -350,6 +374,25 @@ TEST(inject_export, "BUF_EXPORT and IMPORT leave nothing, whatever fails in them
 	CHECK(!step_export());
 	made_fd2 = made_fd;
 	visit(step_import, close_made);
+}
+
+TEST(inject_peer, "REGION_EXPORT and IMPORT of it leave nothing, whatever fails in them")
+{
+	struct pci_device memory;
+	int region;
+
+	close(injector());
+	memory = pci_bind(IVSHMEM, 1);
+	region = made_fd2 = pci_open_region(&memory, "bar2", O_RDWR);
+	CHECK(visit(step_region_export, close_made) > 4);
+	CHECK(!step_region_export());
+	made_fd2 = made_fd;
+	peer = pci_bind(EDU, 2);
+	CHECK(visit(step_peer_import, close_made) > 8);
+	close(made_fd2);
+	close(region);
+	pci_unbind(&memory);
+	pci_unbind(&peer);
 }
 
 TEST(inject_pin, "PIN leaves nothing, whatever fails in it")

@@ -7,30 +7,6 @@
 /* QEMU's edu refuses to fill its 4096 bytes to the last. */
 #define MOST 4095
 
-#define TO_DEVICE 1
-#define FROM_DEVICE 3
-
-static void write64(int fd, uint64_t offset, uint64_t value)
-{
-	CHECK(pwrite(fd, &value, sizeof(value), offset) == sizeof(value));
-}
-
-/* One transfer, the end of which is waited for by its interrupt. */
-static void transfer(const struct pci_device *edu, int bar, uint64_t address, uint64_t count,
-		     uint64_t command)
-{
-	struct devfs_dma_event event;
-
-	write64(bar, EDU_DMA_SOURCE, command == TO_DEVICE ? address : EDU_DMA_BUFFER);
-	write64(bar, EDU_DMA_TARGET, command == TO_DEVICE ? EDU_DMA_BUFFER : address);
-	write64(bar, EDU_DMA_COUNT, count);
-	write64(bar, EDU_DMA_COMMAND, command | 4);
-	CHECK(read(edu->node, &event, sizeof(event)) == sizeof(event));
-	CHECK(read32(bar, EDU_IRQ_STATUS) == 0x100);
-	write32(bar, EDU_IRQ_ACK, 0x100);
-	CHECK(!(read32(bar, EDU_DMA_COMMAND) & 1));
-}
-
 static int edu_buffer(const struct pci_device *edu, const char *name, uint64_t size, uint32_t heap,
 		      uint64_t *address)
 {
@@ -71,8 +47,8 @@ static void goes_round(uint32_t heap, unsigned int bits)
 	for (unsigned int seed = 1; seed <= 2; seed++) {
 		fill(bytes, PAGE, seed);
 		CHECK(pwrite(tx, bytes, PAGE, 0) == PAGE);
-		transfer(&edu, bar, from, MOST, TO_DEVICE);
-		transfer(&edu, bar, to, MOST, FROM_DEVICE);
+		edu_transfer(&edu, bar, from, MOST, EDU_TO_DEVICE);
+		edu_transfer(&edu, bar, to, MOST, EDU_FROM_DEVICE);
 		memset(bytes, 0xff, PAGE);
 		CHECK(pread(rx, bytes, PAGE, 0) == PAGE);
 		CHECK(filled(bytes, MOST, seed) && bytes[MOST] == 0);
@@ -111,8 +87,8 @@ TEST(mapped, "what a device writes is seen in a mapping, and what is stored ther
 	CHECK(map != MAP_FAILED);
 	fill(map, PAGE, 9);
 	CHECK(!msync(map, 2 * PAGE, MS_SYNC));
-	transfer(&edu, bar, address, MOST, TO_DEVICE);
-	transfer(&edu, bar, address + PAGE, MOST, FROM_DEVICE);
+	edu_transfer(&edu, bar, address, MOST, EDU_TO_DEVICE);
+	edu_transfer(&edu, bar, address + PAGE, MOST, EDU_FROM_DEVICE);
 	CHECK(!msync(map, 2 * PAGE, MS_SYNC));
 	CHECK(filled(map + PAGE, MOST, 9) && map[PAGE + MOST] == 0);
 	munmap(map, 2 * PAGE);
@@ -165,18 +141,18 @@ TEST(stray, "DMA outside of its buffers changes nothing where there is an IOMMU"
 	CHECK(pwrite(own, bytes, PAGE, 0) == PAGE);
 	fill(bytes, PAGE, 2);
 	CHECK(pwrite(victim, bytes, PAGE, 0) == PAGE);
-	transfer(&edu, bar, address, MOST, TO_DEVICE);
+	edu_transfer(&edu, bar, address, MOST, EDU_TO_DEVICE);
 	/* The rig takes the fault that follows for what it is: asked for. */
 	if (iommu)
 		dprintf(1, "expect: DRHD: handling fault status reg\nexpect: fault addr 0x%llx \n",
 			(unsigned long long)info.phys_addr);
-	transfer(&edu, bar, info.phys_addr, MOST, FROM_DEVICE);
+	edu_transfer(&edu, bar, info.phys_addr, MOST, EDU_FROM_DEVICE);
 	CHECK(pread(victim, bytes, PAGE, 0) == PAGE);
 	CHECK(filled(bytes, MOST, iommu ? 2 : 1));
 	/* What is its own it can still write. */
 	memset(bytes, 0, PAGE);
 	CHECK(pwrite(own, bytes, PAGE, 0) == PAGE);
-	transfer(&edu, bar, address, MOST, FROM_DEVICE);
+	edu_transfer(&edu, bar, address, MOST, EDU_FROM_DEVICE);
 	CHECK(pread(own, bytes, PAGE, 0) == PAGE && filled(bytes, MOST, 1));
 	close(own);
 	close(victim);
@@ -195,7 +171,7 @@ static long unbind_while_writing(uint64_t phys_addr)
 	write64(bar, EDU_DMA_TARGET, phys_addr);
 	write64(bar, EDU_DMA_COUNT, MOST);
 	clock_gettime(CLOCK_MONOTONIC, &from);
-	write64(bar, EDU_DMA_COMMAND, FROM_DEVICE);
+	write64(bar, EDU_DMA_COMMAND, EDU_FROM_DEVICE);
 	close(bar);
 	pci_unbind(&edu);
 	clock_gettime(CLOCK_MONOTONIC, &to);

@@ -360,8 +360,15 @@ struct devfs_dma_pin {
  * @pad:        zero
  * @reserved:   zero
  *
- * EBADF and EINVAL for what is no dma-buf; EOPNOTSUPP for one whose memory the
- * CPU cannot read.
+ * EBADF and EINVAL for what is no dma-buf; what its exporter says where it
+ * cannot be attached or mapped: a region's file refuses a device that cannot
+ * reach it by EREMOTEIO. Device memory is read and written like all other, and
+ * mapped as its exporter maps it.
+ *
+ * An exporter that moves its memory is asked to leave it in place. Where it
+ * takes it back nevertheless, as the file of a region does when its device is
+ * removed, the buffer stays without memory: it has no bus ranges, what would
+ * reach its bytes is ENODEV, and its mappings are SIGBUS.
  */
 struct devfs_dma_import {
 	struct devfs_dma_alloc alloc;
@@ -438,6 +445,34 @@ struct devfs_dma_open_region {
 	__s32 fd;
 	__u32 pad;
 	__u64 reserved[2];
+};
+
+/**
+ * struct devfs_dma_region_export - DEVFS_DMA_IOC_REGION_EXPORT
+ * @offset:   in: first byte, a whole page
+ * @size:     in: bytes, whole pages within the region
+ * @fd_flags: in: O_RDONLY or O_RDWR, and O_CLOEXEC
+ * @fd:       out: a dma-buf of that memory, which keeps the region's file open
+ * @reserved: zero
+ *
+ * For other devices to read and write without the CPU: they reach what is
+ * behind the same PCI bridge or switch, or a host bridge that the kernel knows
+ * to pass it on; others are refused when they attach (EREMOTEIO). Importers
+ * must take memory without pages and give it back when told so, as IMPORT does
+ * (EOPNOTSUPP). Of O_RDONLY devices only read: mapping it for more is EACCES.
+ * mmap of the dma-buf is that of the region.
+ *
+ * EACCES where the descriptor is not open that way; EINVAL for a range that is
+ * not whole pages of the region; EPERM for one with a part of the MSI-X table;
+ * EOPNOTSUPP for regions without mmap, and where the kernel was built without
+ * CONFIG_PCI_P2PDMA.
+ */
+struct devfs_dma_region_export {
+	__u64 offset;
+	__u64 size;
+	__u32 fd_flags;
+	__s32 fd;
+	__u64 reserved;
 };
 
 /* ------------------------------------------------------------- signals -- */
@@ -824,5 +859,8 @@ struct devfs_dma_buf_export {
 #define DEVFS_DMA_IOC_BUF_SET_NAME	DEVFS_DMA_IOW(0x45, struct devfs_dma_buf_name)
 #define DEVFS_DMA_IOC_BUF_SET_LEASE	DEVFS_DMA_IOW(0x46, struct devfs_dma_buf_lease)
 #define DEVFS_DMA_IOC_BUF_EXPORT	DEVFS_DMA_IOWR(0x47, struct devfs_dma_buf_export)
+
+/* Of a region's file. */
+#define DEVFS_DMA_IOC_REGION_EXPORT	DEVFS_DMA_IOWR(0x60, struct devfs_dma_region_export)
 
 #endif /* _UAPI_DEVFS_DMA_H */
