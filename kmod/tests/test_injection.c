@@ -45,6 +45,9 @@ static void counts(struct devfs_dma_info *info)
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, info));
 }
 
+/* Called after each step, when no fault comes any more. */
+static void (*settle)(void);
+
 /*
  * Runs @step with the 1st, 2nd, ... fault until none was left to inject. The
  * step gives 0 or -1; @undo takes back what one that gave 0 made. Gives the
@@ -80,6 +83,8 @@ static int visit(int (*step)(void), void (*undo)(void))
 			undo();
 		else
 			CHECK(injected);
+		if (settle)
+			settle();
 		for (int tries = 0; tries < 1000; tries++) {
 			counts(&after);
 			if (after.used == before.used && after.buffers == before.buffers)
@@ -234,6 +239,18 @@ static int step_pin(void)
 	return 0;
 }
 
+static int other_fd;
+
+/* A fault between two changes leaves the names that the first one gave. */
+static void names_back(void)
+{
+	struct devfs_dma_buf_name away = { "away" }, other = { "other" }, kept = { "kept" };
+
+	CHECK(!ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_NAME, &away));
+	CHECK(!ioctl(other_fd, DEVFS_DMA_IOC_BUF_SET_NAME, &other));
+	CHECK(!ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_NAME, &kept));
+}
+
 static int step_buffer_commands(void)
 {
 	static struct devfs_dma_buf_info infos[4];
@@ -254,7 +271,6 @@ static int step_buffer_commands(void)
 	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_LEASE, &lease);
 	lease.lease = DEVFS_DMA_LEASE_USE;
 	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_LEASE, &lease);
-	/* A rename that fails leaves the old name, whichever that is. */
 	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_NAME, &name);
 	bad |= ioctl(made_fd2, DEVFS_DMA_IOC_BUF_SET_NAME, &back);
 	bad |= ioctl(node(), DEVFS_DMA_IOC_RENAME, &swap);
@@ -404,7 +420,8 @@ TEST(inject_commands, "a buffer's commands leave it whole, whatever fails in the
 {
 	made_fd2 = buffer("kept", PAGE, DEVFS_DMA_HEAP_SYSTEM);
 	kept_id = buffer_info(made_fd2).id;
-	buffer("other", PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	other_fd = buffer("other", PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	settle = names_back;
 	visit(step_buffer_commands, nothing);
 }
 
