@@ -106,7 +106,7 @@ test: host-test ## run every test that this machine can run
 vm-test: build debug ## build the kernel module and test it and devfs on it in QEMU, on each KERNEL
 	@.ci/setup $(if $(filter arm64,$(KERNEL)),arm64,vm)
 	set -x
-	Tests/VM/run $(KERNEL) $(addsuffix +iommu,$(main_kernel))
+	Tests/VM/run $(KERNEL) $(addsuffix +iommu,$(main_kernel) $(filter 7,$(tree_kernels)))
 	$(if $(main_kernel),Tests/VM/dkms $(main_kernel))
 	$(if $(main_kernel),Tests/VM/tree $(tree_kernels))
 	$(if $(main_kernel),Tests/VM/root $(tree_kernels) $(main_kernel)+iommu)

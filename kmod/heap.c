@@ -517,6 +517,19 @@ void devfs_heap_release(struct devfs_buffer *buf)
 	kvfree(buf->pages);
 }
 
+/*
+ * Bytes from byte @at of @page to the end of its folio: copies to and from
+ * users that go on in the next one are an overrun to CONFIG_HARDENED_USERCOPY.
+ */
+static size_t devfs_folio_left(struct page *page, size_t at)
+{
+	struct folio *folio = page_folio(page);
+
+	if (!folio_test_large(folio))
+		return SIZE_MAX;
+	return folio_size(folio) - ((page_to_pfn(page) - folio_pfn(folio)) << PAGE_SHIFT) - at;
+}
+
 /* Kernel address of byte @pos, and how many bytes up to @max follow it there. Not of iomem. */
 void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *len)
 {
@@ -530,6 +543,7 @@ void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *l
 	pos += buf->offset;
 	index = pos >> PAGE_SHIFT;
 	at = offset_in_page(pos);
+	max = min(max, devfs_folio_left(buf->pages[index], at));
 	pfn = page_to_pfn(buf->pages[index]);
 	for (run = PAGE_SIZE - at; run < max; run += PAGE_SIZE)
 		if (page_to_pfn(buf->pages[++index]) != ++pfn)

@@ -81,6 +81,31 @@ TEST(one_fault, "a large buffer is mapped by huge pages, a fault each")
 	}
 }
 
+TEST(one_call, "one read and one write go over many huge pages, of a buffer's and of a program's")
+{
+	struct devfs_dma_pin pin = { .alloc = request("u", 4 * HUGE, DEVFS_DMA_HEAP_USER) };
+	int fd = buffer("h", 4 * HUGE, DEVFS_DMA_HEAP_SYSTEM);
+	char *own = aligned_alloc(HUGE, 4 * HUGE), *back = malloc(4 * HUGE);
+
+	CHECK(own && back);
+	madvise(own, 4 * HUGE, MADV_HUGEPAGE);
+	fill(own, 4 * HUGE, 1);
+	CHECK(pwrite(fd, own, 4 * HUGE, 0) == (ssize_t)(4 * HUGE));
+	CHECK(pread(fd, back, 4 * HUGE, 0) == (ssize_t)(4 * HUGE));
+	CHECK(!memcmp(own, back, 4 * HUGE));
+	CHECK(pread(fd, back, 3 * HUGE, PAGE + 5) == (ssize_t)(3 * HUGE));
+	CHECK(!memcmp(own + PAGE + 5, back, 3 * HUGE));
+	pin.address = (uintptr_t)own;
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_PIN, &pin));
+	memset(back, 0, 4 * HUGE);
+	CHECK(pread(pin.alloc.fd, back, 4 * HUGE, 0) == (ssize_t)(4 * HUGE));
+	CHECK(!memcmp(own, back, 4 * HUGE));
+	fill(back, 4 * HUGE, 2);
+	CHECK(pwrite(pin.alloc.fd, back, 4 * HUGE, 0) == (ssize_t)(4 * HUGE));
+	if (!bounced())
+		CHECK(filled(own, 4 * HUGE, 2));
+}
+
 TEST(right_memory, "memory that grew from odd sizes is mapped where it belongs")
 {
 	static char back[PAGE];
