@@ -67,9 +67,12 @@ public final class BufferFile: BackedFile {
         let mapped = unsafe Unmanaged.passUnretained(memory)._withUnsafeGuaranteedRef {
             unsafe $0.mapped(length)
         }
-        let base = if let mapped = unsafe mapped { unsafe mapped } else {
-            unsafe try memory.base(of: length)
-        }
+        let base =
+            if let mapped = unsafe mapped {
+                unsafe mapped
+            } else {
+                unsafe try memory.base(of: length)
+            }
         let start = unsafe base + Int(truncatingIfNeeded: offset)
         unsafe body(UnsafeRawBufferPointer(start: start, count: count))
         return count
