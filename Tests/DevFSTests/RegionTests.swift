@@ -62,9 +62,7 @@ struct RegionTests {
     {
         try withRegions { (client) throws in
             let dropped = Mutex<[DevFS.Inode]>([])
-            client.tree.regionUse.idle.withLock { idle in
-                idle = { inode in dropped.withLock { $0.append(inode) } }
-            }
+            client.tree.regionUse.idle.set { inode in dropped.withLock { $0.append(inode) } }
             let first = try client.open("regions/bar0", O_RDWR)
             let second = try client.open("regions/bar0")
             first.close()

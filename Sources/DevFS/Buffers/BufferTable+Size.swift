@@ -72,7 +72,7 @@ extension BufferTable {
         // the lease can't tell.
         guard handles == 0, buffer.isLinked else { return false }
         // The registration for passthrough holds a file as well; the next open makes it anew.
-        gone.withLock { $0 }?(buffer.id)
+        gone.call(buffer.id)
         return !Syscalls.isSoleUser(memory.descriptor.raw)
     }
 

@@ -19,9 +19,9 @@ final class BufferTable: Sendable {
     private let names = Mutex(())
     private let state = Mutex(State())
     /// Called when a buffer has no name any more.
-    private let unlinked = Mutex<(@Sendable (BufferID) -> Void)?>(nil)
+    private let unlinked = Callback<BufferID>()
     /// Called when a buffer has neither name nor user any more.
-    let gone = Mutex<(@Sendable (BufferID) -> Void)?>(nil)
+    let gone = Callback<BufferID>()
 
     init(_ backend: any Backend) throws(Errno) {
         self.backend = backend
@@ -38,11 +38,11 @@ final class BufferTable: Sendable {
     }
 
     func whenUnlinked(_ action: @escaping @Sendable (BufferID) -> Void) {
-        unlinked.withLock { $0 = action }
+        unlinked.set(action)
     }
 
     func whenGone(_ action: @escaping @Sendable (BufferID) -> Void) {
-        gone.withLock { $0 = action }
+        gone.set(action)
     }
 
     subscript(id: BufferID) -> Buffer? { state.withLock { $0.byID[id] } }
@@ -123,7 +123,7 @@ final class BufferTable: Sendable {
 
     /// Frees a buffer that has lost its name, unless somebody uses it.
     private func afterUnlink(_ buffer: Buffer) {
-        unlinked.withLock { $0 }?(buffer.id)
+        unlinked.call(buffer.id)
         if buffer.state.withLock({ $0.handles + $0.streams == 0 }) { free(buffer.id) }
     }
 
@@ -131,7 +131,7 @@ final class BufferTable: Sendable {
     private func free(_ id: BufferID) {
         guard state.withLock({ $0.byID.removeValue(forKey: id) }) != nil else { return }
         backend.freed(id)
-        gone.withLock { $0 }?(id)
+        gone.call(id)
     }
 
     /// `renameat2(2)`

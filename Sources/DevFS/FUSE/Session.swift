@@ -55,9 +55,7 @@ import SystemPackage
         self.fuse.withLock { $0 = number }
         tree.buffers.whenGone { table.drop(Node.buffer($0).inode) }
         // The module has but one of a BAR's two files open at a time.
-        tree.regionUse.idle.withLock { idle in
-            idle = { table.drop($0) }
-        }
+        tree.regionUse.idle.set { table.drop($0) }
     }
 
     // MARK: Negotiation

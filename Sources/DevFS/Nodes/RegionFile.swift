@@ -7,7 +7,7 @@ final class RegionUse: Sendable {
     private let opens = Mutex<[Inode: Int]>([:])
     /// Called when a region's last open file is closed. With the lock held, so that who opens it
     /// anew comes before or after: it must not wait.
-    let idle = Mutex<(@Sendable (Inode) -> Void)?>(nil)
+    let idle = Callback<Inode>()
 
     func enter(_ inode: Inode) {
         opens.withLock { $0[inode, default: 0] += 1 }
@@ -17,7 +17,7 @@ final class RegionUse: Sendable {
         opens.withLock { opens in
             let left = (opens[inode] ?? 1) - 1
             opens[inode] = left > 0 ? left : nil
-            if left == 0 { idle.withLock { $0 }?(inode) }
+            if left == 0 { idle.call(inode) }
         }
     }
 }

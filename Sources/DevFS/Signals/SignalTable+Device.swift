@@ -71,7 +71,7 @@ extension SignalTable {
             guard let signal = sources.withLock({ $0[status.id] }),
                 signal.note(isStorm: status.isStorm)
             else { continue }
-            stormy.withLock { $0 }?(signal)
+            stormy.call(signal)
         }
     }
 

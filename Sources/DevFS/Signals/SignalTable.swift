@@ -33,7 +33,7 @@ final class SignalTable: Sendable {
     /// Called once, when the device was removed.
     let gone = Mutex<(@Sendable () -> Void)?>(nil)
     /// Called when an interrupt came too fast and was masked.
-    let stormy = Mutex<(@Sendable (Signal) -> Void)?>(nil)
+    let stormy = Callback<Signal>()
     private let state = Mutex(State())
 
     init(_ loop: EventLoop, device: (any EventDevice)? = nil) {

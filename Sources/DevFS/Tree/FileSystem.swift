@@ -83,13 +83,11 @@ public final class FileSystem: Sendable {
                 self?.streams.endAll()
             }
         }
-        signals.stormy.withLock { stormy in
-            stormy = { [log] signal in
-                log.add(
-                    Refusal(.resourceBusy, "it came too fast and was masked; 1 in enable unmasks"),
-                    command: "storm".utf8, file: "signals/\(signal.name)/enable",
-                    by: Caller(pid: ProcessID(getpid()), uid: getuid(), gid: getgid()))
-            }
+        signals.stormy.set { [log] signal in
+            log.add(
+                Refusal(.resourceBusy, "it came too fast and was masked; 1 in enable unmasks"),
+                command: "storm".utf8, file: "signals/\(signal.name)/enable",
+                by: Caller(pid: ProcessID(getpid()), uid: getuid(), gid: getgid()))
         }
         try signals.follow(events)
     }
