@@ -294,19 +294,29 @@ err_free:
 	return ERR_PTR(err);
 }
 
+/* What an export of @file may be asked for: by its flags, and by how the file is open. */
+int devfs_export_check(struct file *file, u32 fd_flags)
+{
+	if (fd_flags & ~(O_RDWR | O_CLOEXEC))
+		return -EINVAL;
+	if (!(file->f_mode & FMODE_READ) ||
+	    ((fd_flags & O_ACCMODE) == O_RDWR && !(file->f_mode & FMODE_WRITE)))
+		return -EACCES;
+	return 0;
+}
+
 long devfs_buffer_export(struct file *file, void __user *user)
 {
 	struct devfs_buffer *buf = devfs_buffer_of(file_inode(file));
 	struct devfs_dma_buf_export arg;
 	struct dma_buf *dmabuf;
+	int err;
 
 	if (copy_from_user(&arg, user, sizeof(arg)))
 		return -EFAULT;
-	if (arg.reserved || arg.fd_flags & ~(O_RDWR | O_CLOEXEC))
-		return -EINVAL;
-	if (!(file->f_mode & FMODE_READ) ||
-	    ((arg.fd_flags & O_ACCMODE) == O_RDWR && !(file->f_mode & FMODE_WRITE)))
-		return -EACCES;
+	err = arg.reserved ? -EINVAL : devfs_export_check(file, arg.fd_flags);
+	if (err)
+		return err;
 	/*
 	 * Pinned memory is its owner's to share, an imported dma-buf has its own
 	 * fd, and reserved memory has no pages that another device could map.

@@ -440,6 +440,7 @@ static inline void devfs_pci_exit(void) { }
 #define DEVFS_IMPORTERS_WAIT (5 * HZ)
 
 /* export.c */
+int devfs_export_check(struct file *file, u32 fd_flags);
 long devfs_buffer_export(struct file *file, void __user *user);
 
 /* import.c */

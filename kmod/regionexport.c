@@ -261,12 +261,10 @@ static int devfs_region_export_check(struct devfs_region *region, struct file *f
 				     const struct devfs_dma_region_export *arg)
 {
 	size_t size = region->is.size;
+	int err = arg->reserved ? -EINVAL : devfs_export_check(file, arg->fd_flags);
 
-	if (arg->reserved || arg->fd_flags & ~(O_RDWR | O_CLOEXEC))
-		return -EINVAL;
-	if (!(file->f_mode & FMODE_READ) ||
-	    ((arg->fd_flags & O_ACCMODE) == O_RDWR && !(file->f_mode & FMODE_WRITE)))
-		return -EACCES;
+	if (err)
+		return err;
 	/* Ports and the configuration space are no memory; a page may have another BAR in it. */
 	if (!(region->is.flags & DEVFS_DMA_REGION_MMAP))
 		return -EOPNOTSUPP;
