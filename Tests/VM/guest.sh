@@ -7,12 +7,12 @@
 passed=0
 failed=0
 
-# What every guest is told. A complaint of the kernel is a panic. On a machine that is busy the timer
+# What the guest with KASAN is told. A complaint of the kernel is a panic. On a machine that is busy the timer
 # does not tick as the kernel wants to see it at boot.
-kernel_arguments="console=ttyS0 no_timer_check quiet loglevel=4 panic=-1 panic_on_warn=1 oops=panic"
-# What finds faults where there is no KASAN. Stacks of all allocations (U) and checks of all free lists (F)
+plain_arguments="console=ttyS0 no_timer_check quiet loglevel=4 panic=-1 panic_on_warn=1 oops=panic"
+# The others have what finds faults without it. Stacks of all allocations (U) and checks of all free lists (F)
 # made each walk of ACPI through its interrupt table take seconds, once a device is bound.
-checking_arguments="slub_debug=ZP kfence.sample_interval=10 init_on_free=1"
+kernel_arguments="$plain_arguments slub_debug=ZP kfence.sample_interval=10 init_on_free=1"
 
 # Sets `qemu` to the words of a command: version 8 or newer, as Swift's runtime needs cmpxchg16b,
 # which corrupts the flags in QEMU 7.2. Where the machine's is older, a newer one of the release's
