@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/aio_abi.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,13 @@ int cfuse_session_loop(struct fuse_session *se, unsigned int max_threads)
 
 	if (!config)
 		return -ENOMEM;
+#ifdef M_MXFAST
+	/*
+	 * libfuse allocates its request anew each time, a little more than glibc keeps ready by
+	 * default: 110 to 180 of some 1,500 instructions of a read or write.
+	 */
+	mallopt(M_MXFAST, 160);
+#endif
 	fuse_loop_cfg_set_max_threads(config, max_threads);
 	fuse_loop_cfg_set_idle_threads(config, max_threads);
 	result = fuse_session_loop_mt(se, config);
