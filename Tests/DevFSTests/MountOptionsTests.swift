@@ -74,12 +74,12 @@ struct MountOptionsTests {
 
     @Test func `a later option wins over an earlier one`() throws {
         let options = try parse(
-            "size=1M,ro,passthrough,io_uring,umask=0,heap=coherent",
-            "size=2M,rw,no_passthrough,no_io_uring,umask=077,heap=contiguous")
+            "size=1M,ro,passthrough,io_uring,no_poll,umask=0,heap=coherent",
+            "size=2M,rw,no_passthrough,no_io_uring,poll,umask=077,heap=contiguous")
         #expect(options.size == 2 << 20)
         #expect(!options.readOnly && options.kernelOptions == ["rw"])
         #expect(options.passthrough == false)
-        #expect(!options.ioUring)
+        #expect(!options.ioUring && options.poll)
         #expect(options.umask == 0o077)
         #expect(options.heap == "contiguous")
     }

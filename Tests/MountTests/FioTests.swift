@@ -23,6 +23,33 @@ extension MountTests {
             }
         }
 
+        @Test(
+            .enabled(if: Machine.hasIOUring, "io_uring is switched off here"),
+            arguments: Mode.here, ["poll", "no_poll"])
+        func `fio verifies blocks of a ring of its own`(mode: Mode, option: String) throws {
+            try withMount(mode, option) { mount in
+                try mount.alloc("rx 4M")
+                for direct in ["--direct=0", "--direct=1"] {
+                    try verify(
+                        mount, "io_uring", "--rw=randwrite", "--bs=128k", "--iodepth=8", direct)
+                }
+            }
+        }
+
+        /// The kernel polls a file that has no FMODE_NOWAIT ahead of each transfer of a ring.
+        @Test(
+            .enabled(if: Mode.hasPassthrough, "\(Mode.whyNoPassthrough)"),
+            .enabled(if: Machine.hasIOUring, "io_uring is switched off here"))
+        func `with passthrough and no_poll no transfer of a ring wakes the server`() throws {
+            try withMount(.passthrough, "no_poll") { mount in
+                try mount.alloc("rx 4M")
+                let wakeUps = mount.wakeUps
+                try verify(mount, "io_uring", "--rw=randwrite", "--bs=4k", "--iodepth=8")
+                // fio writes and reads 1,024 blocks, and opens the file a few times.
+                #expect(mount.wakeUps - wakeUps < 300)
+            }
+        }
+
         @Test(.enabled(if: Mode.hasPassthrough, "\(Mode.whyNoPassthrough)"))
         func `fio verifies blocks stored through a mapping`() throws {
             try withMount(.passthrough) { mount in

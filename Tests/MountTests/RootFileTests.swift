@@ -41,7 +41,7 @@ extension MountTests {
                     features[String(match.1)] = match.2 == "yes"
                     #expect(match.2 == "yes" || match.3 != nil, "\(line)")
                 }
-                for name in ["passthrough", "mmap", "io_uring", "parallel_direct_writes"] {
+                for name in ["passthrough", "mmap", "io_uring", "parallel_direct_writes", "poll"] {
                     #expect(features[name] != nil, "\(name)")
                 }
                 for name in ["dma_addresses", "interrupts", "regions"] {

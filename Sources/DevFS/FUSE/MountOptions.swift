@@ -30,6 +30,10 @@ public struct MountOptions: Sendable, Equatable {
     /// `io_uring`, `no_io_uring`: requests come by FUSE-over-io_uring where kernel and libfuse have
     /// it.
     public var ioUring: Bool = false
+    /// `poll`, `no_poll`: false, `poll(2)` of every file of the mount says at once that it is ready
+    /// and no request asks the server. The kernel can't leave it out for buffers alone, and
+    /// an io_uring of a client polls ahead of each transfer.
+    public var poll: Bool = true
     /// `huge=`: huge pages of the memory device's tmpfs, `never`, `always`, `within_size` or
     /// `advise` (tmpfs(5)). Nil: the kernel's default.
     public var hugePages: String?
@@ -102,6 +106,8 @@ extension MountOptions {
         case "no_passthrough": passthrough = false
         case "io_uring": ioUring = true
         case "no_io_uring": ioUring = false
+        case "poll": poll = true
+        case "no_poll": poll = false
         case "size", "uid", "gid", "umask", "heap", "huge":
             throw Self.invalid(flag, "it needs a value: \(flag)=VALUE")
         default:

@@ -86,7 +86,9 @@ enum Operations {
     }
 
     /// `fuse_lowlevel_ops` for DevFS.
-    static func table() -> fuse_lowlevel_ops {
+    ///
+    /// - Parameter polls: false, the kernel is told at its first `poll(2)` not to ask again.
+    static func table(polls: Bool) -> fuse_lowlevel_ops {
         var ops = fuse_lowlevel_ops()
         unsafe ops.`init` = { userdata, connection in
             guard let userdata = unsafe userdata, let connection = unsafe connection else { return }
@@ -96,6 +98,7 @@ enum Operations {
         addNames(&ops)
         addAttributes(&ops)
         addFiles(&ops)
+        if polls { addPoll(&ops) }
         addDirectories(&ops)
         return ops
     }
@@ -243,6 +246,9 @@ enum Operations {
                 return .ioctl
             }
         }
+    }
+
+    private static func addPoll(_ ops: inout fuse_lowlevel_ops) {
         unsafe ops.poll = { request, _, info, poll in
             unsafe Operations.serve(request, .poll) { (_, _) throws(Errno) in
                 let waiter = unsafe poll.map { unsafe WaitingPoll($0) }

@@ -63,6 +63,11 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
                 "mounting with io_uring", .notSupported,
                 fix: "it needs libfuse 3.18 and kernel 6.14")
         }
+        if options.ioUring && !options.poll {
+            throw SetupError(
+                "mounting with io_uring and no_poll", .invalidArgument,
+                fix: "with io_uring no read waits, so that wait and data have to be polled")
+        }
         if options.passthrough == true && !cfuse_has_passthrough() {
             throw Self.noPassthrough
         }
@@ -86,8 +91,9 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
             tree,
             .init(
                 passthrough: options.passthrough ?? true,
-                needsPassthrough: options.passthrough == true, ioUring: options.ioUring))
-        let table = Operations.table()
+                needsPassthrough: options.passthrough == true, ioUring: options.ioUring,
+                poll: options.poll))
+        let table = Operations.table(polls: options.poll)
         let userdata = unsafe Unmanaged.passUnretained(session).toOpaque()
         let text = Self.fuseOptions(backend.source, options)
         guard

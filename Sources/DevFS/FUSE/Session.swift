@@ -11,6 +11,7 @@ import SystemPackage
         /// Without it the session ends at once.
         var needsPassthrough = false
         var ioUring = false
+        var poll = true
     }
 
     let tree: FileSystem
@@ -73,6 +74,8 @@ import SystemPackage
             Feature("mmap", agreed.passthrough, why),
             Feature("io_uring", agreed.io_uring, ringObstacle(agreed)),
             Feature("parallel_direct_writes", agreed.parallel_direct_writes),
+            Feature(
+                "poll", wishes.poll, wishes.poll ? "" : "switched off by the mount option no_poll"),
         ])
         if wishes.needsPassthrough && !agreed.passthrough {
             refusal.store(true, ordering: .releasing)

@@ -17,6 +17,8 @@ enum Machine {
     static let canMount =
         unsafe access("/dev/fuse", R_OK | W_OK) == 0 && exists(python) && exists(devfs)
     static let hasFio = succeeds("fio --version")
+    static let hasIOUring = succeeds(
+        "fio --name=x --ioengine=io_uring --rw=read --size=4k --filename=/dev/zero")
     static let hasPython = exists(python)
     /// The distribution's, which other users may run as well.
     static let python = "/usr/bin/python3"

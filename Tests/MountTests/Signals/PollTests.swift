@@ -28,6 +28,25 @@ extension MountTests {
             }
         }
 
+        @Test func `with no_poll every file is ready at once, and a read waits all the same`()
+            throws
+        {
+            try withMount(.best, "no_poll") { mount in
+                #expect(try mount.bash("grep '^poll ' features").hasPrefix("poll no "))
+                try mount.python(
+                    """
+                    put("control/signal", "go software\\n")
+                    fd = os.open("signals/go/wait", os.O_RDONLY)
+                    poll = select.poll()
+                    poll.register(fd, select.POLLIN)
+                    assert poll.poll(0) == [(fd, select.POLLIN)]
+                    threading.Timer(0.05, put, ("signals/go/trigger", "1")).start()
+                    assert os.read(fd, 100).startswith(b"1 1 0 ")
+                    assert poll.poll(0) == [(fd, select.POLLIN)]
+                    """)
+            }
+        }
+
         @Test func `who sleeps in poll, select or epoll is woken by an event`() throws {
             try withMount { mount in
                 try mount.python(
