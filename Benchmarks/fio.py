@@ -9,7 +9,7 @@ from core import Unavailable, execute, short
 ENGINES = {
     "psync": [],
     "mmap": [],
-    "io_uring": ["iodepth=8"],
+    "io_uring": ["direct=1", "iodepth=8"],
     "libaio": ["direct=1", "iodepth=8"],
 }
 

@@ -77,6 +77,12 @@ class Served:
             os.rmdir(self.root)
             os.rmdir(self.directory)
 
+    def run_on(self, processors):
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            # It may have ended.
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread), processors)
+
     def path(self, *parts):
         return os.path.join(self.root, *parts)
 
@@ -201,3 +207,34 @@ def probe(*words, timeout=120):
     """The numbers that the probe prints."""
     out = execute([PROBE, *map(str, words)], timeout=timeout)
     return [float(number) for number in out.split()]
+
+
+def pair(run, row, operation, subject, baseline, size=4096, servers=()):
+    """Fills `row` by the probe, which does the operation on two paths in turns, in slices of some
+    milliseconds: many rounds in a second, and the same program on both sides.
+
+    With servers, all is on one processor: whether a scheduler wakes a thread here or over there is
+    half of a request's time, stays so for seconds, and is neither server's merit."""
+    processors = os.sched_getaffinity(0)
+    if servers:
+        one = {max(processors)}
+        for server in servers:
+            server.run_on(one)
+        os.sched_setaffinity(0, one)
+    try:
+        _pair(run, row, operation, subject, baseline, size)
+    finally:
+        os.sched_setaffinity(0, processors)
+        for server in servers:
+            server.run_on(processors)
+    return run.add(row)
+
+
+def _pair(run, row, operation, subject, baseline, size):
+    run.progress(f"{row.group}: {row.workload}, {row.subject}")
+    rounds = 21 if run.quick else 61
+    try:
+        costs = probe("pair", operation, subject, baseline, size, rounds, 5000)
+        row.subject_costs, row.baseline_costs = costs[::2], costs[1::2]
+    except Unavailable as reason:
+        row.note = str(reason)

@@ -17,7 +17,7 @@ def _cells(row):
     suffix = SUFFIX[row.view] or f" {row.unit}"
     sign = "+" if row.view == "more" and (row.median or 0) >= 0 else ""
     values = row.values
-    spread = f"{_number(min(values))}..{_number(max(values))}" if values else ""
+    spread = "..".join(_number(end) for end in row.interval) if len(values) > 1 else ""
     return [
         row.workload, row.subject, row.baseline or "",
         f"{sign}{_number(row.median)}{suffix}" if values else "-", spread,
@@ -25,7 +25,7 @@ def _cells(row):
     ]
 
 
-HEADS = ["workload", "DevFS", "against", "median", "spread", "goal", "", "note"]
+HEADS = ["workload", "DevFS", "against", "median", "95 %", "goal", "", "note"]
 
 
 def groups(rows):
@@ -63,11 +63,15 @@ def as_markdown(rows):
 def summary(rows):
     """How many goals are met, and which are not."""
     goals = [row for row in rows if row.goal]
-    met = sum(row.verdict == "met" for row in goals)
-    lines = [f"{met} of {len(goals)} goals are met"]
-    for row in goals:
-        if row.verdict != "met":
-            lines.append(
-                f"  {row.verdict}: {row.group}: {row.workload}, {row.subject}: "
-                f"{_number(row.median)} ({row.goal})" + (f"; {row.note}" if row.note else ""))
+    counts = {verdict: sum(row.verdict == verdict for row in goals)
+              for verdict in ("met", "unclear", "missed", "not measured")}
+    lines = [", ".join(
+        [f"{counts.pop('met')} of {len(goals)} goals are met"]
+        + [f"{count} {verdict}" for verdict, count in counts.items() if count])]
+    for verdict in ("missed", "not measured", "unclear"):
+        for row in goals:
+            if row.verdict == verdict:
+                lines.append(
+                    f"  {verdict}: {row.group}: {row.workload}, {row.subject}: "
+                    f"{_number(row.median)} ({row.goal})" + (f"; {row.note}" if row.note else ""))
     return "\n".join(lines) + "\n"

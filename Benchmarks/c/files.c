@@ -11,21 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int open_close(int argc, char **argv)
-{
-	uint64_t count = number(argv[1]), start = now();
-
-	(void)argc;
-	for (uint64_t i = 0; i < count; i++) {
-		int fd = open(argv[0], O_RDWR);
-
-		if (fd < 0)
-			fail(argv[0]);
-		close(fd);
-	}
-	return print_cost(now() - start, count);
-}
-
 /* Files are PREFIX0 to PREFIX(FILES - 1); a fixed sequence of them is asked for. */
 int status(int argc, char **argv)
 {

@@ -14,7 +14,6 @@ static const struct {
 	int count;
 	int (*run)(int argc, char **argv);
 } workloads[] = {
-	{ "open", "PATH N", 2, open_close },
 	{ "stat", "DIRECTORY PREFIX FILES N", 4, status },
 	{ "fstat", "PATH N", 2, descriptor_status },
 	{ "readdir", "DIRECTORY N", 2, list_directory },
@@ -23,12 +22,11 @@ static const struct {
 	{ "write", "PATH SIZE N", 3, write_blocks },
 	{ "alloc", "CONTROL HEAP SIZE N", 4, allocate },
 	{ "memcpy", "SIZE SPAN N", 3, copy_memory },
-	{ "copy", "PATH N", 2, copy_mapping },
-	{ "touch", "PATH N", 2, touch_mapping },
 	{ "eventfd", "N", 1, wake_eventfd },
 	{ "signal", "SIGNAL_DIRECTORY N", 2, wake_signal },
 	{ "stream", "PATH BYTES BLOCK", 3, read_stream },
 	{ "pipe", "BYTES BLOCK", 2, read_pipe },
+	{ "pair", "OPERATION A B SIZE ROUNDS MICROSECONDS", 6, compare_pair },
 };
 
 int main(int argc, char **argv)

@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 /* Each runs one workload and prints its result: ns an operation, unless it says otherwise. */
-int open_close(int argc, char **argv);
 int status(int argc, char **argv);
 int descriptor_status(int argc, char **argv);
 int list_directory(int argc, char **argv);
@@ -16,12 +15,11 @@ int read_blocks(int argc, char **argv);
 int write_blocks(int argc, char **argv);
 int allocate(int argc, char **argv);
 int copy_memory(int argc, char **argv);
-int copy_mapping(int argc, char **argv);
-int touch_mapping(int argc, char **argv);
 int wake_eventfd(int argc, char **argv);
 int wake_signal(int argc, char **argv);
 int read_stream(int argc, char **argv);
 int read_pipe(int argc, char **argv);
+int compare_pair(int argc, char **argv);
 
 /* CLOCK_MONOTONIC, ns. */
 uint64_t now(void);

@@ -1,7 +1,7 @@
 """Names and descriptors: what one call costs."""
 
 from core import Row, at_most
-from mounts import c_server, devfs, probe
+from mounts import c_server, devfs, pair, probe
 
 GROUP = "names and descriptors"
 
@@ -12,15 +12,14 @@ def measure(run):
         for each in (mount, served):
             each.allocate("data0", 1 << 20)
         with c_server([served.inode("data0")]) as peer:
-            run.alternate(
-                Row(GROUP, "open + close", "passthrough", "no_passthrough", "cost",
-                    goal=at_most(1.1)),
-                lambda: probe("open", mount.path("buffers/data0"), count)[0],
-                lambda: probe("open", served.path("buffers/data0"), count)[0])
-            run.alternate(
-                Row(GROUP, "open + close", "no_passthrough", "C server", "cost"),
-                lambda: probe("open", served.path("buffers/data0"), count)[0],
-                lambda: probe("open", peer.path("data0"), count)[0])
+            path = served.path("buffers/data0")
+            pair(run, Row(
+                GROUP, "open + close, on one processor", "passthrough", "no_passthrough", "cost",
+                goal=at_most(1.1)),
+                "open", mount.path("buffers/data0"), path, servers=(mount, served))
+            pair(run, Row(
+                GROUP, "open + close, on one processor", "no_passthrough", "C server", "cost"),
+                "open", path, peer.path("data0"), servers=(served, peer))
             run.alternate(
                 Row(GROUP, "stat", "DevFS", "C server", "cost"),
                 lambda: probe("stat", served.path("buffers"), "data", 1, count)[0],

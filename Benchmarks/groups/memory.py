@@ -1,23 +1,19 @@
 """Mapped memory, plain copies, and huge pages."""
 
 from core import Row, at_least, at_most, short
-from mounts import devfs, probe
+from mounts import devfs, pair, probe
 
 GROUP = "memory"
 
 
 def measure(run):
-    passes = 1 if run.quick else 8
     with devfs("passthrough", needs=["passthrough"]) as mount:
         path, inode = mount.allocate("data", 64 << 20), mount.inode("data")
-        run.alternate(
-            Row(GROUP, "mmap copy", "passthrough", "same inode", goal=at_least(0.98),
-                unit="ns/MiB"),
-            lambda: probe("copy", path, passes)[0], lambda: probe("copy", inode, passes)[0])
-        run.alternate(
-            Row(GROUP, "mmap first touch", "passthrough", "same inode", "cost",
-                goal=at_most(1.10), unit="ns/page"),
-            lambda: probe("touch", path, passes)[0], lambda: probe("touch", inode, passes)[0])
+        pair(run, Row(GROUP, "mmap copy of 1M", "passthrough", "same inode", goal=at_least(0.98)),
+             "copy", path, inode, 1 << 20)
+        pair(run, Row(
+            GROUP, "mmap and first touch of 64M", "passthrough", "same inode", "cost",
+            goal=at_most(1.10)), "touch", path, inode)
         for size in (4096, 128 << 10, 1 << 20):
             count = max(64, (64 << 20) // size // (4 if run.quick else 1))
             run.alternate(

@@ -1,8 +1,8 @@
 """Reads and writes through a mount with passthrough, against the same inode without the mount."""
 
 import fio
-from core import Row, at_least, at_most
-from mounts import c_server, devfs
+from core import Row, at_least, at_most, short
+from mounts import c_server, devfs, pair
 
 GROUP = "passthrough against the same inode"
 SIZES = (64, 4096, 128 << 10, 1 << 20, 4 << 20)
@@ -19,7 +19,7 @@ def cells(quick):
     for size in SIZES:
         for mode in MODES:
             yield "psync", mode, size, 1
-    for engine in ("mmap", "io_uring", "libaio"):
+    for engine in ("mmap", "libaio"):
         for size in (4096, 128 << 10, 1 << 20):
             for mode in MODES:
                 yield engine, mode, size, 1
@@ -27,6 +27,12 @@ def cells(quick):
         for size in (4096, 128 << 10, 1 << 20):
             for mode in ("randread", "randwrite"):
                 yield "psync", mode, size, jobs
+
+
+def ring_cells():
+    for size in (4096, 128 << 10, 1 << 20):
+        for mode in MODES:
+            yield "io_uring", mode, size, 1
 
 
 def goal(engine, mode, size, jobs):
@@ -42,14 +48,30 @@ def measure(run):
     # 64 MiB: far more than a cache, and little enough to be filled in no time.
     with devfs("passthrough", needs=["passthrough"]) as mount:
         path = mount.allocate("data", 64 << 20)
+        for size in SIZES:
+            for mode in ("read", "write"):
+                view, bound = goal("psync", mode, size, 1)
+                pair(run, Row(
+                    GROUP, f"p{mode} {short(size)}", "passthrough", "same inode", view,
+                    goal=bound, keys={"engine": "probe", "mode": mode, "size": size, "jobs": 1}),
+                    mode, path, mount.inode("data"), size)
         for cell in cells(run.quick):
-            view, bound = goal(*cell)
-            row = Row(
-                GROUP, fio.workload(*cell), "passthrough", "same inode", view, goal=bound,
-                keys=fio.keys(*cell))
-            fio.compare(run, row, *cell, path, mount.inode("data"))
+            compare(run, mount, path, "passthrough", cell, *goal(*cell))
         if not run.quick:
             trap(run, mount)
+            for cell in list(ring_cells())[:4]:
+                compare(run, mount, path, "passthrough, poll (default)", cell, "speed", None)
+    if not run.quick:
+        with devfs("passthrough", "no_poll", needs=["passthrough"]) as mount:
+            path = mount.allocate("data", 64 << 20)
+            for cell in ring_cells():
+                compare(run, mount, path, "passthrough, no_poll", cell, *goal(*cell))
+
+
+def compare(run, mount, path, subject, cell, view, bound):
+    row = Row(
+        GROUP, fio.workload(*cell), subject, "same inode", view, goal=bound, keys=fio.keys(*cell))
+    fio.compare(run, row, *cell, path, mount.inode("data"))
 
 
 def trap(run, mount):

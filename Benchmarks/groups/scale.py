@@ -3,7 +3,7 @@
 import re
 
 from core import Row, at_most
-from mounts import devfs, probe
+from mounts import devfs, pair, probe
 
 GROUP = "with many buffers"
 
@@ -53,7 +53,10 @@ def compare(run, few, many, number, count):
 
     row("look-up and stat", lambda mount, size: probe(
         "stat", mount.path("buffers"), "b", size, count)[0])
-    row("open + close", lambda mount, size: probe("open", mount.path("buffers/b7"), count)[0])
+    pair(run, Row(
+        GROUP, f"open + close, {number:,} buffers", "DevFS", "100 buffers", "cost", goal=last,
+        keys={"buffers": number, "what": "open + close"}),
+        "open", many.path("buffers/b7"), few.path("buffers/b7"), servers=(many, few))
     row("read 4k, passthrough", lambda mount, size: probe(
         "read", mount.path("buffers/b7"), 4096, count * 10)[0], None)
 

@@ -1,8 +1,8 @@
 """Reads and writes through the server, against a C server with the same flags."""
 
 import fio
-from core import Row, Unavailable, at_least
-from mounts import c_server, devfs, uring_enabled
+from core import Row, Unavailable, at_least, short
+from mounts import c_server, devfs, pair, uring_enabled
 
 GROUP = "through the server"
 SIZES = (64, 4096, 128 << 10, 1 << 20, 4 << 20)
@@ -20,9 +20,8 @@ def cells(quick):
     for jobs in (2, 4):
         for mode in ("randread", "randwrite"):
             yield "psync", mode, 4096, jobs
-    for engine in ("io_uring", "libaio"):
-        for mode in ("randread", "randwrite"):
-            yield engine, mode, 4096, 1
+    for mode in ("randread", "randwrite"):
+        yield "libaio", mode, 4096, 1
 
 
 def kept_cells(quick):
@@ -41,11 +40,15 @@ def measure(run):
     with devfs("no_passthrough") as mount:
         path = mount.allocate("data", 64 << 20)
         with c_server([mount.inode("data")]) as peer:
+            for size in SIZES:
+                for mode in ("read", "write"):
+                    pair(run, Row(
+                        GROUP, f"p{mode} {short(size)}, on one processor", "no_passthrough",
+                        "C server", goal=at_least(0.95),
+                        keys={"engine": "probe", "mode": mode, "size": size, "jobs": 1}),
+                        mode, path, peer.path("data"), size, (mount, peer))
             for cell in cells(run.quick):
-                row = Row(
-                    GROUP, fio.workload(*cell), "no_passthrough", "C server", "speed",
-                    goal=at_least(0.95), keys=fio.keys(*cell))
-                fio.compare(run, row, *cell, path, peer.path("data"))
+                compare(run, "no_passthrough", cell, path, peer)
         # What asking for the size costs: it can change by a descriptor that was handed out.
         with c_server([mount.inode("data")], "-k") as peer:
             for cell in kept_cells(run.quick):
@@ -53,10 +56,29 @@ def measure(run):
                     GROUP, fio.workload(*cell), "no_passthrough", "C server that keeps the size",
                     "speed", keys=fio.keys(*cell))
                 fio.compare(run, row, *cell, path, peer.path("data"))
+        if not run.quick:
+            measure_clients_with_rings(run)
         try:
             measure_rings(run, mount)
         except Unavailable as reason:
             run.add(Row(GROUP, "FUSE over io_uring", "io_uring", "/dev/fuse", note=str(reason)))
+
+
+def compare(run, subject, cell, path, peer):
+    row = Row(
+        GROUP, fio.workload(*cell), subject, "C server", "speed", goal=at_least(0.95),
+        keys=fio.keys(*cell))
+    fio.compare(run, row, *cell, path, peer.path("data"))
+
+
+def measure_clients_with_rings(run):
+    """The C server does not know of poll, so that the kernel does not ask it."""
+    with devfs("no_passthrough", "no_poll") as mount:
+        path = mount.allocate("data", 64 << 20)
+        with c_server([mount.inode("data")]) as peer:
+            for mode in ("randread", "randwrite"):
+                cell = "io_uring", mode, 4096, 1
+                compare(run, "no_passthrough, no_poll", cell, path, peer)
 
 
 def measure_rings(run, mount):
