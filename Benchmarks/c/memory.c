@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Plain memory. */
+/* Plain memory, and a plain processor. */
 #include "probe.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Keeps the compiler from leaving out a copy that nobody reads. */
 static void used(const void *memory)
@@ -30,4 +31,19 @@ int copy_memory(int argc, char **argv)
 		offset = offset + 2 * size > span ? 0 : offset + size;
 	}
 	return print_cost(now() - start, count);
+}
+
+/*
+ * Until its parent has ended. A kernel that preempts lazily takes the processor away
+ * where a system call ends, and from one that makes none at the next tick.
+ */
+int spin(int argc, char **argv)
+{
+	pid_t parent = getppid();
+
+	(void)argc;
+	(void)argv;
+	while (getppid() == parent)
+		;
+	return 0;
 }

@@ -20,6 +20,7 @@ int wake_signal(int argc, char **argv);
 int read_stream(int argc, char **argv);
 int read_pipe(int argc, char **argv);
 int compare_pair(int argc, char **argv);
+int spin(int argc, char **argv);
 
 /* CLOCK_MONOTONIC, ns. */
 uint64_t now(void);

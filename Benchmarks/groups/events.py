@@ -1,7 +1,7 @@
-"""From an event to the one who waits for it."""
+"""From an event to the one who waits for it, on processors that do not halt."""
 
 from core import Row, at_most
-from mounts import devfs, probe
+from mounts import awake, devfs, probe
 
 GROUP = "signals"
 
@@ -10,7 +10,7 @@ def measure(run):
     count = 100 if run.quick else 2000
     samples = []
 
-    with devfs() as mount:
+    with devfs() as mount, awake():
         mount.put("control/signal", "go software\n")
         mount.allocate("data", 4096)
         signal, file = mount.path("signals/go"), mount.path("buffers/data")
