@@ -95,7 +95,8 @@ class DevFS(Served):
         self.device = f"memory:{self.name}"
         words = [f"size={size}", *options]
         super().__init__(
-            [*wrapper, STRIPPED if wrapper else DEVFS, "mount", "-f", "-o", ",".join(words), self.device, None], "log")
+            [*wrapper, STRIPPED if wrapper else DEVFS, "mount", "-f", "-o", ",".join(words),
+             self.device, None], "log")
 
     def stop(self, keeps_device=False):
         super().stop()
@@ -200,8 +201,8 @@ def uring_enabled():
 
 @contextlib.contextmanager
 def awake():
-    """Keeps each processor from halting, by a process that runs when nothing else wants to: waking a
-    halted virtual processor takes 50 us and, one time in a hundred, milliseconds."""
+    """Keeps each processor from halting, by a process that runs when nothing else wants to: waking
+    a halted virtual processor takes 50 us and, one time in a hundred, milliseconds."""
     def idle(processor):
         os.sched_setaffinity(0, {processor})
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -226,34 +227,3 @@ def probe(*words, timeout=120):
     """The numbers that the probe prints."""
     out = execute([PROBE, *map(str, words)], timeout=timeout)
     return [float(number) for number in out.split()]
-
-
-def pair(run, row, operation, subject, baseline, size=4096, servers=()):
-    """Fills `row` by the probe, which does the operation on two paths in turns, in slices of some
-    milliseconds: many rounds in a second, and the same program on both sides.
-
-    With servers, all is on one processor: whether a scheduler wakes a thread here or over there is
-    half of a request's time, stays so for seconds, and is neither server's merit."""
-    processors = os.sched_getaffinity(0)
-    if servers:
-        one = {max(processors)}
-        for server in servers:
-            server.run_on(one)
-        os.sched_setaffinity(0, one)
-    try:
-        _pair(run, row, operation, subject, baseline, size)
-    finally:
-        os.sched_setaffinity(0, processors)
-        for server in servers:
-            server.run_on(processors)
-    return run.add(row)
-
-
-def _pair(run, row, operation, subject, baseline, size):
-    run.progress(f"{row.group}: {row.workload}, {row.subject}")
-    rounds = 21 if run.quick else 61
-    try:
-        costs = probe("pair", operation, subject, baseline, size, rounds, 5000)
-        row.subject_costs, row.baseline_costs = costs[::2], costs[1::2]
-    except Unavailable as reason:
-        row.note = str(reason)

@@ -1,4 +1,4 @@
-"""Writes a run into docs/PERFORMANCE.md, between two marks of its own; the text around them stays."""
+"""Writes a run into docs/PERFORMANCE.md, between two marks of its own."""
 
 import datetime
 import os

@@ -1,7 +1,8 @@
 """Names and descriptors: what one call costs."""
 
+import pairs
 from core import Row, at_most
-from mounts import c_server, devfs, pair, probe
+from mounts import c_server, devfs, probe
 
 GROUP = "names and descriptors"
 
@@ -13,11 +14,11 @@ def measure(run):
             each.allocate("data0", 1 << 20)
         with c_server([served.inode("data0")]) as peer:
             path = served.path("buffers/data0")
-            pair(run, Row(
+            pairs.compare(run, Row(
                 GROUP, "open + close, on one processor", "passthrough", "no_passthrough", "cost",
                 goal=at_most(1.1)),
                 "open", mount.path("buffers/data0"), path, servers=(mount, served))
-            pair(run, Row(
+            pairs.compare(run, Row(
                 GROUP, "open + close, on one processor", "no_passthrough", "C server", "cost"),
                 "open", path, peer.path("data0"), servers=(served, peer))
             run.alternate(

@@ -1,7 +1,8 @@
 """Mapped memory, plain copies, and huge pages."""
 
+import pairs
 from core import Row, at_least, at_most, short
-from mounts import devfs, pair, probe
+from mounts import devfs, probe
 
 GROUP = "memory"
 
@@ -9,9 +10,10 @@ GROUP = "memory"
 def measure(run):
     with devfs("passthrough", needs=["passthrough"]) as mount:
         path, inode = mount.allocate("data", 64 << 20), mount.inode("data")
-        pair(run, Row(GROUP, "mmap copy of 1M", "passthrough", "same inode", goal=at_least(0.98)),
-             "copy", path, inode, 1 << 20)
-        pair(run, Row(
+        pairs.compare(run, Row(
+            GROUP, "mmap copy of 1M", "passthrough", "same inode", goal=at_least(0.98)),
+            "copy", path, inode, 1 << 20)
+        pairs.compare(run, Row(
             GROUP, "mmap and first touch of 64M", "passthrough", "same inode", "cost",
             goal=at_most(1.10)), "touch", path, inode)
         for size in (4096, 128 << 10, 1 << 20):

@@ -1,8 +1,9 @@
 """Reads and writes through a mount with passthrough, against the same inode without the mount."""
 
 import fio
+import pairs
 from core import Row, at_least, at_most, short
-from mounts import c_server, devfs, pair
+from mounts import c_server, devfs
 
 GROUP = "passthrough against the same inode"
 SIZES = (64, 4096, 128 << 10, 1 << 20, 4 << 20)
@@ -51,7 +52,7 @@ def measure(run):
         for size in SIZES:
             for mode in ("read", "write"):
                 view, bound = goal("psync", mode, size, 1)
-                pair(run, Row(
+                pairs.compare(run, Row(
                     GROUP, f"p{mode} {short(size)}", "passthrough", "same inode", view,
                     goal=bound, keys={"engine": "probe", "mode": mode, "size": size, "jobs": 1}),
                     mode, path, mount.inode("data"), size)

@@ -2,8 +2,9 @@
 
 import re
 
+import pairs
 from core import Row, at_most
-from mounts import devfs, pair, probe
+from mounts import devfs, probe
 
 GROUP = "with many buffers"
 
@@ -53,7 +54,7 @@ def compare(run, few, many, number, count):
 
     row("look-up and stat", lambda mount, size: probe(
         "stat", mount.path("buffers"), "b", size, count)[0])
-    pair(run, Row(
+    pairs.compare(run, Row(
         GROUP, f"open + close, {number:,} buffers", "DevFS", "100 buffers", "cost", goal=last,
         keys={"buffers": number, "what": "open + close"}),
         "open", many.path("buffers/b7"), few.path("buffers/b7"), servers=(many, few))

@@ -1,8 +1,9 @@
 """Reads and writes through the server, against a C server with the same flags."""
 
 import fio
+import pairs
 from core import Row, Unavailable, at_least, short
-from mounts import c_server, devfs, pair, uring_enabled
+from mounts import c_server, devfs, uring_enabled
 
 GROUP = "through the server"
 SIZES = (64, 4096, 128 << 10, 1 << 20, 4 << 20)
@@ -42,7 +43,7 @@ def measure(run):
         with c_server([mount.inode("data")]) as peer:
             for size in SIZES:
                 for mode in ("read", "write"):
-                    pair(run, Row(
+                    pairs.compare(run, Row(
                         GROUP, f"p{mode} {short(size)}, on one processor", "no_passthrough",
                         "C server", goal=at_least(0.95),
                         keys={"engine": "probe", "mode": mode, "size": size, "jobs": 1}),

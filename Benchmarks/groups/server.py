@@ -55,7 +55,7 @@ def measure(run):
         for workload in ("read", "write"):
             row = Row(
                 GROUP, f"{workload} 4k: wake-ups of the server", "passthrough", "", "value",
-                unit="", goal=at_most(0.001), note="open and close are not counted, but vary by some")
+                unit="", goal=at_most(0.001), note="open and close vary by some")
             run.alternate(row, lambda: wakeups(direct.pid, (workload, zero_copy, 4096), count))
         with c_server([mount.inode("data")]) as peer:
             for workload in ("read", "write"):
