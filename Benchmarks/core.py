@@ -147,11 +147,12 @@ class Run:
     def seconds(self):
         return time.monotonic() - self._started
 
-    def alternate(self, row, subject, baseline=None):
-        """Measures both in turns, A B A B; the first round only warms up. Each gives a cost."""
+    def alternate(self, row, subject, baseline=None, times=1):
+        """Measures both in turns, A B A B; the first round only warms up. Each gives a cost.
+        `times` as many rounds as others have are for what is quick."""
         self.progress(f"{row.group}: {row.workload}, {row.subject}")
         try:
-            for round in range(self.rounds + 1):
+            for round in range(times * self.rounds + 1):
                 pair = (subject(), baseline() if baseline else None)
                 if round == 0:
                     continue

@@ -200,6 +200,22 @@ def uring_enabled():
 
 
 @contextlib.contextmanager
+def on_one_processor(*servers):
+    """Servers, and what is started here: whether a scheduler wakes a thread here or over there is
+    half of a request's time, stays so for seconds, and is no server's merit."""
+    processors = os.sched_getaffinity(0)
+    for server in servers:
+        server.run_on({max(processors)})
+    os.sched_setaffinity(0, {max(processors)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, processors)
+        for server in servers:
+            server.run_on(processors)
+
+
+@contextlib.contextmanager
 def awake():
     """Keeps each processor from halting, by a process that runs when nothing else wants to: waking
     a halted virtual processor takes 50 us and, one time in a hundred, milliseconds."""

@@ -35,7 +35,7 @@ def measure(run):
                 run.alternate(
                     Row(GROUP, text, "DevFS", "", "value", unit="ns",
                         keys={"heap": heap, "size": size}),
-                    lambda: sum(probe("alloc", mount.path("control"), heap, size, count // 4)))
+                    lambda: sum(probe("alloc", mount.path("control"), heap, size, count // 16)))
         for index in range(1000):
             mount.put("control/alloc", f"many{index} 4096\n")
         run.alternate(

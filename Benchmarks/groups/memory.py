@@ -32,9 +32,7 @@ def huge(run):
         paths = large.allocate("data", 64 << 20), small.allocate("data", 64 << 20)
         for workload, size, goal in (("write", 1 << 20, 1.5), ("write", 4096, None),
                                      ("read", 1 << 20, 1.1), ("read", 4096, 1.1)):
-            count = (64 << 20) // size
-            run.alternate(
-                Row(GROUP, f"{workload} {short(size)}", "huge pages (default)", "huge=never",
-                    goal=at_least(goal) if goal else None, keys={"size": size}),
-                lambda: probe(workload, paths[0], size, count)[0],
-                lambda: probe(workload, paths[1], size, count)[0])
+            pairs.compare(run, Row(
+                GROUP, f"{workload} {short(size)}", "huge pages (default)", "huge=never",
+                goal=at_least(goal) if goal else None, keys={"size": size}),
+                workload, *paths, size)

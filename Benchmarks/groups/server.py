@@ -5,7 +5,7 @@ import re
 import tempfile
 
 from core import Row, Unavailable, at_most
-from mounts import c_server, devfs, probe, strip
+from mounts import c_server, devfs, on_one_processor, probe, strip
 
 GROUP = "cost to the server, an operation"
 
@@ -57,7 +57,7 @@ def measure(run):
                 GROUP, f"{workload} 4k: wake-ups of the server", "passthrough", "", "value",
                 unit="", goal=at_most(0.001), note="open and close vary by some")
             run.alternate(row, lambda: wakeups(direct.pid, (workload, zero_copy, 4096), count))
-        with c_server([mount.inode("data")]) as peer:
+        with c_server([mount.inode("data")]) as peer, on_one_processor(mount, peer):
             for workload in ("read", "write"):
                 for size in (4096,) if run.quick else (4096, 1 << 20):
                     words = (workload, path, size)
@@ -75,7 +75,8 @@ def measure(run):
                     for index, (what, unit) in enumerate(
                             (("CPU time", "ns"), ("context switches", ""))):
                         run.add(Row(
-                            GROUP, f"{label}: {what}", "no_passthrough", "C server", "cost", unit,
+                            GROUP, f"{label}: {what}, on one processor", "no_passthrough",
+                            "C server", "cost", unit,
                             at_most(1 / 0.95) if index == 0 else None,
                             [ours[index] for ours, _ in samples],
                             [theirs[index] for _, theirs in samples]))
