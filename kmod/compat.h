@@ -11,8 +11,10 @@
 #include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
+#include <linux/huge_mm.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/pagemap.h>
 #include <linux/platform_device.h>
 #include <linux/splice.h>
 #include <linux/version.h>
@@ -36,6 +38,42 @@
 #else
 #define DEVFS_HUGE_ORDER	(DEVFS_MAX_ORDER + 1)
 #define DEVFS_BLOCK_ORDER	DEVFS_MAX_ORDER
+#endif
+
+/*
+ * Page frames that have no pages are mapped by one such entry from 6.12 on, where
+ * the architecture can mark it: what walks page tables then knows that it is
+ * nobody's to pin.
+ */
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+#include <linux/pfn_t.h>
+#define devfs_pfn_arg(pfn)	__pfn_to_pfn_t(pfn, PFN_DEV)
+#else
+#define devfs_pfn_arg(pfn)	(pfn)
+#endif
+
+/*
+ * The index in the file of the first page of the block around a fault, or
+ * ULONG_MAX where the area does not have all of it, or no such block is served.
+ */
+static inline unsigned long devfs_huge_index(struct vm_fault *vmf, unsigned int order)
+{
+	unsigned long start = vmf->address & HPAGE_PMD_MASK;
+
+	if (order != HPAGE_PMD_ORDER || start < vmf->vma->vm_start ||
+	    vmf->vma->vm_end - start < HPAGE_PMD_SIZE)
+		return ULONG_MAX;
+	return linear_page_index(vmf->vma, start);
+}
+
+/* Maps the block around a fault to the frames from @pfn on, where they are a block too. */
+static inline vm_fault_t devfs_insert_huge(struct vm_fault *vmf, unsigned long pfn)
+{
+	if (!IS_ALIGNED(pfn, HPAGE_PMD_NR))
+		return VM_FAULT_FALLBACK;
+	return vmf_insert_pfn_pmd(vmf, devfs_pfn_arg(pfn), vmf->flags & FAULT_FLAG_WRITE);
+}
 #endif
 
 /* Mounts got an idmap of their own type. */

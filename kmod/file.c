@@ -388,6 +388,28 @@ static vm_fault_t devfs_vm_fault_range(struct vm_fault *vmf)
 	return ret;
 }
 
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+static vm_fault_t devfs_vm_huge_fault_range(struct vm_fault *vmf, unsigned int order)
+{
+	struct inode *inode = file_inode(vmf->vma->vm_file);
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	unsigned long index = devfs_huge_index(vmf, order);
+	vm_fault_t ret = VM_FAULT_FALLBACK;
+	unsigned long pages;
+
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	pages = DIV_ROUND_UP(buf->capacity, PAGE_SIZE);
+	if (devfs_dead(buf->base.dev))
+		ret = VM_FAULT_SIGBUS;
+	/* What was remapped is in pieces. */
+	else if (index < pages && pages - index >= HPAGE_PMD_NR &&
+		 (buf->heap == DEVFS_DMA_HEAP_RESERVED || !is_vmalloc_addr(buf->vaddr)))
+		ret = devfs_insert_huge(vmf, devfs_range_pfn(buf, index));
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	return ret;
+}
+#endif
+
 /* Page-backed heaps: faults find the pages, and O_DIRECT can pin them. */
 static const struct vm_operations_struct devfs_page_vmops = {
 	.open	= devfs_vm_open,
@@ -403,6 +425,9 @@ static const struct vm_operations_struct devfs_range_vmops = {
 	.open	= devfs_vm_open,
 	.close	= devfs_vm_close,
 	.fault	= devfs_vm_fault_range,
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+	.huge_fault = devfs_vm_huge_fault_range,
+#endif
 };
 
 static int devfs_mmap_range(struct devfs_buffer *buf, struct vm_area_struct *vma)

@@ -170,25 +170,57 @@ static ssize_t devfs_region_write(struct kiocb *iocb, struct iov_iter *from)
 	return done ?: err;
 }
 
+/*
+ * Whether @pages from page @index on may be mapped. A page with a part of the
+ * MSI-X table would let its user send any interrupt.
+ */
+static bool devfs_region_mappable(struct devfs_region *region, unsigned long index,
+				  unsigned long pages)
+{
+	size_t end = region->is.size >> PAGE_SHIFT;
+
+	return index < end && end - index >= pages &&
+	       (index << PAGE_SHIFT >= region->is.guard_end ||
+		(index + pages) << PAGE_SHIFT <= region->is.guard_start);
+}
+
 static vm_fault_t devfs_region_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct inode *inode = file_inode(vma->vm_file);
 	struct devfs_region *region = devfs_region_of(inode);
-	size_t at = vmf->pgoff << PAGE_SHIFT;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 
 	filemap_invalidate_lock_shared(inode->i_mapping);
-	/* A page with a part of the MSI-X table would let its user send any interrupt. */
-	if (!region->gone && at < region->is.size &&
-	    (at >= region->is.guard_end || at + PAGE_SIZE <= region->is.guard_start))
+	if (!region->gone && devfs_region_mappable(region, vmf->pgoff, 1))
 		ret = vmf_insert_pfn(vma, vmf->address, PHYS_PFN(region->is.start) + vmf->pgoff);
 	filemap_invalidate_unlock_shared(inode->i_mapping);
 	return ret;
 }
 
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+static vm_fault_t devfs_region_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct inode *inode = file_inode(vmf->vma->vm_file);
+	struct devfs_region *region = devfs_region_of(inode);
+	unsigned long index = devfs_huge_index(vmf, order);
+	vm_fault_t ret = VM_FAULT_FALLBACK;
+
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	if (region->gone)
+		ret = VM_FAULT_SIGBUS;
+	else if (devfs_region_mappable(region, index, HPAGE_PMD_NR))
+		ret = devfs_insert_huge(vmf, PHYS_PFN(region->is.start) + index);
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	return ret;
+}
+#endif
+
 static const struct vm_operations_struct devfs_region_vmops = {
 	.fault = devfs_region_fault,
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+	.huge_fault = devfs_region_huge_fault,
+#endif
 };
 
 static int devfs_region_mmap(struct file *file, struct vm_area_struct *vma)
@@ -253,6 +285,7 @@ const struct file_operations devfs_region_fops = {
 	.splice_read	= copy_splice_read,
 	.splice_write	= iter_file_splice_write,
 	.mmap		= devfs_region_mmap,
+	.get_unmapped_area = thp_get_unmapped_area,
 	.fsync		= devfs_region_fsync,
 	.unlocked_ioctl	= devfs_region_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,

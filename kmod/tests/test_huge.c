@@ -5,6 +5,7 @@
  */
 #include <sys/resource.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 
 #include "libcheck.h"
 
@@ -197,4 +198,117 @@ TEST(outlived, "pages of a huge one that a pipe holds outlive the buffer")
 		CHECK(read(pipes[0], back, PAGE) == (ssize_t)PAGE);
 		CHECK(!memcmp(back, want + i * PAGE, PAGE));
 	}
+}
+
+/* Memory that has no pages to count is mapped by huge pages from 6.12 on. */
+static void need_huge_frames(void)
+{
+	struct utsname system;
+	int major, minor;
+
+	need_huge_pages();
+	CHECK(!uname(&system) && sscanf(system.release, "%d.%d", &major, &minor) == 2);
+	if (major < 6 || (major == 6 && minor < 12))
+		check_skip("the kernel is older than 6.12");
+}
+
+/* A buffer of @size bytes of this heap; a skip where the device has no such heap. */
+static int range_buffer(const char *name, size_t size, uint32_t heap)
+{
+	struct devfs_dma_info info;
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, &info));
+	if (!(info.heaps & 1U << heap))
+		check_skip("the device has no such heap");
+	return buffer(name, size, heap);
+}
+
+static void maps_at_once(uint32_t heap)
+{
+	int fd = range_buffer("r", HUGE, heap);
+	char *map = map_all(fd, HUGE);
+	long before = faults();
+	static char back[HUGE];
+
+	CHECK((unsigned long)map % HUGE == 0);
+	fill(map, HUGE, 1);
+	/* Some may be the test's own. */
+	CHECK(faults() - before <= 3);
+	CHECK(pread(fd, back, HUGE, 0) == (ssize_t)HUGE && filled(back, HUGE, 1));
+	fill(back, HUGE, 2);
+	CHECK(pwrite(fd, back, HUGE, 0) == (ssize_t)HUGE && filled(map, HUGE, 2));
+}
+
+TEST(coherent_fault, "coherent memory is mapped by huge pages, a fault each")
+{
+	need_huge_frames();
+	maps_at_once(DEVFS_DMA_HEAP_COHERENT);
+}
+
+TEST(reserved_fault, "reserved memory is mapped by huge pages where it begins at one")
+{
+	need_huge_frames();
+	maps_at_once(DEVFS_DMA_HEAP_RESERVED);
+}
+
+TEST(range_taken_apart, "such mappings are unmapped, protected, moved and inherited in part")
+{
+	static char want[2 * HUGE];
+	uint32_t heaps[] = { DEVFS_DMA_HEAP_COHERENT, DEVFS_DMA_HEAP_RESERVED };
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		struct devfs_dma_info info;
+		char *map, *moved, *room;
+		int fd, status;
+		pid_t child;
+
+		CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, &info));
+		if (!(info.heaps & 1U << heaps[i]))
+			continue;
+		fd = buffer("t", 2 * HUGE, heaps[i]);
+		map = map_all(fd, 2 * HUGE);
+		fill(want, sizeof(want), 7 + i);
+		memcpy(map, want, sizeof(want));
+		child = fork();
+		CHECK(child >= 0);
+		if (!child) {
+			map[HUGE + 9] ^= 1;
+			_exit(!memcmp(map, want, HUGE) ? 0 : 1);
+		}
+		CHECK(waitpid(child, &status, 0) == child && status == 0);
+		CHECK((map[HUGE + 9] ^ 1) == want[HUGE + 9]);
+		map[HUGE + 9] ^= 1;
+		CHECK(!munmap(map + HUGE / 2, PAGE));
+		CHECK(!mprotect(map + 3 * PAGE, PAGE, PROT_READ));
+		/* As of any memory that has no pages. */
+		REFUSES(madvise(map + 5 * PAGE, PAGE, MADV_DONTNEED), EINVAL);
+		CHECK(!memcmp(map, want, HUGE / 2));
+		CHECK(!memcmp(map + HUGE / 2 + PAGE, want + HUGE / 2 + PAGE, HUGE / 2 - PAGE));
+		map[4 * PAGE] = 1;
+		room = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		moved = mremap(map + HUGE, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, room + PAGE);
+		CHECK(moved == room + PAGE && !memcmp(moved, want + HUGE, HUGE));
+		moved[5] = 77;
+		CHECK(pread(fd, want, 1, HUGE + 5) == 1 && want[0] == 77);
+		/* None of the odd pieces is left mapped. */
+		munmap(map, HUGE);
+		munmap(room, 2 * HUGE);
+		EVENTUALLY(buffer_info(fd).mappings == 0);
+		close(fd);
+	}
+}
+
+TEST(half_in, "an area that has a part of a huge page, or lies askew, is mapped all the same")
+{
+	int fd = buffer("a", 2 * HUGE, DEVFS_DMA_HEAP_COHERENT);
+	char *whole = map_all(fd, 2 * HUGE), *room, *part;
+
+	fill(whole, 2 * HUGE, 3);
+	room = mmap(NULL, 4 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(room != MAP_FAILED);
+	part = mmap(room + PAGE, 2 * HUGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
+	CHECK(part == room + PAGE && filled(part, 2 * HUGE, 3));
+	part = mmap(NULL, HUGE, PROT_READ, MAP_SHARED, fd, HUGE - PAGE);
+	CHECK(part != MAP_FAILED && !memcmp(part, whole + HUGE - PAGE, HUGE));
 }

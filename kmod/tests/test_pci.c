@@ -6,6 +6,8 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
 
 static sigjmp_buf faulted;
 
@@ -234,6 +236,38 @@ TEST(mapping, "mmap shows the registers themselves, and only as they were opened
 	CHECK(map[0] == 0x010000ed);
 	munmap((void *)map, PAGE);
 	pci_unbind(&edu);
+}
+
+TEST(large_mapping, "a large region is mapped by huge pages where the kernel has them")
+{
+	struct pci_device memory = pci_bind(IVSHMEM, 0);
+	int fd = pci_open_region(&memory, "bar2", O_RDWR), parts;
+	struct rusage before, after;
+	struct utsname system;
+	char *map, *part;
+
+	map = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(map != MAP_FAILED);
+	getrusage(RUSAGE_SELF, &before);
+	for (size_t at = 0; at < 4 * MIB; at += PAGE)
+		*(volatile uint32_t *)(map + at) = at + 1;
+	getrusage(RUSAGE_SELF, &after);
+	for (size_t at = 0; at < 4 * MIB; at += PAGE)
+		CHECK(read32(fd, at) == at + 1);
+	parts = after.ru_minflt - before.ru_minflt;
+	/* A part of it taken away, and one page of another mapping. */
+	CHECK(!munmap(map + MIB, PAGE) && *(volatile uint32_t *)(map + 2 * PAGE) == 2 * PAGE + 1);
+	part = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, MIB);
+	CHECK(part != MAP_FAILED && *(volatile uint32_t *)part == MIB + 1);
+	munmap(map, 4 * MIB);
+	munmap(part, PAGE);
+	close(fd);
+	pci_unbind(&memory);
+	CHECK(!uname(&system));
+	if (strverscmp(system.release, "6.12") < 0 || sizeof(void *) == 4)
+		CHECK(parts >= 1024);
+	else
+		CHECK(parts <= 4);
 }
 
 TEST(long_runs, "long reads and writes of device memory are whole and in place")

@@ -198,6 +198,30 @@ TEST(buffers, "once the device is gone all that is asked of an open buffer is EN
 	works();
 }
 
+TEST(huge, "mappings by huge pages of memory without pages are SIGBUS as well")
+{
+	int fd = buffer("h", 4 * MIB, DEVFS_DMA_HEAP_COHERENT);
+	char *map = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	pid_t pid;
+
+	CHECK(map != MAP_FAILED);
+	fill(map, 2 * MIB, 1);
+	pid = fork();
+	if (!pid) {
+		while (!is_zapped(map))
+			usleep(1000);
+		_exit(!is_zapped(map + 3 * MIB));
+	}
+	unbind();
+	for (size_t at = 0; at < 4 * MIB; at += 64 * PAGE)
+		CHECK(is_zapped(map + at));
+	CHECK(waitpid(pid, &(int){ 0 }, 0) == pid);
+	munmap(map, 4 * MIB);
+	close(fd);
+	bind_again();
+	works();
+}
+
 TEST(mapped, "once the device is gone its mappings are SIGBUS, touched before or not")
 {
 	FOR_EACH_HEAP(heap) {
