@@ -163,11 +163,12 @@ int wake_signal(int argc, char **argv)
 static int drain(int fd, uint64_t bytes, size_t block, int checks)
 {
 	uint64_t done = 0, start, gaps = 0;
-	uint32_t *words = malloc(block), next = 0;
+	/* As dd and cat do: what is not aligned is a page more, and a request more. */
+	uint32_t *words = aligned_alloc(4096, block), next = 0;
 	int first = 1;
 
 	if (!words)
-		fail("malloc");
+		fail("aligned_alloc");
 	start = now();
 	while (done < bytes) {
 		ssize_t size = read(fd, words, block);
