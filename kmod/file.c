@@ -357,8 +357,16 @@ static unsigned long devfs_range_pfn(struct devfs_buffer *buf, pgoff_t index)
 	return is_vmalloc_addr(at) ? vmalloc_to_pfn(at) : PHYS_PFN(virt_to_phys(at));
 }
 
-/* Pages after the faulting one that are mapped with it. */
-#define DEVFS_FAULT_AROUND 64
+/*
+ * Pages after the faulting one that are mapped with it, within its block: the
+ * next one may be mapped as a whole.
+ */
+#define DEVFS_FAULT_AROUND 64UL
+
+static unsigned long devfs_fault_around(struct vm_fault *vmf)
+{
+	return min(DEVFS_FAULT_AROUND, PHYS_PFN(PMD_SIZE - (vmf->address & ~PMD_MASK)));
+}
 
 static vm_fault_t devfs_vm_fault_range(struct vm_fault *vmf)
 {
@@ -371,7 +379,7 @@ static vm_fault_t devfs_vm_fault_range(struct vm_fault *vmf)
 	filemap_invalidate_lock_shared(inode->i_mapping);
 	if (!devfs_dead(buf->base.dev)) {
 		end = min3(DIV_ROUND_UP(buf->capacity, PAGE_SIZE), vma->vm_pgoff + vma_pages(vma),
-			   vmf->pgoff + DEVFS_FAULT_AROUND);
+			   vmf->pgoff + devfs_fault_around(vmf));
 		for (index = vmf->pgoff; index < end; index++) {
 			vm_fault_t one;
 
