@@ -23,7 +23,7 @@ extension MountTests {
         @Test(arguments: [
             ["-o", "nonsense"], ["-o", "size=0"], ["-o", "size=abc"], ["-o", "size=-1"],
             ["-o", "uid=nobody-here"], ["-o", "umask=999"], ["-o", "heap=none"],
-            ["-o", "size=9223372036854775808"], ["-o", "size"], ["-o", "io_uring,no_poll"],
+            ["-o", "size=9223372036854775808"], ["-o", "size"],
         ])
         func `a bad option is an error, in the background and in the foreground`(
             options: [String]

@@ -35,6 +35,14 @@ extension MountTests {
             }
         }
 
+        /// Reads of `wait` don't wait there, so it has to be polled.
+        @Test func `with io_uring there is no no_poll`() throws {
+            let failure = try #require(throws: CommandFailure.self) {
+                _ = try Mount(.served, ["io_uring,no_poll"])
+            }
+            #expect(failure.description.contains("io_uring"))
+        }
+
         @Test(.enabled(if: !isOn, "fuse's enable_uring is Y"))
         func `where the kernel does not have it, the mount works without and says why`() throws {
             let mount: Mount
