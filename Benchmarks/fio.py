@@ -3,7 +3,7 @@
 import json
 import tempfile
 
-from core import Unavailable, execute, short
+from core import Row, Unavailable, execute, short
 
 # Settings of each engine beside its name.
 ENGINES = {
@@ -40,13 +40,12 @@ def _costs(report):
     return costs
 
 
-def compare(run, row, engine, mode, size, jobs, subject, baseline, milliseconds=None):
-    """Fills `row` with ns an operation of the two paths."""
+def compare(run, group, cell, subject, baseline, paths, view="speed", goal=None, note=""):
+    """Adds a row of ns an operation of two paths; a cell is engine, mode, block size and jobs."""
+    row = Row(
+        group, workload(*cell), subject, baseline, view, goal=goal, note=note, keys=keys(*cell))
     run.progress(f"{row.group}: {row.workload}, {row.subject}")
-    if milliseconds is None:
-        milliseconds = 40 if run.quick else 60
-    text = _job_file(
-        engine, mode, size, jobs, milliseconds, (subject, baseline), run.rounds + 1)
+    text = _job_file(*cell, 40 if run.quick else 60, paths, run.rounds + 1)
     with tempfile.NamedTemporaryFile("w", suffix=".fio") as file:
         file.write(text)
         file.flush()

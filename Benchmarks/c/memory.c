@@ -6,12 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Keeps the compiler from leaving out a copy that nobody reads. */
-static void used(const void *memory)
-{
-	__asm__ volatile("" : : "r"(memory) : "memory");
-}
-
 /* ns a copy of SIZE bytes, from the blocks of SPAN bytes in turn. */
 int copy_memory(int argc, char **argv)
 {

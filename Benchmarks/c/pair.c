@@ -87,7 +87,7 @@ static void copy_once(struct side *side)
 			side->bytes[0] = side->memory[i];
 	}
 	memcpy(side->bytes, side->memory + next_offset(side), side->block);
-	__asm__ volatile("" : : "r"(side->bytes) : "memory");
+	used(side->bytes);
 }
 
 /* A new mapping, and a store to each page of it. */

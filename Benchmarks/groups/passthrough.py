@@ -30,8 +30,8 @@ def cells(quick):
                 yield "psync", mode, size, jobs
 
 
-def ring_cells():
-    for size in (4096, 128 << 10, 1 << 20):
+def ring_cells(*sizes):
+    for size in sizes:
         for mode in MODES:
             yield "io_uring", mode, size, 1
 
@@ -54,7 +54,7 @@ def precise(run, mount, path):
                 view, bound = "more", at_most(300 if mode == "read" else 700)
             pairs.compare(run, Row(
                 GROUP, f"p{mode} {short(size)}", "passthrough", "same inode", view, goal=bound,
-                keys={"engine": "probe", "mode": mode, "size": size, "jobs": 1}),
+                keys=fio.keys("probe", mode, size, 1)),
                 mode, path, mount.inode("data"), size)
 
 
@@ -67,27 +67,25 @@ def measure(run):
             compare(run, mount, path, "passthrough", cell, *goal(*cell))
         if not run.quick:
             trap(run, mount)
-            for cell in list(ring_cells())[:4]:
+            for cell in ring_cells(4096):
                 compare(run, mount, path, "passthrough, poll (default)", cell, "speed", None)
     if not run.quick:
         with devfs("passthrough", "no_poll", needs=["passthrough"]) as mount:
             path = mount.allocate("data", 64 << 20)
-            for cell in ring_cells():
+            for cell in ring_cells(4096, 128 << 10, 1 << 20):
                 compare(run, mount, path, "passthrough, no_poll", cell, *goal(*cell))
 
 
 def compare(run, mount, path, subject, cell, view, bound):
-    row = Row(
-        GROUP, fio.workload(*cell), subject, "same inode", view, goal=bound, keys=fio.keys(*cell))
-    fio.compare(run, row, *cell, path, mount.inode("data"))
+    fio.compare(
+        run, GROUP, cell, subject, "same inode", (path, mount.inode("data")), view, bound)
 
 
 def trap(run, mount):
     """The kernel's question for security.capability before each write, on our C server."""
     files = [mount.inode("data")]
     with c_server(files, "-p", "-x") as asked, c_server(files, "-p") as silent:
-        row = Row(
-            GROUP, "fio psync randwrite 4k", "C server, getxattr handler", "C server without",
-            note="why DevFS has no getxattr handler")
         fio.compare(
-            run, row, "psync", "randwrite", 4096, 1, asked.path("data"), silent.path("data"))
+            run, GROUP, ("psync", "randwrite", 4096, 1), "C server, getxattr handler",
+            "C server without", (asked.path("data"), silent.path("data")),
+            note="why DevFS has no getxattr handler")

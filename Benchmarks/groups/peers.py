@@ -21,15 +21,13 @@ def measure(run):
         try:
             with passthrough_hp(directory) as peer:
                 for cell in cells(run.quick):
-                    row = Row(
-                        GROUP, fio.workload(*cell), "passthrough", "passthrough_hp",
-                        keys=fio.keys(*cell))
-                    fio.compare(run, row, *cell, path, peer.path("data"))
+                    fio.compare(
+                        run, GROUP, cell, "passthrough", "passthrough_hp",
+                        (path, peer.path("data")))
                     if run.quick:
                         continue
-                    row = Row(
-                        GROUP, fio.workload(*cell), "(passthrough_hp)", "same inode",
-                        keys=fio.keys(*cell))
-                    fio.compare(run, row, *cell, peer.path("data"), mount.inode("data"))
+                    fio.compare(
+                        run, GROUP, cell, "(passthrough_hp)", "same inode",
+                        (peer.path("data"), mount.inode("data")))
         except Unavailable as reason:
             run.add(Row(GROUP, "fio psync", "passthrough", "passthrough_hp", note=str(reason)))

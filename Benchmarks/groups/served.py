@@ -40,10 +40,9 @@ def measure(run):
         # What asking for the size costs: it can change by a descriptor that was handed out.
         with c_server([mount.inode("data")], "-k") as peer:
             for cell in kept_cells(run.quick):
-                row = Row(
-                    GROUP, fio.workload(*cell), "no_passthrough", "C server that keeps the size",
-                    "speed", keys=fio.keys(*cell))
-                fio.compare(run, row, *cell, path, peer.path("data"))
+                fio.compare(
+                    run, GROUP, cell, "no_passthrough", "C server that keeps the size",
+                    (path, peer.path("data")))
         if not run.quick:
             measure_clients_with_rings(run)
         try:
@@ -59,17 +58,16 @@ def precise(run, subject, baseline, mount, peer, path):
             pairs.compare(run, Row(
                 GROUP, f"p{mode} {short(size)}, on one processor", subject, baseline,
                 goal=at_least(0.95),
-                keys={"engine": "probe", "mode": mode, "size": size, "jobs": 1}),
+                keys=fio.keys("probe", mode, size, 1)),
                 mode, mount.path("buffers/data"), path, size, (mount, peer))
 
 
 def compare(run, subject, cell, path, peer):
     engine, _, _, jobs = cell
     is_decided = engine == "psync" and jobs == 1
-    row = Row(
-        GROUP, fio.workload(*cell), subject, "C server", "speed",
-        goal=None if is_decided else at_least(0.95), keys=fio.keys(*cell))
-    fio.compare(run, row, *cell, path, peer.path("data"))
+    fio.compare(
+        run, GROUP, cell, subject, "C server", (path, peer.path("data")),
+        goal=None if is_decided else at_least(0.95))
 
 
 def measure_clients_with_rings(run):
@@ -89,10 +87,9 @@ def measure_rings(run, mount):
         # What rings save is waking another processor.
         for size in (4096,) if run.quick else (4096, 128 << 10, 1 << 20, 4 << 20):
             for mode in ("randread",) if run.quick else ("randread", "randwrite"):
-                cell = "psync", mode, size, 1
-                row = Row(
-                    GROUP, fio.workload(*cell), subject, "no_passthrough", "speed",
-                    goal=at_least(1.35) if size == 4096 else None, keys=fio.keys(*cell))
-                fio.compare(run, row, *cell, path, mount.path("buffers/data"))
+                fio.compare(
+                    run, GROUP, ("psync", mode, size, 1), subject, "no_passthrough",
+                    (path, mount.path("buffers/data")),
+                    goal=at_least(1.35) if size == 4096 else None)
         with c_server([ring.inode("data")], "-r") as peer:
             precise(run, subject, "C server, io_uring", ring, peer, peer.path("data"))
