@@ -58,15 +58,15 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         signal(SIGIO, SIG_IGN)
         // Beyond RLIMIT_FSIZE: EFBIG for the one client instead.
         signal(SIGXFSZ, SIG_IGN)
-        if options.ioUring && !cfuse_has_io_uring() {
-            throw SetupError(
-                "mounting with io_uring", .notSupported,
-                fix: "it needs libfuse 3.18 and kernel 6.14")
-        }
         if options.ioUring && !options.poll {
             throw SetupError(
                 "mounting with io_uring and no_poll", .invalidArgument,
                 fix: "with io_uring no read waits, so that wait and data have to be polled")
+        }
+        if options.ioUring && !cfuse_has_io_uring() {
+            throw SetupError(
+                "mounting with io_uring", .notSupported,
+                fix: "it needs libfuse 3.18 and kernel 6.14")
         }
         if options.passthrough == true && !cfuse_has_passthrough() {
             throw Self.noPassthrough

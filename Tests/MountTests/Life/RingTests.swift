@@ -40,7 +40,7 @@ extension MountTests {
             let failure = try #require(throws: CommandFailure.self) {
                 _ = try Mount(.served, ["io_uring,no_poll"])
             }
-            #expect(failure.description.contains("io_uring"))
+            #expect(failure.description.contains("mounting with io_uring and no_poll"))
         }
 
         @Test(.enabled(if: !isOn, "fuse's enable_uring is Y"))
