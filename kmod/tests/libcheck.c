@@ -3,6 +3,8 @@
 
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
 
 /* A kernel with KASAN on an emulated processor is slow. */
 #define SECONDS_A_TEST 180
@@ -83,6 +85,14 @@ int buffer(const char *name, uint64_t size, uint32_t heap)
 	return arg.fd;
 }
 
+struct devfs_dma_info device_info(int node)
+{
+	struct devfs_dma_info info;
+
+	CHECK(!ioctl(node, DEVFS_DMA_IOC_GET_INFO, &info));
+	return info;
+}
+
 struct devfs_dma_buf_info buffer_info(int fd)
 {
 	struct devfs_dma_buf_info info;
@@ -119,10 +129,24 @@ bool bounced(void)
 
 uint64_t bytes_used(void)
 {
-	struct devfs_dma_info info;
+	return device_info(node()).used;
+}
 
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, &info));
-	return info.used;
+bool maps_huge_frames(void)
+{
+	struct utsname system;
+
+	CHECK(!uname(&system));
+	return sizeof(void *) == 8 && strverscmp(system.release, "6.12") >= 0 &&
+	       !access("/sys/kernel/mm/transparent_hugepage", F_OK);
+}
+
+long minor_faults(void)
+{
+	struct rusage usage;
+
+	CHECK(!getrusage(RUSAGE_SELF, &usage));
+	return usage.ru_minflt;
 }
 
 void set_bound(const char *device, bool bound)

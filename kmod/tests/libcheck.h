@@ -70,6 +70,8 @@ struct devfs_dma_alloc request(const char *name, uint64_t size, uint32_t heap);
 /* A buffer's descriptor, or the test fails. */
 int buffer(const char *name, uint64_t size, uint32_t heap);
 
+/* Of the device whose node this is. */
+struct devfs_dma_info device_info(int node);
 struct devfs_dma_buf_info buffer_info(int fd);
 void buffer_free(uint64_t id);
 uint64_t bytes_used(void);
@@ -82,6 +84,13 @@ size_t fitting(size_t size, uint32_t heap);
  * in a read unless it is synced, and bus addresses have offsets of their own.
  */
 bool bounced(void);
+/*
+ * Memory that has no pages, and registers, are mapped by huge pages where address and memory
+ * are aligned: from 6.12 on, for programs of 64 bits.
+ */
+bool maps_huge_frames(void);
+/* Page faults of this process so far that found their page in memory. */
+long minor_faults(void);
 /* Binds a platform device to the driver, or takes it away from it. */
 void set_bound(const char *device, bool bound);
 

@@ -266,15 +266,13 @@ TEST(pinned, "pinned memory of any alignment is read and written as a buffer")
 		char *memory = area + cases[i].offset;
 		uint64_t size = cases[i].size;
 		static char data[4 * PAGE];
-		struct devfs_dma_info info;
 		int fd;
 
 		memset(area, 'e', 8 * PAGE);
 		fd = pin("p", memory, size);
 		CHECK(buffer_info(fd).size == size && buffer_info(fd).capacity == size);
 		CHECK(!!(buffer_info(fd).flags & DEVFS_DMA_BUF_BOUNCED) == cases[i].bounced);
-		CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, &info));
-		CHECK(info.bounced == cases[i].bounced);
+		CHECK(device_info(node()).bounced == cases[i].bounced);
 		fill(data, size, i);
 		CHECK(pwrite(fd, data, size, 0) == (ssize_t)size);
 		CHECK(!memcmp(memory, data, size));

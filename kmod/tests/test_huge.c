@@ -3,9 +3,7 @@
  * Mappings by huge pages: what is mapped so, that it is the right memory, and
  * what takes such a mapping apart.
  */
-#include <sys/resource.h>
 #include <sys/uio.h>
-#include <sys/utsname.h>
 
 #include "libcheck.h"
 
@@ -44,14 +42,6 @@ static void need_huge_pages(void)
 		check_skip("the kernel has no transparent huge pages");
 }
 
-static long faults(void)
-{
-	struct rusage usage;
-
-	CHECK(!getrusage(RUSAGE_SELF, &usage));
-	return usage.ru_minflt;
-}
-
 static char *map_all(int fd, size_t size)
 {
 	char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -69,11 +59,11 @@ TEST(one_fault, "a large buffer is mapped by huge pages, a fault each")
 
 	need_huge_pages();
 	CHECK((unsigned long)map % HUGE == 0);
-	before = faults();
+	before = minor_faults();
 	for (at = 0; at < 16 * MIB; at += PAGE)
 		map[at] = at / PAGE;
 	/* A few blocks may have been had in small ones only. */
-	CHECK(faults() - before < 2048);
+	CHECK(minor_faults() - before < 2048);
 	CHECK(huge_kilobytes(map) >= 8 * 1024);
 	for (at = 0; at < 16 * MIB; at += PAGE) {
 		char byte;
@@ -200,40 +190,30 @@ TEST(outlived, "pages of a huge one that a pipe holds outlive the buffer")
 	}
 }
 
-/* Memory that has no pages to count is mapped by huge pages from 6.12 on. */
-static void need_huge_frames(void)
+static bool has_heap(uint32_t heap)
 {
-	struct utsname system;
-	int major, minor;
-
-	need_huge_pages();
-	CHECK(!uname(&system) && sscanf(system.release, "%d.%d", &major, &minor) == 2);
-	if (major < 6 || (major == 6 && minor < 12))
-		check_skip("the kernel is older than 6.12");
+	return device_info(node()).heaps & 1U << heap;
 }
 
-/* A buffer of @size bytes of this heap; a skip where the device has no such heap. */
-static int range_buffer(const char *name, size_t size, uint32_t heap)
-{
-	struct devfs_dma_info info;
-
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, &info));
-	if (!(info.heaps & 1U << heap))
-		check_skip("the device has no such heap");
-	return buffer(name, size, heap);
-}
-
+/* A buffer of memory without pages. */
 static void maps_at_once(uint32_t heap)
 {
-	int fd = range_buffer("r", HUGE, heap);
-	char *map = map_all(fd, HUGE);
-	long before = faults();
 	static char back[HUGE];
+	long before;
+	char *map;
+	int fd;
 
+	if (!maps_huge_frames())
+		check_skip("the kernel does not map memory without pages so");
+	if (!has_heap(heap))
+		check_skip("the device has no such heap");
+	fd = buffer("r", HUGE, heap);
+	map = map_all(fd, HUGE);
+	before = minor_faults();
 	CHECK((unsigned long)map % HUGE == 0);
 	fill(map, HUGE, 1);
 	/* Some may be the test's own. */
-	CHECK(faults() - before <= 3);
+	CHECK(minor_faults() - before <= 3);
 	CHECK(pread(fd, back, HUGE, 0) == (ssize_t)HUGE && filled(back, HUGE, 1));
 	fill(back, HUGE, 2);
 	CHECK(pwrite(fd, back, HUGE, 0) == (ssize_t)HUGE && filled(map, HUGE, 2));
@@ -241,18 +221,13 @@ static void maps_at_once(uint32_t heap)
 
 TEST(coherent_fault, "coherent memory is mapped by huge pages, a fault each")
 {
-	struct devfs_dma_info info;
-
-	need_huge_frames();
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, &info));
-	if (!(info.flags & DEVFS_DMA_INFO_COHERENT))
+	if (!(device_info(node()).flags & DEVFS_DMA_INFO_COHERENT))
 		check_skip("the device is not coherent, so its memory is remapped in small pages");
 	maps_at_once(DEVFS_DMA_HEAP_COHERENT);
 }
 
 TEST(reserved_fault, "reserved memory is mapped by huge pages where it begins at one")
 {
-	need_huge_frames();
 	maps_at_once(DEVFS_DMA_HEAP_RESERVED);
 }
 
@@ -263,13 +238,11 @@ TEST(range_taken_apart, "such mappings are unmapped, protected, moved and inheri
 	size_t i;
 
 	for (i = 0; i < 2; i++) {
-		struct devfs_dma_info info;
 		char *map, *moved, *room;
 		int fd, status;
 		pid_t child;
 
-		CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, &info));
-		if (!(info.heaps & 1U << heaps[i]))
+		if (!has_heap(heaps[i]))
 			continue;
 		fd = buffer("t", 2 * HUGE, heaps[i]);
 		map = map_all(fd, 2 * HUGE);

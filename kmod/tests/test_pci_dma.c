@@ -23,10 +23,7 @@ static int edu_buffer(const struct pci_device *edu, const char *name, uint64_t s
 
 static bool has_iommu(const struct pci_device *device)
 {
-	struct devfs_dma_info info;
-
-	CHECK(!ioctl(device->node, DEVFS_DMA_IOC_GET_INFO, &info));
-	return info.flags & DEVFS_DMA_INFO_IOMMU;
+	return device_info(device->node).flags & DEVFS_DMA_INFO_IOMMU;
 }
 
 /* The first edu drives 28 address bits, the second all of them. */

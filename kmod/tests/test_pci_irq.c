@@ -48,10 +48,7 @@ static struct pci_device bind_line(unsigned int nth)
 
 static uint32_t info_flags(const struct pci_device *device)
 {
-	struct devfs_dma_info info;
-
-	CHECK(!ioctl(device->node, DEVFS_DMA_IOC_GET_INFO, &info));
-	return info.flags & (DEVFS_DMA_INFO_MSIX | DEVFS_DMA_INFO_MSI | DEVFS_DMA_INFO_INTX);
+	return device_info(device->node).flags & (DEVFS_DMA_INFO_MSIX | DEVFS_DMA_INFO_MSI | DEVFS_DMA_INFO_INTX);
 }
 
 static bool readable(int fd)

@@ -83,10 +83,7 @@ static uint64_t bus_address(int fd, uint64_t size)
 
 static uint64_t used(const struct pci_device *device)
 {
-	struct devfs_dma_info info;
-
-	CHECK(!ioctl(device->node, DEVFS_DMA_IOC_GET_INFO, &info));
-	return info.used;
+	return device_info(device->node).used;
 }
 
 /* The two that reach each other, and the memory of the one. */

@@ -27,14 +27,6 @@ static int preset(int device, struct devfs_dma_buf_info *info)
 	return arg.fd;
 }
 
-static struct devfs_dma_info device_info(int fd)
-{
-	struct devfs_dma_info info;
-
-	CHECK(!ioctl(fd, DEVFS_DMA_IOC_GET_INFO, &info));
-	return info;
-}
-
 TEST(reserved, "a node with a memory-region has its buffer there from the start")
 {
 	int fd = device("adc"), file;

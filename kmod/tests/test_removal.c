@@ -198,6 +198,26 @@ TEST(buffers, "once the device is gone all that is asked of an open buffer is EN
 	works();
 }
 
+/* A child whose copy of a mapping goes as well: it waits for @first, and looks at @then. */
+static pid_t watch(volatile char *first, volatile char *then)
+{
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (pid)
+		return pid;
+	while (!is_zapped(first))
+		usleep(1000);
+	_exit(!is_zapped(then));
+}
+
+static void saw_its_end(pid_t pid)
+{
+	int status;
+
+	CHECK(waitpid(pid, &status, 0) == pid && !status);
+}
+
 TEST(huge, "mappings by huge pages of memory without pages are SIGBUS as well")
 {
 	int fd = buffer("h", 4 * MIB, DEVFS_DMA_HEAP_COHERENT);
@@ -206,16 +226,11 @@ TEST(huge, "mappings by huge pages of memory without pages are SIGBUS as well")
 
 	CHECK(map != MAP_FAILED);
 	fill(map, 2 * MIB, 1);
-	pid = fork();
-	if (!pid) {
-		while (!is_zapped(map))
-			usleep(1000);
-		_exit(!is_zapped(map + 3 * MIB));
-	}
+	pid = watch(map, map + 3 * MIB);
 	unbind();
 	for (size_t at = 0; at < 4 * MIB; at += 64 * PAGE)
 		CHECK(is_zapped(map + at));
-	CHECK(waitpid(pid, &(int){ 0 }, 0) == pid);
+	saw_its_end(pid);
 	munmap(map, 4 * MIB);
 	close(fd);
 	bind_again();
@@ -243,19 +258,13 @@ TEST(mapped, "once the device is gone its mappings are SIGBUS, touched before or
 		}
 		fill(map, 200 * PAGE, heap);
 		CHECK(!is_zapped(map + PAGE) && !is_zapped(shared));
-		/* A child's copy of the mapping goes as well. */
-		pid = fork();
-		if (!pid) {
-			while (!is_zapped(map))
-				usleep(1000);
-			_exit(!is_zapped(map + 250 * PAGE));
-		}
+		pid = watch(map, map + 250 * PAGE);
 		unbind();
 		for (size_t at = 0; at < 300; at++)
 			CHECK(is_zapped(map + at * PAGE));
 		CHECK(is_zapped(shared));
 		CHECK(!own || is_zapped(own));
-		CHECK(waitpid(pid, &(int){ 0 }, 0) == pid);
+		saw_its_end(pid);
 		munmap(map, 300 * PAGE);
 		munmap(shared, PAGE);
 		if (own)

@@ -158,10 +158,8 @@ TEST(absent, "without a range there is no reserved heap")
 {
 	struct devfs_dma_alloc arg = request("x", PAGE, RESERVED);
 	struct devfs_dma_heap heap = { .heap = RESERVED };
-	struct devfs_dma_info info;
 
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_GET_INFO, &info));
-	if (info.heaps & 1 << RESERVED)
+	if (device_info(node()).heaps & 1 << RESERVED)
 		check_skip("run once more when the module is loaded without one");
 	REFUSES(ioctl(node(), DEVFS_DMA_IOC_ALLOC, &arg), EOPNOTSUPP);
 	REFUSES(ioctl(node(), DEVFS_DMA_IOC_GET_HEAP, &heap), EINVAL);
