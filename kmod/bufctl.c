@@ -175,7 +175,7 @@ static long devfs_buf_set_name(struct devfs_buffer *buf, void __user *user)
 
 	if (copy_from_user(&arg, user, sizeof(arg)))
 		return -EFAULT;
-	return devfs_buffer_rename(buf, arg.name, 0);
+	return devfs_buffer_rename(buf, arg.name, 0, NULL);
 }
 
 static long devfs_buf_set_lease(struct devfs_buffer *buf, void __user *user)

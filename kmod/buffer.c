@@ -75,17 +75,19 @@ struct devfs_lease *devfs_unlist_id(struct devfs_buffer *buf, bool *put)
  * Takes the buffer out of the registry, with dev->lock held. The caller drops
  * the inode reference if *put, and ends the returned lease, after unlocking.
  */
-static struct devfs_lease *devfs_unlist(struct devfs_buffer *buf, bool *put)
+static struct devfs_lease *devfs_unlist(struct devfs_buffer *buf, struct devfs_client *by,
+					bool *put)
 {
 	*put = false;
 	if (!buf->listed)
 		return NULL;
 	rhashtable_remove_fast(&buf->base.dev->by_name, &buf->by_name, devfs_names);
+	devfs_names_changed(buf->base.dev, by);
 	return devfs_unlist_id(buf, put);
 }
 
 /* With the lock held; the buffer has an inode reference of its own then. */
-static int devfs_enlist(struct devfs_buffer *buf)
+static int devfs_enlist(struct devfs_buffer *buf, struct devfs_client *by)
 {
 	struct devfs_device *dev = buf->base.dev;
 	int err;
@@ -101,6 +103,7 @@ static int devfs_enlist(struct devfs_buffer *buf)
 		xa_erase(&dev->by_id, buf->id);
 		return err;
 	}
+	devfs_names_changed(dev, by);
 	dev->buffers++;
 	buf->listed = true;
 	return 0;
@@ -169,7 +172,8 @@ static int devfs_room_check(struct devfs_device *dev, const char *name, u32 *why
 	return err;
 }
 
-static int devfs_buffer_publish(struct devfs_buffer *buf, struct devfs_lease *lease, u32 *why)
+static int devfs_buffer_publish(struct devfs_buffer *buf, struct devfs_lease *lease, u32 *why,
+				struct devfs_client *by)
 {
 	struct devfs_device *dev = buf->base.dev;
 	int err;
@@ -179,7 +183,7 @@ static int devfs_buffer_publish(struct devfs_buffer *buf, struct devfs_lease *le
 		*why = DEVFS_DMA_WHY_BUFFERS;
 		err = -ENOSPC;
 	} else {
-		err = devfs_enlist(buf);
+		err = devfs_enlist(buf, by);
 	}
 	if (!err) {
 		if (buf->lease_kind != DEVFS_DMA_LEASE_USE)
@@ -219,7 +223,7 @@ static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
 
 /**
  * devfs_buffer_create - make a buffer, its name and its first descriptor
- * @dev: device it is mapped for
+ * @client: who makes it, on the device it is mapped for
  * @arg: what the caller asked for; the out fields are filled
  * @fill: gives the buffer its memory
  * @ctx: for @fill
@@ -228,10 +232,11 @@ static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
  *
  * Return: 0, or an errno after which nothing has changed.
  */
-int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
+int devfs_buffer_create(struct devfs_client *client, struct devfs_dma_alloc *arg,
 			int (*fill)(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why),
 			void *ctx, int (*report)(void *ctx), void *report_ctx)
 {
+	struct devfs_device *dev = client->dev;
 	struct devfs_lease *lease = NULL;
 	struct devfs_buffer *buf;
 	struct file *file;
@@ -286,7 +291,7 @@ int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
 	err = report(report_ctx);
 	if (err)
 		goto err_fd;
-	err = devfs_buffer_publish(buf, lease, &arg->why);
+	err = devfs_buffer_publish(buf, lease, &arg->why, client);
 	if (err)
 		goto err_fd;
 
@@ -337,7 +342,7 @@ int devfs_buffer_preset(struct devfs_device *dev, const char *name, u64 size, u3
 		return PTR_ERR(buf);
 	err = devfs_heap_alloc(buf, size, NULL, &arg.why);
 	if (!err)
-		err = devfs_buffer_publish(buf, NULL, &arg.why);
+		err = devfs_buffer_publish(buf, NULL, &arg.why, NULL);
 	if (!err)
 		trace_devfs_dma_alloc(buf);
 	iput(&buf->base.inode);
@@ -406,7 +411,7 @@ void devfs_unlisted(struct devfs_buffer *buf, struct devfs_lease *lease, bool pu
 }
 
 /* Name, id, lease and the registry's reference end. False if they had before. */
-bool devfs_buffer_unlist(struct devfs_buffer *buf)
+bool devfs_buffer_unlist(struct devfs_buffer *buf, struct devfs_client *by)
 {
 	struct devfs_device *dev = buf->base.dev;
 	struct devfs_lease *lease;
@@ -415,7 +420,7 @@ bool devfs_buffer_unlist(struct devfs_buffer *buf)
 	/* Without i_rwsem: whoever stalls a copy under it must not stall this. */
 	mutex_lock(&dev->lock);
 	listed = buf->listed;
-	lease = devfs_unlist(buf, &put);
+	lease = devfs_unlist(buf, by, &put);
 	if (listed) {
 		clear_nlink(&buf->base.inode);
 		devfs_touch_ctime(&buf->base.inode);
@@ -426,16 +431,16 @@ bool devfs_buffer_unlist(struct devfs_buffer *buf)
 	return listed;
 }
 
-int devfs_buffer_free(struct devfs_device *dev, u64 id)
+int devfs_buffer_free(struct devfs_client *client, u64 id)
 {
-	struct devfs_buffer *buf = devfs_buffer_get(dev, id);
+	struct devfs_buffer *buf = devfs_buffer_get(client->dev, id);
 	int err = 0;
 
 	if (!buf)
 		return -ENOENT;
 	if (!devfs_may_manage(buf))
 		err = -EPERM;
-	else if (!devfs_buffer_unlist(buf))
+	else if (!devfs_buffer_unlist(buf, client))
 		err = -ENOENT;
 	iput(&buf->base.inode);
 	return err;
@@ -454,7 +459,7 @@ bool devfs_buffer_expire(struct devfs_device *dev, u64 id, struct devfs_lease *l
 		mutex_unlock(&dev->lock);
 		return false;
 	}
-	devfs_unlist(buf, &put);
+	devfs_unlist(buf, NULL, &put);
 	clear_nlink(&buf->base.inode);
 	devfs_touch_ctime(&buf->base.inode);
 	mutex_unlock(&dev->lock);
@@ -526,7 +531,7 @@ void devfs_buffer_evict(struct devfs_buffer *buf)
 	mutex_lock(&dev->lock);
 	listed = buf->listed;
 	/* Only a LEASE_USE buffer comes here listed: no lease, no reference. */
-	devfs_unlist(buf, &put);
+	devfs_unlist(buf, NULL, &put);
 	mutex_unlock(&dev->lock);
 	if (listed)
 		trace_devfs_dma_free(buf);

@@ -138,7 +138,7 @@ void devfs_buffers_detach(struct devfs_device *dev)
 	struct devfs_buffer *buf;
 
 	while ((buf = devfs_next_attached(dev))) {
-		devfs_buffer_unlist(buf);
+		devfs_buffer_unlist(buf, NULL);
 		devfs_buffer_detach(buf);
 		iput(&buf->base.inode);
 	}

@@ -90,6 +90,7 @@ struct devfs_device {
 	struct rhashtable by_name;
 	struct xarray by_id;
 	unsigned int buffers;
+	u64 name_changes;		/* of buffers, by whomever */
 	struct list_head attached;	/* buffers that have memory for the device */
 	struct devfs_region *regions[DEVFS_REGIONS_MAX];
 	unsigned int region_count;
@@ -112,6 +113,7 @@ struct devfs_device {
 struct devfs_client {
 	struct devfs_device *dev;
 	struct mutex lock;		/* one reader at a time */
+	u64 name_changes;		/* that it made itself: devfs_device.lock */
 	u64 position;			/* seq of the next record: events.lock */
 	u64 subscribed;			/* bit n: source n */
 	bool lost;
@@ -330,21 +332,22 @@ long devfs_hand_out(struct file *file, u32 fd_flags, __s32 *fd, void __user *use
 bool devfs_name_valid(const char *name);
 int devfs_registry_init(struct devfs_device *dev);
 void devfs_registry_exit(struct devfs_device *dev);
-int devfs_buffer_create(struct devfs_device *dev, struct devfs_dma_alloc *arg,
+int devfs_buffer_create(struct devfs_client *client, struct devfs_dma_alloc *arg,
 			int (*fill)(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why),
 			void *ctx, int (*report)(void *ctx), void *report_ctx);
 int devfs_buffer_preset(struct devfs_device *dev, const char *name, u64 size, u32 heap,
 			u32 direction);
 int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg,
 		      struct file **file);
-int devfs_buffer_free(struct devfs_device *dev, u64 id);
-bool devfs_buffer_unlist(struct devfs_buffer *buf);
+int devfs_buffer_free(struct devfs_client *client, u64 id);
+bool devfs_buffer_unlist(struct devfs_buffer *buf, struct devfs_client *by);
 struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id);
 int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner);
 void devfs_buffer_evict(struct devfs_buffer *buf);
 
 /* rename.c */
-int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags);
+int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags,
+			struct devfs_client *by);
 
 /* info.c */
 void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info);

@@ -44,8 +44,9 @@ static int devfs_node_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static long devfs_get_info(struct devfs_device *dev, void __user *user)
+static long devfs_get_info(struct devfs_client *client, void __user *user)
 {
+	struct devfs_device *dev = client->dev;
 	struct devfs_dma_info info = {
 		.abi_version	= DEVFS_DMA_ABI_VERSION,
 		.flags		= dev->info_flags,
@@ -64,6 +65,9 @@ static long devfs_get_info(struct devfs_device *dev, void __user *user)
 	u32 heap;
 
 	strscpy_pad(info.device, dev->name, sizeof(info.device));
+	mutex_lock(&dev->lock);
+	info.foreign = dev->name_changes - client->name_changes;
+	mutex_unlock(&dev->lock);
 	if (device_iommu_mapped(dev->dev))
 		info.flags |= DEVFS_DMA_INFO_IOMMU;
 	if (dev_is_dma_coherent(dev->dev))
@@ -107,12 +111,12 @@ static int devfs_alloc_report(void *ctx)
 }
 
 /* What ALLOC, PIN and IMPORT have in common; @user is where each begins. */
-static long devfs_make(struct devfs_device *dev, struct devfs_dma_alloc *arg, void __user *user,
+static long devfs_make(struct devfs_client *client, struct devfs_dma_alloc *arg, void __user *user,
 		       int (*fill)(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why),
 		       void *ctx)
 {
 	struct devfs_alloc_call call = { .arg = arg, .user = user };
-	long err = devfs_buffer_create(dev, arg, fill, ctx, devfs_alloc_report, &call);
+	long err = devfs_buffer_create(client, arg, fill, ctx, devfs_alloc_report, &call);
 
 	/* Why it failed; if even this cannot be written, the errno stands. */
 	if (err)
@@ -120,7 +124,7 @@ static long devfs_make(struct devfs_device *dev, struct devfs_dma_alloc *arg, vo
 	return err;
 }
 
-static long devfs_alloc(struct devfs_device *dev, void __user *user)
+static long devfs_alloc(struct devfs_client *client, void __user *user)
 {
 	struct devfs_dma_alloc arg;
 
@@ -129,10 +133,10 @@ static long devfs_alloc(struct devfs_device *dev, void __user *user)
 	if (arg.heap >= DEVFS_DMA_HEAPS)
 		return -EINVAL;
 	arg.heap = array_index_nospec(arg.heap, DEVFS_DMA_HEAPS);
-	return devfs_make(dev, &arg, user, devfs_heap_alloc, NULL);
+	return devfs_make(client, &arg, user, devfs_heap_alloc, NULL);
 }
 
-static long devfs_pin_memory(struct devfs_device *dev, void __user *user)
+static long devfs_pin_memory(struct devfs_client *client, void __user *user)
 {
 	struct devfs_dma_pin arg;
 
@@ -141,10 +145,10 @@ static long devfs_pin_memory(struct devfs_device *dev, void __user *user)
 	if (arg.alloc.heap != DEVFS_DMA_HEAP_USER ||
 	    memchr_inv(arg.reserved, 0, sizeof(arg.reserved)))
 		return -EINVAL;
-	return devfs_make(dev, &arg.alloc, user, devfs_pin, &arg.address);
+	return devfs_make(client, &arg.alloc, user, devfs_pin, &arg.address);
 }
 
-static long devfs_import_dmabuf(struct devfs_device *dev, void __user *user)
+static long devfs_import_dmabuf(struct devfs_client *client, void __user *user)
 {
 	struct devfs_dma_import arg;
 
@@ -153,7 +157,7 @@ static long devfs_import_dmabuf(struct devfs_device *dev, void __user *user)
 	if (arg.alloc.heap != DEVFS_DMA_HEAP_IMPORTED || arg.pad ||
 	    memchr_inv(arg.reserved, 0, sizeof(arg.reserved)))
 		return -EINVAL;
-	return devfs_make(dev, &arg.alloc, user, devfs_import, &arg.dmabuf_fd);
+	return devfs_make(client, &arg.alloc, user, devfs_import, &arg.dmabuf_fd);
 }
 
 static long devfs_open(struct devfs_device *dev, void __user *user)
@@ -183,7 +187,7 @@ static long devfs_list(struct devfs_device *dev, void __user *user)
 	return err;
 }
 
-static long devfs_free(struct devfs_device *dev, void __user *user)
+static long devfs_free(struct devfs_client *client, void __user *user)
 {
 	struct devfs_dma_free arg;
 
@@ -191,10 +195,10 @@ static long devfs_free(struct devfs_device *dev, void __user *user)
 		return -EFAULT;
 	if (arg.flags || arg.pad)
 		return -EINVAL;
-	return devfs_buffer_free(dev, arg.id);
+	return devfs_buffer_free(client, arg.id);
 }
 
-static long devfs_rename(struct devfs_device *dev, void __user *user)
+static long devfs_rename(struct devfs_client *client, void __user *user)
 {
 	struct devfs_dma_rename arg;
 	struct devfs_buffer *buf;
@@ -204,10 +208,10 @@ static long devfs_rename(struct devfs_device *dev, void __user *user)
 		return -EFAULT;
 	if (arg.pad)
 		return -EINVAL;
-	buf = devfs_buffer_get(dev, arg.id);
+	buf = devfs_buffer_get(client->dev, arg.id);
 	if (!buf)
 		return -ENOENT;
-	err = devfs_buffer_rename(buf, arg.name, arg.flags);
+	err = devfs_buffer_rename(buf, arg.name, arg.flags, client);
 	iput(&buf->base.inode);
 	return err;
 }
@@ -220,23 +224,23 @@ static long devfs_node_command(struct file *file, unsigned int cmd, void __user 
 
 	switch (cmd) {
 	case DEVFS_DMA_IOC_GET_INFO:
-		return devfs_get_info(dev, user);
+		return devfs_get_info(client, user);
 	case DEVFS_DMA_IOC_GET_HEAP:
 		return devfs_get_heap(dev, user);
 	case DEVFS_DMA_IOC_ALLOC:
-		return devfs_alloc(dev, user);
+		return devfs_alloc(client, user);
 	case DEVFS_DMA_IOC_OPEN:
 		return devfs_open(dev, user);
 	case DEVFS_DMA_IOC_LIST:
 		return devfs_list(dev, user);
 	case DEVFS_DMA_IOC_FREE:
-		return devfs_free(dev, user);
+		return devfs_free(client, user);
 	case DEVFS_DMA_IOC_RENAME:
-		return devfs_rename(dev, user);
+		return devfs_rename(client, user);
 	case DEVFS_DMA_IOC_PIN:
-		return devfs_pin_memory(dev, user);
+		return devfs_pin_memory(client, user);
 	case DEVFS_DMA_IOC_IMPORT:
-		return devfs_import_dmabuf(dev, user);
+		return devfs_import_dmabuf(client, user);
 	case DEVFS_DMA_IOC_GET_REGION:
 		return devfs_get_region(dev, user);
 	case DEVFS_DMA_IOC_OPEN_REGION:

@@ -15,6 +15,15 @@ static const struct rhashtable_params devfs_names = {
 	.automatic_shrinking	= true,
 };
 
+/* A name was given, changed or taken, with devfs_device.lock held; @by is NULL or who did it. */
+static inline void devfs_names_changed(struct devfs_device *dev, struct devfs_client *by)
+{
+	lockdep_assert_held(&dev->lock);
+	dev->name_changes++;
+	if (by)
+		by->name_changes++;
+}
+
 bool devfs_may_manage(struct devfs_buffer *buf);
 struct devfs_lease *devfs_unlist_id(struct devfs_buffer *buf, bool *put);
 void devfs_unlisted(struct devfs_buffer *buf, struct devfs_lease *lease, bool put);

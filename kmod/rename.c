@@ -63,10 +63,12 @@ static struct devfs_lease *devfs_replace(struct devfs_buffer *buf, struct devfs_
  * @buf: buffer, of which the caller has a reference
  * @name: the new name, the whole field
  * @flags: 0 or one of DEVFS_DMA_RENAME_*
+ * @by: open node by which it is done, or NULL
  *
  * Return: 0, or an errno after which nothing has changed.
  */
-int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags)
+int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags,
+			struct devfs_client *by)
 {
 	struct devfs_buffer *other, *spare = NULL, *held = NULL;
 	struct devfs_device *dev = buf->base.dev;
@@ -109,6 +111,8 @@ int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags)
 		lease = devfs_replace(buf, other, &put);
 		replaced = held;
 	}
+	if (!err)
+		devfs_names_changed(dev, by);
 out_unlock:
 	mutex_unlock(&dev->lock);
 	if (replaced)

@@ -92,6 +92,9 @@
  * @numa_node:     out: node of the device, -1 for none
  * @bounced:       out: pinned buffers that are not page aligned
  * @dma_alignment: out: bytes a mapping should be aligned to
+ * @foreign:       out: names of buffers given, changed and taken so far by
+ *                 others than ALLOC, PIN, IMPORT, RENAME and FREE of this open
+ *                 node: whoever has a LIST needs another when this differs
  * @reserved:      zero
  */
 struct devfs_dma_info {
@@ -110,7 +113,8 @@ struct devfs_dma_info {
 	__s32 numa_node;
 	__u64 bounced;
 	__u64 dma_alignment;
-	__u64 reserved[4];
+	__u64 foreign;
+	__u64 reserved[3];
 };
 
 /**

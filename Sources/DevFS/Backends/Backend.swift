@@ -119,6 +119,9 @@ protocol Backend: AnyObject, Sendable {
     var heaps: [Heap] { get }
     var features: [Feature] { get }
 
+    /// A number that differs once others than this server have given, changed or taken the name of
+    /// a buffer; nil where nobody else can.
+    var foreignChanges: UInt64? { get }
     /// The buffers that are there: a device outlives its mounts.
     func buffers() throws(Errno) -> [BufferDescription]
     /// Makes a buffer of zeros. A size of 0 makes an empty one that is sized later.
@@ -171,4 +174,5 @@ protocol Backend: AnyObject, Sendable {
 
 extension Backend {
     var hardware: (any Hardware)? { nil }
+    var foreignChanges: UInt64? { nil }
 }

@@ -93,6 +93,8 @@ final class KernelBackend: Backend {
 
     // MARK: Buffers
 
+    var foreignChanges: UInt64? { (try? info())?.foreign }
+
     func buffers() throws(Errno) -> [BufferDescription] {
         var found: [BufferDescription] = []
         var cursor: UInt64 = 0

@@ -6,7 +6,8 @@ import SystemPackage
 ///
 /// `names` is held while a name is given away, changed or taken, over the backend's calls, so that
 /// table and backend never differ; an allocation only reserves its name and zeroes its memory
-/// without a lock. Lock order: `names`, `state`, a buffer's own.
+/// without a lock. What others do on the device is looked up when somebody asks for a name.
+/// Lock order: `names`, `state`, a buffer's own.
 final class BufferTable: Sendable {
     private struct State {
         var byID: [BufferID: Buffer] = [:]
@@ -18,6 +19,8 @@ final class BufferTable: Sendable {
     let backend: any Backend
     private let names = Mutex(())
     private let state = Mutex(State())
+    /// What the backend's `foreignChanges` was when the table was last like the device.
+    private let seen: Atomic<UInt64>
     /// Called when a buffer has no name any more.
     private let unlinked = Callback<BufferID>()
     /// Called when a buffer has neither name nor user any more.
@@ -25,6 +28,7 @@ final class BufferTable: Sendable {
 
     init(_ backend: any Backend) throws(Errno) {
         self.backend = backend
+        seen = Atomic(backend.foreignChanges ?? 0)
         let found = try backend.buffers()
         state.withLock { state in
             state.byID.reserveCapacity(found.count)
@@ -46,18 +50,82 @@ final class BufferTable: Sendable {
     }
 
     subscript(id: BufferID) -> Buffer? { state.withLock { $0.byID[id] } }
-    subscript(name: Name) -> Buffer? { state.withLock { $0.byName[name] } }
+    subscript(name: Name) -> Buffer? { upToDate { $0.byName[name] } }
 
     /// The name is being given to a buffer at the moment.
     func isReserved(_ name: Name) -> Bool { state.withLock { $0.reserved.contains(name) } }
 
-    var count: Int { state.withLock { $0.byName.count } }
+    var count: Int { upToDate { $0.byName.count } }
     /// When a name was last made, changed or taken.
-    var changed: Timestamp { state.withLock { $0.changed } }
+    var changed: Timestamp { upToDate { $0.changed } }
 
     /// All that have a name, by number.
     var all: [Buffer] {
-        state.withLock { Array($0.byName.values) }.sorted { $0.id < $1.id }
+        upToDate { Array($0.byName.values) }.sorted { $0.id < $1.id }
+    }
+
+    // MARK: What others do
+
+    private func upToDate<T: Sendable>(_ body: (State) -> T) -> T {
+        refresh()
+        return state.withLock { body($0) }
+    }
+
+    /// Others who have the device open make, rename and free buffers, too.
+    private func refresh() {
+        guard foreignChange != nil else { return }
+        let gone: [Buffer] = names.withLock { _ in
+            // Another one may have looked meanwhile.
+            guard let change = foreignChange else { return [] }
+            // Looked at before the device is: an allocation may end meanwhile.
+            let known = state.withLock { $0.byName }
+            guard let found = try? backend.buffers() else { return [] }
+            let (gone, isWhole) = take(found, known)
+            if isWhole { seen.store(change, ordering: .releasing) }
+            return gone
+        }
+        for buffer in gone { afterUnlink(buffer) }
+    }
+
+    /// The backend's number, where it has changed.
+    private var foreignChange: UInt64? {
+        guard let now = backend.foreignChanges, now != seen.load(ordering: .acquiring) else {
+            return nil
+        }
+        return now
+    }
+
+    /// Gives the table the names that the device had when `found` was listed, after `known`.
+    /// - Returns: who has lost his, and whether all names of the device are there. One that is on
+    ///   its way to or from a buffer of this server's is not.
+    private func take(
+        _ found: [BufferDescription], _ known: [Name: Buffer]
+    ) -> (gone: [Buffer], isWhole: Bool) {
+        let listed = Dictionary(found.map { ($0.id, $0.name) }) { first, _ in first }
+        return state.withLock { state in
+            var gone: [Buffer] = []
+            for (name, buffer) in known where listed[buffer.id] != name {
+                state.byName[name] = nil
+                guard listed[buffer.id] == nil else { continue }
+                buffer.state.withLock { $0.isLinked = false }
+                gone.append(buffer)
+            }
+            var isWhole = true
+            for description in found {
+                let name = description.name
+                if state.byName[name]?.id == description.id { continue }
+                guard state.byName[name] == nil, !state.reserved.contains(name) else {
+                    isWhole = false
+                    continue
+                }
+                let buffer = state.byID[description.id] ?? Buffer(description)
+                buffer.state.withLock { $0.name = name }
+                state.byID[buffer.id] = buffer
+                state.byName[name] = buffer
+            }
+            state.changed = .now()
+            return (gone, isWhole)
+        }
     }
 
     // MARK: Names
@@ -177,6 +245,7 @@ final class BufferTable: Sendable {
         do throws(Errno) {
             return try body(buffer.description)
         } catch .noSuchFileOrDirectory {
+            refresh()
             // A mutex does not give away what can't be copied: the result goes by a variable.
             var result: T?
             var failure = Errno.noSuchFileOrDirectory
