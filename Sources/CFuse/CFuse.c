@@ -325,12 +325,11 @@ bool cfuse_is_tmpfs(const char *path)
 
 bool cfuse_is_shared_memory(int fd)
 {
-	struct statfs system;
-	struct stat status;
-
-	/* TMPFS_MAGIC and HUGETLBFS_MAGIC of <linux/magic.h>. */
-	return !fstat(fd, &status) && S_ISREG(status.st_mode) && !fstatfs(fd, &system) &&
-	       (system.f_type == 0x01021994 || system.f_type == 0x958458f6);
+	/*
+	 * Only these have seals, be it the one against seals. fstat(2) would ask a file system that
+	 * its owner serves.
+	 */
+	return fcntl(fd, F_GET_SEALS) >= 0;
 }
 
 off_t cfuse_seek_data(int fd, off_t offset)
@@ -405,7 +404,7 @@ ssize_t cfuse_send_fd(int socket, const void *bytes, size_t size, int fd)
 	return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-ssize_t cfuse_receive_fd(int socket, void *bytes, size_t size, int *fd)
+ssize_t cfuse_receive_fd(int socket, void *bytes, size_t size, int *fd, bool wanted)
 {
 	/* Room for one, without what CMSG_SPACE adds: the kernel closes what is more. */
 	union {
@@ -415,7 +414,7 @@ ssize_t cfuse_receive_fd(int socket, void *bytes, size_t size, int *fd)
 	struct iovec data = { .iov_base = bytes, .iov_len = size };
 	struct msghdr message = {
 		.msg_iov = &data, .msg_iovlen = 1,
-		.msg_control = control.bytes, .msg_controllen = CMSG_LEN(sizeof(int)),
+		.msg_control = control.bytes, .msg_controllen = wanted ? CMSG_LEN(sizeof(int)) : 0,
 	};
 	ssize_t count = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 

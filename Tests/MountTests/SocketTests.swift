@@ -182,6 +182,15 @@ extension MountTests {
             }
         }
 
+        /// Of a file system that its owner serves, close(2) waits for the owner.
+        @Test(.enabled(if: Machine.isRoot, "mounts a file system of its own"))
+        func `a file that nobody answers for does not stall the socket`() throws {
+            try withMount { mount in
+                try mount.bash(
+                    "timeout 60 \(Machine.python) \(Machine.package)/Tests/stalled-file.py .")
+            }
+        }
+
         @Test func `clients that come and go leave no descriptor in the server`() throws {
             try withMount { mount in
                 try mount.alloc("rx 4K")

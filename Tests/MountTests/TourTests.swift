@@ -5,14 +5,11 @@ extension MountTests {
     /// README.md: "Each command here is run by a test."
     @Suite(.enabled(if: Mode.hasPassthrough, "the tour maps buffers: \(Mode.whyNoPassthrough)"))
     struct Tour {
-        private static let package =
-            #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined()
-
         /// The commands of the `sh` blocks of a page, in order, as one script.
         private static func script(of page: String) throws -> String {
             var lines: [Substring] = []
             var isInside = false
-            for line in try text(of: "\(package)/\(page)").split(
+            for line in try text(of: "\(Machine.package)/\(page)").split(
                 separator: "\n", omittingEmptySubsequences: false)
             {
                 if line.hasPrefix("```") {
@@ -65,7 +62,7 @@ extension MountTests {
             }
             for _ in 0..<2 {
                 let output = try Child([
-                    "env", "DEVFS=\(Machine.devfs)", "\(Self.package)/docs/demo.sh", root,
+                    "env", "DEVFS=\(Machine.devfs)", "\(Machine.package)/docs/demo.sh", root,
                 ]).wait(within: .seconds(25))
                 #expect(output.status == 0, "\(output.text)\n\(output.error)")
                 #expect(output.text.contains("\n    equal\n"))

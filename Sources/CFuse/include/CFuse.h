@@ -109,7 +109,7 @@ extern const int cfuse_o_path;
 extern const int cfuse_o_tmpfile;
 /* Inode numbers of tmpfs are never used again, those of a disk are. statfs(2) */
 bool cfuse_is_tmpfs(const char *_Nonnull path);
-/* A regular file on a tmpfs (a memfd, too) or hugetlbfs, whose pages need nobody to come. */
+/* A regular file on a tmpfs (a memfd, too) or hugetlbfs, whose pages need nobody to come. Does not wait. */
 bool cfuse_is_shared_memory(int fd);
 /* lseek(2) with SEEK_DATA and SEEK_HOLE. */
 off_t cfuse_seek_data(int fd, off_t offset);
@@ -126,9 +126,9 @@ int cfuse_accept(int listener);
 ssize_t cfuse_send_fd(int socket, const void *_Nonnull bytes, size_t size, int fd);
 /*
  * Receives at most `size` bytes without waiting, and the first descriptor that came with them:
- * -1 where none did.
+ * -1 where none did, or none is wanted.
  */
-ssize_t cfuse_receive_fd(int socket, void *_Nonnull bytes, size_t size, int *_Nonnull fd);
+ssize_t cfuse_receive_fd(int socket, void *_Nonnull bytes, size_t size, int *_Nonnull fd, bool wanted);
 /* The peer of a UNIX socket: SO_PEERCRED. */
 int cfuse_peer(int socket, pid_t *_Nonnull pid, uid_t *_Nonnull uid, gid_t *_Nonnull gid);
 /* Its supplementary groups (SO_PEERGROUPS): how many, or -1. */

@@ -35,9 +35,14 @@ final class Worker: Sendable {
         self.thread = thread
     }
 
-    /// Waits for its end. To be called once.
+    /// Waits for its end. To be called once, or `detach`.
     func join() {
         pthread_join(thread, nil)
+    }
+
+    /// Nobody waits for its end.
+    func detach() {
+        pthread_detach(thread)
     }
 }
 

@@ -27,7 +27,7 @@ extension DescriptorSocket {
 
     /// - Parameter given: what came with the request.
     func take(
-        _ memory: ForeignMemory, _ given: SharedDescriptor?, as name: Name, direction: Direction,
+        _ memory: ForeignMemory, _ given: GivenDescriptor?, as name: Name, direction: Direction,
         by caller: Caller, _ peer: Credentials
     ) throws(Refusal) {
         if tree.options.isReadOnly {

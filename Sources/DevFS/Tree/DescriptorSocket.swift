@@ -18,7 +18,7 @@ final class DescriptorSocket: Sendable {
         var watch: EventLoop.Watch?
         var pending: [UInt8] = []
         /// What came with the request that is being received.
-        var given: SharedDescriptor?
+        var given: GivenDescriptor?
         /// Signals that count for this peer, until it closes the connection.
         var counters: [(Signal, EventCounterListener)] = []
     }
@@ -107,8 +107,9 @@ final class DescriptorSocket: Sendable {
     private func receive(_ raw: CInt) {
         var room = [UInt8](repeating: 0, count: Self.limit)
         var given: CInt = -1
-        let count = unsafe cfuse_receive_fd(raw, &room, room.count, &given)
-        let descriptor = given >= 0 ? SharedDescriptor(Descriptor(owning: given)) : nil
+        let count = unsafe cfuse_receive_fd(
+            raw, &room, room.count, &given, GivenDescriptor.isWelcome)
+        let descriptor = given >= 0 ? GivenDescriptor(owning: given) : nil
         guard count > 0 else {
             if count == 0 || (lastError != .wouldBlock && lastError != .interrupted) { drop(raw) }
             return
@@ -143,7 +144,7 @@ final class DescriptorSocket: Sendable {
         }
     }
 
-    private func takeGiven(_ raw: CInt) -> SharedDescriptor? {
+    private func takeGiven(_ raw: CInt) -> GivenDescriptor? {
         connections.withLock { connections in
             defer { connections[raw]?.given = nil }
             return connections[raw]?.given

@@ -10,9 +10,11 @@ enum Machine {
         let own = target(of: "/proc/self/exe")
         let beside = own.split(separator: "/").dropLast().map { "/" + $0 }.joined() + "/devfs"
         if exists(beside) { return beside }
-        let package = #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined()
         return package + "/.build/debug/devfs"
     }()
+
+    /// The checkout.
+    static let package = #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined()
 
     static let canMount =
         unsafe access("/dev/fuse", R_OK | W_OK) == 0 && exists(python) && exists(devfs)

@@ -99,9 +99,8 @@ enum Tools {
 
     /// The library that counts allocations when it is preloaded; nil where it can't be built.
     static let allocationCounter: String? = {
-        let sources = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined()
         let library = "\(Janitor.prefix)allocations.so"
-        let build = "cc -O2 -shared -fPIC -o \(library) \(sources)/Counters/allocations.c"
+        let build = "cc -O2 -shared -fPIC -o \(library) \(Machine.package)/Tests/Counters/allocations.c"
         return Machine.shell(build).map { _ in library }
     }()
 }

@@ -11,9 +11,6 @@ extension MountTests {
             if: Machine.canBeOthers && Machine.hasOverlays,
             "needs root, and overlayfs to put the helper where mount(8) looks"))
     struct MountHelper {
-        private static let package =
-            #filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined()
-
         /// Runs bash lines there; `$DIR` is a directory of their own, `memory:$NAME` a device.
         private func run(_ lines: String) throws -> Output {
             let name = "t-helper-\(getpid())"
@@ -22,7 +19,7 @@ extension MountTests {
                 NAME=\(name)
                 DIR=$(mktemp -d /tmp/devfs-test-helper-XXXXXX)
                 mkdir $DIR/sbin $DIR/dma $DIR/two
-                cp \(Self.package)/mount-helpers/mount.devfs $DIR/sbin
+                cp \(Machine.package)/mount-helpers/mount.devfs $DIR/sbin
                 ln -s \(Machine.devfs) $DIR/sbin/devfs
                 mount -t overlay overlay -o lowerdir=$DIR/sbin:/usr/sbin /usr/sbin
                 end() {

@@ -1,0 +1,116 @@
+# Usage: stalled-file.py MOUNT
+#
+# Gives a DevFS mount descriptors of a file that nobody answers for: this process serves it by FUSE,
+# and lets the requests of others wait. The mount must go on, and have the descriptors closed once
+# the file's server is gone.
+import ctypes
+import errno
+import os
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+
+GETATTR, OPEN, INIT = 3, 14, 26
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class OneFile:
+    """A file system that is one regular file, served by a child: when that ends, nobody waits any more."""
+
+    def __init__(self, path):
+        self.path = path
+        device = os.open("/dev/fuse", os.O_RDWR)
+        options = f"fd={device},rootmode=100000,user_id=0,group_id=0,allow_other"
+        if libc.mount(b"stalled", path.encode(), b"fuse", 0, options.encode()):
+            raise OSError(ctypes.get_errno(), "mount")
+        self.server = os.fork()
+        if not self.server:
+            signal.signal(signal.SIGUSR1, self.stall)
+            signal.alarm(50)
+            self.stalls = False
+            self.serve(device)
+        os.close(device)
+
+    def stall(self, *_):
+        self.stalls = True
+
+    def serve(self, device):
+        while True:
+            try:
+                request = os.read(device, 1 << 17)
+            except OSError:
+                os._exit(0)
+            _, code, unique = struct.unpack_from("IIQ", request)
+            if code == INIT:
+                body = struct.pack("6I2H2I2H", 7, 31, 0, 0, 0, 0, 0, 0, 1 << 16, 1, 0, 0)
+                answer(device, unique, body + bytes(64 - len(body)))
+            elif self.stalls:
+                pass
+            elif code == GETATTR:
+                attributes = [1, 4096, 8, 0, 0, 0], [0, 0, 0, 0o100666, 1, 0, 0, 0, 4096, 0]
+                answer(device, unique, struct.pack("QII6Q10I", 0, 0, 0, *attributes[0], *attributes[1]))
+            elif code == OPEN:
+                answer(device, unique, struct.pack("QII", 1, 0, 0))
+            else:
+                answer(device, unique, b"", -errno.ENOSYS)
+
+    def end(self):
+        os.kill(self.server, signal.SIGKILL)
+        os.waitpid(self.server, 0)
+        libc.umount2(self.path.encode(), 2)
+
+
+def answer(device, unique, body, error=0):
+    os.write(device, struct.pack("IiQ", 16 + len(body), error, unique) + body)
+
+
+def main(mount):
+    path = open(f"{mount}/control/socket").read().strip()
+    server = next(int(line.split()[-1]) for line in open(f"{mount}/status") if line.startswith("server"))
+
+    def ask(line, descriptors=()):
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(10)
+            peer.connect(path)
+            socket.send_fds(peer, [line.encode()], descriptors)
+            return peer.recv(1000).decode()
+
+    def closing():
+        return sum(open(f"/proc/{server}/task/{task}/comm").read() == "devfs-close\n"
+                   for task in os.listdir(f"/proc/{server}/task"))
+
+    with tempfile.NamedTemporaryFile() as place:
+        file = OneFile(place.name)
+        try:
+            stalled = os.open(place.name, os.O_RDWR)
+            os.kill(file.server, signal.SIGUSR1)
+            time.sleep(0.2)
+            # More of them than the server is willing to wait for.
+            for number in range(10):
+                for request in "import a", "pin a 0 4096", "buffer none", "nonsense":
+                    answer = ask(request + "\n", [stalled])
+                    assert answer.startswith("error "), (request, answer)
+                    # All others are served.
+                    answer = ask("buffer none\n")
+                    assert answer.startswith("error ENOENT "), answer
+            with open(f"{mount}/control/signal", "w") as control:
+                control.write("stalled timer period=10ms\n")
+            with open(f"{mount}/signals/stalled/wait") as events:
+                events.readline()
+            with open(f"{mount}/control/signal", "w") as control:
+                control.write("stalled remove\n")
+            assert 10 < closing() < 20, closing()
+        finally:
+            file.end()
+        for _ in range(100):
+            if not closing():
+                break
+            time.sleep(0.1)
+        assert not closing(), closing()
+
+
+main(os.path.realpath(sys.argv[1]))
