@@ -134,6 +134,8 @@ static long devfs_buf_get_sg(struct devfs_buffer *buf, void __user *user)
 	inode_unlock_shared(&buf->base.inode);
 	if (err)
 		return err;
+	if (done)
+		devfs_tell_address(buf->base.dev);
 	arg.count = done;
 	return copy_to_user(user, &arg, sizeof(arg)) ? -EFAULT : 0;
 }
@@ -156,6 +158,9 @@ static long devfs_buf_rw(struct file *file, void __user *user, bool write)
 	if (arg.length > MAX_RW_COUNT)
 		arg.length = MAX_RW_COUNT;
 	if (!access_ok(u64_to_user_ptr(arg.address), arg.length))
+		return -EFAULT;
+	/* What goes through can be told. */
+	if (put_user(arg.copied, &((struct devfs_dma_buf_rw __user *)user)->copied))
 		return -EFAULT;
 
 	init_sync_kiocb(&iocb, file);

@@ -2,6 +2,7 @@
 /*
  * devfs_dma - devices: the nodes below /dev/devfs, and how long they live.
  */
+#include <linux/iommu.h>
 #include <linux/miscdevice.h>
 #include <linux/slab.h>
 
@@ -26,6 +27,23 @@ void devfs_device_get(struct devfs_device *dev)
 void devfs_device_put(struct devfs_device *dev)
 {
 	kref_put(&dev->ref, devfs_device_release);
+}
+
+/* Bus addresses are an IOMMU's: with iommu=pt it is there, and lets the device reach everything. */
+bool devfs_is_translated(struct device *dev)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+
+	return domain && domain->type & __IOMMU_DOMAIN_PAGING;
+}
+
+/* Somebody gets a bus address, with which a device can be programmed. */
+void devfs_tell_address(struct devfs_device *dev)
+{
+	if (devfs_is_translated(dev->dev) || atomic_xchg(&dev->told, 1))
+		return;
+	dev_warn(dev->dev, "%s[%d] was told bus addresses; with no IOMMU a wrong one reaches any memory\n",
+		 current->comm, task_pid_nr(current));
 }
 
 /**

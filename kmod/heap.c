@@ -43,7 +43,7 @@ bool devfs_heap_exists(struct devfs_device *dev, u32 heap)
 /* Bytes of one bus range that can be had without an IOMMU or CMA. */
 static size_t devfs_range_max(struct devfs_device *dev)
 {
-	if (device_iommu_mapped(dev->dev))
+	if (devfs_is_translated(dev->dev))
 		return SIZE_MAX & PAGE_MASK;
 	return min_t(size_t, PAGE_SIZE << DEVFS_MAX_ORDER, dma_max_mapping_size(dev->dev));
 }
@@ -98,7 +98,7 @@ static gfp_t devfs_gfp(struct devfs_device *dev)
 	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN;
 	u64 mask = dma_get_mask(dev->dev);
 
-	if (device_iommu_mapped(dev->dev) || mask >= dma_get_required_mask(dev->dev))
+	if (devfs_is_translated(dev->dev) || mask >= dma_get_required_mask(dev->dev))
 		return gfp;
 	if (IS_ENABLED(CONFIG_ZONE_DMA32) && mask >= DMA_BIT_MASK(32))
 		return gfp | GFP_DMA32;
@@ -201,7 +201,7 @@ static int devfs_take_range(struct devfs_device *dev, struct page **pages, size_
 
 	if (order <= DEVFS_MAX_ORDER && devfs_take_block(dev, pages, order, count))
 		return 0;
-	if (device_iommu_mapped(dev->dev))
+	if (devfs_is_translated(dev->dev))
 		return devfs_take_pages(dev, pages, 0, count);
 	*why = order > DEVFS_MAX_ORDER ? DEVFS_DMA_WHY_ORDER : DEVFS_DMA_WHY_MEMORY;
 	return -ENOMEM;
@@ -218,7 +218,7 @@ static bool devfs_in_reach(struct devfs_buffer *buf, struct sg_table *sgt)
 	struct scatterlist *sg;
 	int i;
 
-	if (mask >= DMA_BIT_MASK(32) || device_iommu_mapped(dev))
+	if (mask >= DMA_BIT_MASK(32) || devfs_is_translated(dev))
 		return true;
 	if (buf->base.dev->copied)
 		return false;
@@ -262,9 +262,12 @@ void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment
 /* Room for one more segment, by an array that replaces the old one. */
 static int devfs_make_segment_room(struct devfs_buffer *buf)
 {
+	unsigned int room = max(buf->nsegments + 1, buf->nsegments + buf->nsegments / 2);
 	struct devfs_segment **segments, **old;
 
-	segments = kmalloc_array(buf->nsegments + 1, sizeof(*segments), GFP_KERNEL_ACCOUNT);
+	if (buf->nsegments < buf->segments_room)
+		return 0;
+	segments = kvmalloc_array(room, sizeof(*segments), GFP_KERNEL_ACCOUNT);
 	if (!segments)
 		return -ENOMEM;
 	if (buf->nsegments)
@@ -272,8 +275,9 @@ static int devfs_make_segment_room(struct devfs_buffer *buf)
 	filemap_invalidate_lock(buf->base.inode.i_mapping);
 	old = buf->segments;
 	buf->segments = segments;
+	buf->segments_room = room;
 	filemap_invalidate_unlock(buf->base.inode.i_mapping);
-	kfree(old);
+	kvfree(old);
 	return 0;
 }
 
@@ -513,7 +517,7 @@ void devfs_heap_release(struct devfs_buffer *buf)
 	devfs_give_back(buf);
 	while (buf->nsegments)
 		devfs_drop_segment(buf);
-	kfree(buf->segments);
+	kvfree(buf->segments);
 	kvfree(buf->pages);
 }
 

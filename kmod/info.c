@@ -74,6 +74,8 @@ void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info
 			info->flags |= DEVFS_DMA_BUF_PHYS_ADDR;
 	}
 	filemap_invalidate_unlock_shared(inode->i_mapping);
+	if (info->flags & DEVFS_DMA_BUF_DMA_ADDR)
+		devfs_tell_address(dev);
 }
 
 int devfs_buffer_list(struct devfs_device *dev, struct devfs_dma_list *arg)

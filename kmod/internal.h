@@ -82,6 +82,7 @@ struct devfs_device {
 	u32 info_flags;			/* DEVFS_DMA_INFO_* of the bus, from the start */
 	bool copied;			/* all that it maps: swiotlb=force */
 	bool registered;		/* it has a node */
+	atomic_t told;			/* a bus address, to somebody */
 	struct rw_semaphore gate;
 	bool dead;			/* for ever, once set with the gate */
 
@@ -195,6 +196,7 @@ struct devfs_buffer {
 	unsigned int offset;		/* of the first byte in the first page */
 	struct devfs_segment **segments;
 	unsigned int nsegments;
+	unsigned int segments_room;
 	void *vaddr;			/* of coherent, reserved and imported memory */
 	dma_addr_t dma_addr;		/* of coherent and reserved memory */
 	phys_addr_t phys;		/* of reserved memory */
@@ -202,6 +204,7 @@ struct devfs_buffer {
 	struct dma_buf_attachment *attach;
 	struct sg_table *import_sgt;	/* as the exporter gave it */
 	void __iomem *iomem;		/* of imported device memory that is not ours */
+	bool readonly;			/* imported by a descriptor that cannot write */
 	bool pinned;			/* its exporter was asked not to move it */
 	bool revoked;			/* its exporter took it back: dma_buf.resv */
 	struct work_struct revoke;
@@ -298,6 +301,8 @@ extern char *devfs_event_helper;
 extern struct workqueue_struct *devfs_workqueue;
 
 /* device.c */
+bool devfs_is_translated(struct device *dev);
+void devfs_tell_address(struct devfs_device *dev);
 struct devfs_device *devfs_device_new(struct device *parent, const char *name);
 int devfs_device_register(struct devfs_device *dev);
 void devfs_device_remove(struct devfs_device *dev);

@@ -68,7 +68,7 @@ static long devfs_get_info(struct devfs_client *client, void __user *user)
 	mutex_lock(&dev->lock);
 	info.foreign = dev->name_changes - client->name_changes;
 	mutex_unlock(&dev->lock);
-	if (device_iommu_mapped(dev->dev))
+	if (devfs_is_translated(dev->dev))
 		info.flags |= DEVFS_DMA_INFO_IOMMU;
 	if (dev_is_dma_coherent(dev->dev))
 		info.flags |= DEVFS_DMA_INFO_COHERENT;

@@ -79,7 +79,7 @@ static void devfs_peer_unpin(struct dma_buf_attachment *attach)
 /* To try what is out of reach is a warning with a trace. */
 static bool devfs_peer_in_reach(struct device *dev, phys_addr_t start, size_t size)
 {
-	return device_iommu_mapped(dev) ||
+	return devfs_is_translated(dev) ||
 	       start + size - 1 <= min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 }
 

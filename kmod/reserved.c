@@ -142,7 +142,7 @@ static int devfs_reserved_map(struct devfs_buffer *buf, size_t bytes)
 	struct device *dev = buf->base.dev->dev;
 	u64 limit = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
 
-	if (device_iommu_mapped(dev)) {
+	if (devfs_is_translated(dev)) {
 		buf->dma_addr = dma_map_resource(dev, buf->phys, bytes, buf->direction, 0);
 		return dma_mapping_error(dev, buf->dma_addr);
 	}
@@ -158,6 +158,9 @@ static struct devfs_range *devfs_reserved_take(struct devfs_device *dev, unsigne
 
 	lockdep_assert_held(&dev->lock);
 	list_for_each_entry(range, &dev->reserved, entry) {
+		/* The bitmap's functions count in 32 bits. */
+		if (pages > range->pages)
+			continue;
 		*first = bitmap_find_next_zero_area(range->used, range->pages, 0, pages, 0);
 		if (*first < range->pages) {
 			bitmap_set(range->used, *first, pages);
@@ -227,7 +230,7 @@ void devfs_reserved_free(struct devfs_buffer *buf)
 	struct devfs_device *dev = buf->base.dev;
 	size_t bytes = PAGE_ALIGN(buf->capacity);
 
-	if (device_iommu_mapped(dev->dev))
+	if (devfs_is_translated(dev->dev))
 		dma_unmap_resource(dev->dev, buf->dma_addr, bytes, buf->direction, 0);
 	devfs_reserved_put(buf, bytes);
 	buf->vaddr = NULL;

@@ -102,6 +102,34 @@ struct devfs_dma_buf_info buffer_info(int fd)
 	return info;
 }
 
+int log_count(const char *text)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK), count = 0;
+	char line[8192];
+	ssize_t n;
+
+	CHECK(fd >= 0);
+	/* EPIPE: lines that were overwritten meanwhile. */
+	while ((n = read(fd, line, sizeof(line) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
+		if (n < 0)
+			continue;
+		line[n] = 0;
+		count += strstr(line, text) != NULL;
+	}
+	close(fd);
+	return count;
+}
+
+void *read_only_page(const void *data, size_t size)
+{
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(page != MAP_FAILED && size <= PAGE);
+	memcpy(page, data, size);
+	CHECK(!mprotect(page, PAGE, PROT_READ));
+	return page;
+}
+
 void buffer_free(uint64_t id)
 {
 	struct devfs_dma_free arg = { .id = id };

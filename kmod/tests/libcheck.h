@@ -76,6 +76,12 @@ struct devfs_dma_buf_info buffer_info(int fd);
 void buffer_free(uint64_t id);
 uint64_t bytes_used(void);
 
+/* How often the kernel's log has a text. */
+int log_count(const char *text);
+
+/* A page that can only be read, with @size bytes of @data in it. */
+void *read_only_page(const void *data, size_t size);
+
 /* The size, or the largest that the heap promises where that is less. */
 size_t fitting(size_t size, uint32_t heap);
 

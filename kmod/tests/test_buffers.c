@@ -226,11 +226,16 @@ TEST(permissions, "OPEN, FREE, rename and bus addresses ask for permission")
 	struct devfs_dma_buf_get_sg sg = {};
 	struct devfs_dma_buf_name name = { "y" };
 	struct devfs_dma_free free_arg = {};
+	int told;
 
 	arg.mode = 0604;
 	CHECK(!alloc(&arg));
 	free_arg.id = arg.id;
 	CHECK(buffer_info(arg.fd).flags & DEVFS_DMA_BUF_DMA_ADDR);
+	/* The host's memory is behind no IOMMU. */
+	told = log_count("was told bus addresses");
+	CHECK(told > 0 && buffer_info(arg.fd).dma_addr);
+	CHECK(log_count("was told bus addresses") <= told);
 	CHECK(!setgid(1000) && !setuid(1000));
 	REFUSES(ioctl(node(), DEVFS_DMA_IOC_OPEN, &open_arg), EACCES);
 	open_arg.fd_flags = O_RDONLY;

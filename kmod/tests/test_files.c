@@ -392,6 +392,11 @@ TEST(rw_ioctl, "BUF_READ and BUF_WRITE are pread and pwrite")
 
 	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_WRITE, &rw) && rw.copied == 100);
 	CHECK(buffer_info(fd).size == 110);
+	/* What cannot be told does not happen. */
+	data[0] = 'n';
+	rw.copied = 0;
+	REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_WRITE, read_only_page(&rw, sizeof(rw))), EFAULT);
+	data[0] = 'd';
 	rw = (struct devfs_dma_buf_rw){ .address = (uintptr_t)back, .length = 1 << 30, .offset = 10 };
 	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_READ, &rw) && rw.copied == 100);
 	CHECK(!memcmp(data, back, 100));

@@ -98,6 +98,14 @@ TEST(refused, "what the heap cannot do is refused: too much, nothing, growing, s
 	REFUSES(ioctl(node(), DEVFS_DMA_IOC_ALLOC, &arg), EINVAL);
 	arg = request("x", UINT64_MAX, RESERVED);
 	REFUSES(ioctl(node(), DEVFS_DMA_IOC_ALLOC, &arg), EINVAL);
+	/* Whose pages are no 32-bit number, or one that looks small as such. */
+	for (unsigned int bits = 33; bits < 63; bits++) {
+		for (uint64_t more = 0; more <= PAGE; more += PAGE) {
+			arg = request("x", (1ULL << bits) + more, RESERVED);
+			CHECK(ioctl(node(), DEVFS_DMA_IOC_ALLOC, &arg) == -1);
+			CHECK(errno == ENOMEM || errno == ENOSPC || errno == EINVAL);
+		}
+	}
 
 	fd = buffer("x", PAGE, RESERVED);
 	REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &export), EOPNOTSUPP);

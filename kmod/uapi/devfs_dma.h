@@ -291,7 +291,8 @@ struct devfs_dma_rename {
  * @reserved:   zero
  *
  * The addresses are given to callers with CAP_SYS_RAWIO only; others see both
- * flags clear.
+ * flags clear. Where there is no IOMMU that translates them, the kernel's log
+ * has a warning of the first time.
  */
 struct devfs_dma_buf_info {
 	char name[DEVFS_DMA_NAME_SIZE];
@@ -363,6 +364,9 @@ struct devfs_dma_pin {
  * @dmabuf_fd:  in: the dma-buf
  * @pad:        zero
  * @reserved:   zero
+ *
+ * Of a dma-buf whose descriptor cannot write, devices only read: EACCES where
+ * direction is not TO_DEVICE, and for writes and writable mappings.
  *
  * EBADF and EINVAL for what is no dma-buf; what its exporter says where it
  * cannot be attached or mapped: a region's file refuses a device that cannot
@@ -680,7 +684,8 @@ struct devfs_dma_history {
  * Pattern words are 32-bit counters from 0 in the CPU's byte order, each
  * number once; those lost are skipped.
  * CREATE: EEXIST, ENOENT (buffer, source), EINVAL, ENOSPC (too many), EBUSY
- * (the buffer streams). Others: ENOENT.
+ * (the buffer streams), EACCES (the caller may not read the buffer, or with
+ * PATTERN not write it). Others: ENOENT.
  */
 struct devfs_dma_stream {
 	__u32 op;
@@ -714,8 +719,9 @@ struct devfs_dma_stream {
  *            was disabled or removed and all of it was read
  * @lost:     out: bytes lost just before them
  *
- * Waits for the watermark (or @length, if that is less). EINTR, EAGAIN,
- * EFAULT where nothing could be copied: those bytes are not consumed.
+ * Waits for the watermark (or @length, if that is less). EINTR, EAGAIN, EACCES
+ * where the caller may not read the buffer, EFAULT where nothing could be
+ * copied: those bytes are not consumed.
  */
 struct devfs_dma_stream_read {
 	__u32 stream;
