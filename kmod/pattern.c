@@ -7,6 +7,7 @@
  * not for an interrupt.
  */
 #include <linux/math64.h>
+#include <linux/sizes.h>
 
 #include "compat.h"
 #include "internal.h"
@@ -14,26 +15,32 @@
 
 #define DEVFS_PATTERN_TICK_MIN	(100 * NSEC_PER_USEC)
 #define DEVFS_PATTERN_TICK_MAX	NSEC_PER_SEC
+/* Bytes between two looks whether it is to stop. */
+#define DEVFS_PATTERN_STEP	SZ_1M
 
-static void devfs_pattern_fill(struct devfs_stream *stream)
+/* False where it is to stop, or the memory is gone. */
+static bool devfs_pattern_fill(struct devfs_stream *stream)
 {
 	struct devfs_buffer *buf = stream->buf;
 	u64 at, done = 0;
 
 	if (devfs_lock_shared(buf))
-		return;
+		return false;
 	/* Words never straddle pages: period and the buffer's offset are whole words. */
 	/* Only this work item moves head. */
 	div64_u64_rem(READ_ONCE(stream->head), stream->ring, &at);
-	while (done < stream->period) {
+	while (done < stream->period && !READ_ONCE(stream->stopping)) {
+		u64 most = min_t(u64, stream->period - done, DEVFS_PATTERN_STEP);
 		size_t len, i;
-		u32 *words = devfs_heap_run(buf, at + done, stream->period - done, &len);
+		u32 *words = devfs_heap_run(buf, at + done, most, &len);
 
 		for (i = 0; i < len / sizeof(u32); i++)
 			words[i] = stream->word++;
 		done += len;
+		cond_resched();
 	}
 	inode_unlock_shared(&buf->base.inode);
+	return done == stream->period;
 }
 
 static bool devfs_pattern_held_back(struct devfs_stream *stream)
@@ -57,13 +64,13 @@ static void devfs_pattern_work(struct work_struct *work)
 	/* More than a ring behind cannot be caught up with: the rate gives way. */
 	if (due - stream->generated > most)
 		stream->generated = due - most;
-	while (stream->generated < due && burst++ < most) {
+	while (stream->generated < due && burst++ < most && !READ_ONCE(stream->stopping)) {
 		bool room = !devfs_pattern_held_back(stream);
 
 		/* A held-back producer drops what it would have written. */
-		if (room)
-			devfs_pattern_fill(stream);
-		else
+		if (room && !devfs_pattern_fill(stream))
+			break;
+		if (!room)
 			stream->word += div_u64(stream->period, sizeof(u32));
 		stream->generated++;
 		devfs_stream_produced(stream, room);
@@ -75,8 +82,12 @@ static void devfs_pattern_work(struct work_struct *work)
 
 static u64 devfs_pattern_interval(struct devfs_stream *stream)
 {
-	u64 interval = mul_u64_u64_div_u64(stream->period, NSEC_PER_SEC, stream->rate);
+	u64 interval;
 
+	/* More is too much for the product, too. */
+	if (stream->period >= stream->rate)
+		return DEVFS_PATTERN_TICK_MAX;
+	interval = mul_u64_u64_div_u64(stream->period, NSEC_PER_SEC, stream->rate);
 	return clamp_t(u64, interval, DEVFS_PATTERN_TICK_MIN, DEVFS_PATTERN_TICK_MAX);
 }
 
@@ -102,12 +113,14 @@ void devfs_pattern_start(struct devfs_stream *stream)
 		return;
 	stream->started = ktime_get();
 	stream->generated = 0;
+	WRITE_ONCE(stream->stopping, false);
 	hrtimer_start(&stream->timer, ns_to_ktime(devfs_pattern_interval(stream)),
 		      HRTIMER_MODE_REL_SOFT);
 }
 
 void devfs_pattern_stop(struct devfs_stream *stream)
 {
+	WRITE_ONCE(stream->stopping, true);
 	hrtimer_cancel(&stream->timer);
 	cancel_work_sync(&stream->work);
 }

@@ -115,12 +115,21 @@ static int devfs_stream_check(const struct devfs_dma_stream *arg)
 /* Gives the new stream its buffer: one that is large enough and not streaming. */
 static int devfs_stream_take_buffer(struct devfs_stream *stream, u64 id, u64 watermark)
 {
+	bool pattern = stream->flags & DEVFS_DMA_STREAM_PATTERN;
 	struct devfs_buffer *buf = devfs_buffer_get(stream->dev, id);
-	int err = -EINVAL;
+	int err;
 	u64 size;
 
 	if (!buf)
 		return -ENOENT;
+	/* Its reader sees the buffer, and the generator writes it. */
+	err = inode_permission(devfs_nop_idmap, &buf->base.inode,
+			       MAY_READ | (pattern ? MAY_WRITE : 0));
+	if (err) {
+		iput(&buf->base.inode);
+		return err;
+	}
+	err = -EINVAL;
 	/* Under the lock that resizing takes: from now on it cannot shrink. */
 	inode_lock(&buf->base.inode);
 	size = i_size_read(&buf->base.inode);

@@ -41,6 +41,7 @@ struct devfs_stream {
 	struct work_struct work;
 	ktime_t started;
 	u64 generated;			/* periods since started */
+	bool stopping;			/* whoever stops it waits */
 	u32 word;
 };
 

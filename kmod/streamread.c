@@ -5,6 +5,7 @@
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 
+#include "compat.h"
 #include "internal.h"
 #include "stream.h"
 
@@ -151,7 +152,12 @@ long devfs_stream_read(struct devfs_device *dev, void __user *user)
 	stream = devfs_stream_get(dev, arg.stream);
 	if (!stream)
 		return devfs_dead(dev) ? -ENODEV : -ENOENT;
-	err = devfs_stream_wait(stream, &arg);
+	err = inode_permission(devfs_nop_idmap, &stream->buf->base.inode, MAY_READ);
+	/* What is taken off the ring can be told. */
+	if (!err && put_user(arg.copied, &((struct devfs_dma_stream_read __user *)user)->copied))
+		err = -EFAULT;
+	if (!err)
+		err = devfs_stream_wait(stream, &arg);
 	devfs_stream_put(stream);
 	if (!err && copy_to_user(user, &arg, sizeof(arg)))
 		err = -EFAULT;

@@ -335,6 +335,96 @@ TEST(stream_waits, "a reader waits for the watermark, and wakes when the stream 
 	drop_source(source);
 }
 
+/* What the node's other users may not do with a buffer, they may not do by a stream of it. */
+TEST(stream_rights, "a stream needs the rights on its buffer that reading and writing it do")
+{
+	struct devfs_dma_alloc secret = request("secret", 4 * PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	struct devfs_dma_alloc shown = request("shown", 4 * PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	struct devfs_dma_stream arg = {
+		.op = DEVFS_DMA_STREAM_CREATE, .name = "theirs", .period = PAGE,
+		.flags = DEVFS_DMA_STREAM_ENABLED,
+	};
+	struct devfs_dma_stream_read got;
+	struct devfs_dma_stream s;
+	uint32_t source;
+	char data[PAGE];
+	int status;
+	pid_t pid;
+
+	secret.mode = 0600;
+	shown.mode = 0604;
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_ALLOC, &secret));
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_ALLOC, &shown));
+	s = by_hand(secret.fd, &source, 0);
+	trigger(source);
+	pid = fork();
+	if (!pid) {
+		CHECK(!setgid(1000) && !setuid(1000));
+		REFUSES(stream_read(s.stream, data, PAGE, DEVFS_DMA_STREAM_NONBLOCK, &got), EACCES);
+		arg.source = source;
+		arg.buffer = secret.id;
+		REFUSES(control(&arg), EACCES);
+		arg.buffer = shown.id;
+		CHECK(!control(&arg));
+		drop(arg.stream);
+		arg.stream = 0;
+		arg.flags |= DEVFS_DMA_STREAM_PATTERN;
+		arg.rate = MIB;
+		REFUSES(control(&arg), EACCES);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status));
+	CHECK(state(s.stream).available == PAGE);
+	drop(s.stream);
+	drop_source(source);
+}
+
+TEST(stream_untold, "what cannot be told to the reader is not taken off the ring")
+{
+	int fd = buffer("x", 4 * PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	uint32_t source;
+	struct devfs_dma_stream s = by_hand(fd, &source, 0);
+	struct devfs_dma_stream_read got;
+	char data[PAGE];
+
+	trigger(source);
+	got = (struct devfs_dma_stream_read){
+		.stream = s.stream, .address = (uintptr_t)data, .length = PAGE,
+	};
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_STREAM_READ, read_only_page(&got, sizeof(got))), EFAULT);
+	CHECK(state(s.stream).available == PAGE && state(s.stream).consumed == 0);
+	drop(s.stream);
+	drop_source(source);
+}
+
+TEST(stream_hurry, "a generator that is far behind its rate stops when it is told to")
+{
+	int fd = buffer("x", 32 * MIB, DEVFS_DMA_HEAP_SYSTEM);
+	struct devfs_dma_stream s = {
+		.op = DEVFS_DMA_STREAM_CREATE, .name = "s", .period = 4, .rate = 1ULL << 32,
+		.source = DEVFS_DMA_NO_ID, .buffer = buffer_info(fd).id,
+		.flags = DEVFS_DMA_STREAM_PATTERN | DEVFS_DMA_STREAM_ENABLED,
+	};
+
+	CHECK(!control(&s));
+	EVENTUALLY(state(s.stream).produced);
+	for (int i = 0; i < 3; i++) {
+		enable(s.stream, false);
+		enable(s.stream, true);
+	}
+	drop(s.stream);
+	/* Slower than one a second. */
+	s = (struct devfs_dma_stream){
+		.op = DEVFS_DMA_STREAM_CREATE, .name = "s", .period = 16 * MIB, .rate = 1,
+		.source = DEVFS_DMA_NO_ID, .buffer = buffer_info(fd).id,
+		.flags = DEVFS_DMA_STREAM_PATTERN | DEVFS_DMA_STREAM_ENABLED,
+	};
+	CHECK(!control(&s));
+	usleep(20000);
+	CHECK(!state(s.stream).produced);
+	drop(s.stream);
+}
+
 TEST(stream_fires, "the generator fires a source, and many streams end cleanly at once")
 {
 	struct devfs_dma_signal signal_arg = {
