@@ -110,6 +110,9 @@ static ssize_t devfs_make_capacity(struct devfs_buffer *buf, loff_t pos, size_t 
 	u32 why;
 	int err;
 
+	/* Beyond what a 32-bit kernel has. */
+	if (pos > SIZE_MAX - count)
+		return -ENOSPC;
 	if (end <= buf->capacity)
 		return count;
 	if (buf->heap == DEVFS_DMA_HEAP_SYSTEM) {
@@ -141,6 +144,8 @@ static ssize_t devfs_write_locked(struct devfs_buffer *buf, struct kiocb *iocb,
 	loff_t size = i_size_read(inode);
 	ssize_t count, done;
 
+	if (buf->readonly)
+		return -EACCES;
 	count = generic_write_checks(iocb, from);
 	if (count <= 0)
 		return count;
@@ -269,6 +274,8 @@ static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t l
 		return -EOPNOTSUPP;
 	if (end > SIZE_MAX)
 		return -ENOSPC;
+	if (buf->readonly)
+		return -EACCES;
 	if (devfs_lock(buf))
 		return -ENODEV;
 	if (!(mode & FALLOC_FL_KEEP_SIZE)) {

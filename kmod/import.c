@@ -319,6 +319,11 @@ int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	dmabuf = dma_buf_get(*(int *)ctx);
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
+	buf->readonly = !(dmabuf->file->f_mode & FMODE_WRITE);
+	if (buf->readonly && buf->direction != DMA_TO_DEVICE) {
+		dma_buf_put(dmabuf);
+		return -EACCES;
+	}
 	INIT_WORK(&buf->revoke, devfs_buffer_revoke);
 	inode_lock(&buf->base.inode);
 	err = devfs_import_locked(buf, dmabuf, why);
@@ -360,6 +365,11 @@ int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma)
 	struct dma_buf *dmabuf = NULL;
 	int err;
 
+	if (buf->readonly) {
+		if (vma->vm_flags & VM_WRITE)
+			return -EACCES;
+		vm_flags_clear(vma, VM_MAYWRITE);
+	}
 	/* The exporter's may be a buffer's lock like this one. */
 	filemap_invalidate_lock_shared(mapping);
 	if (!buf->detached && !READ_ONCE(buf->revoked)) {

@@ -114,6 +114,41 @@ TEST(export_bad, "BUF_EXPORT refuses what is wrong")
 	CHECK(!ftruncate(fd, 0));
 }
 
+TEST(read_only, "a dma-buf that is open for reading does not become a buffer that can be written")
+{
+	FOR_EACH_HEAP(heap) {
+		int fd = buffer("x", PAGE, heap), dmabuf = export(fd, O_RDONLY), peer;
+		struct devfs_dma_buf_rw rw = { .address = (uintptr_t)"new", .length = 3 };
+		struct devfs_dma_import arg;
+		char byte, *map;
+
+		CHECK(pwrite(fd, "old", 3, 0) == 3);
+		for (uint32_t way = 0; way <= DEVFS_DMA_FROM_DEVICE; way++) {
+			arg = import_request("y", dmabuf);
+			arg.alloc.direction = way;
+			if (way != DEVFS_DMA_TO_DEVICE)
+				REFUSES(ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg), EACCES);
+		}
+		arg = import_request("y", dmabuf);
+		arg.alloc.direction = DEVFS_DMA_TO_DEVICE;
+		CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg));
+		peer = arg.alloc.fd;
+		CHECK(pread(peer, &byte, 1, 1) == 1 && byte == 'l');
+		REFUSES(pwrite(peer, "new", 3, 0), EACCES);
+		REFUSES(ioctl(peer, DEVFS_DMA_IOC_BUF_WRITE, &rw), EACCES);
+		REFUSES(fallocate(peer, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 2), EACCES);
+		REFUSES((intptr_t)mmap(NULL, PAGE, PROT_WRITE, MAP_SHARED, peer, 0), EACCES);
+		map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, peer, 0);
+		CHECK(map != MAP_FAILED && !memcmp(map, "old", 3));
+		REFUSES(mprotect(map, PAGE, PROT_READ | PROT_WRITE), EACCES);
+		munmap(map, PAGE);
+		close(peer);
+		close(dmabuf);
+		close(fd);
+		EVENTUALLY(bytes_used() == 0);
+	}
+}
+
 TEST(importer, "another driver attaches to an exported dma-buf and changes its bytes")
 {
 	FOR_EACH_HEAP(heap) {
