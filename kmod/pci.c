@@ -230,22 +230,22 @@ static int devfs_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = devfs_pci_add_regions(dev, pdev);
 	if (err)
 		goto err_device;
+	/* Before it has a line, whose mask is in the same register. */
+	pci_set_master(pdev);
 	err = devfs_pci_add_irqs(dev, pdev);
 	if (err) {
 		pci_err(pdev, "its interrupt cannot be had (%d)\n", err);
 		goto err_irqs;
 	}
-	pci_set_master(pdev);
 	pci_set_drvdata(pdev, dev);
 	err = devfs_device_register(dev);
 	if (err)
-		goto err_master;
+		goto err_irqs;
 	return 0;
 
-err_master:
-	pci_clear_master(pdev);
 err_irqs:
 	devfs_irqs_end(dev);
+	pci_clear_master(pdev);
 	devfs_events_end(dev);
 	pci_free_irq_vectors(pdev);
 err_device:
@@ -262,11 +262,12 @@ static void devfs_pci_remove(struct pci_dev *pdev)
 {
 	struct devfs_device *dev = pci_get_drvdata(pdev);
 
-	/* First of all no more DMA: then its buffers can go. */
+	/* A line's mask is in the register that has the bus mastering. */
+	devfs_irqs_end(dev);
+	/* No more DMA: then its buffers can go. */
 	pci_clear_master(pdev);
 	if (!pci_wait_for_pending_transaction(pdev))
 		pci_warn(pdev, "transactions are pending still\n");
-	devfs_irqs_end(dev);
 	devfs_regions_end(dev);
 	devfs_device_remove(dev);
 	pci_free_irq_vectors(pdev);

@@ -7,9 +7,9 @@
  * for ever. Each buffer keeps the module instead, until the RCU callback that
  * frees its inode; devfs_pseudofs_exit() waits for those callbacks.
  */
-#include <linux/completion.h>
 #include <linux/cred.h>
 #include <linux/dcache.h>
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/fs_context.h>
 #include <linux/module.h>
@@ -24,7 +24,6 @@
 #define DEVFS_MAGIC 0x44564d41
 
 static struct vfsmount *devfs_mount;
-static DECLARE_COMPLETION(devfs_unmounted);
 
 /* What an inode is becomes known only after it was allocated. */
 union devfs_any_inode {
@@ -120,16 +119,10 @@ static int devfs_init_fs_context(struct fs_context *fc)
 	return 0;
 }
 
-static void devfs_kill_sb(struct super_block *sb)
-{
-	kill_anon_super(sb);
-	complete(&devfs_unmounted);
-}
-
 static struct file_system_type devfs_fs_type = {
 	.name			= "devfs_dma",
 	.init_fs_context	= devfs_init_fs_context,
-	.kill_sb		= devfs_kill_sb,
+	.kill_sb		= kill_anon_super,
 };
 
 static struct inode *devfs_inode_new(struct devfs_device *dev, const struct inode_operations *iops,
@@ -231,13 +224,21 @@ long devfs_hand_out(struct file *file, u32 fd_flags, __s32 *fd, void __user *use
 int devfs_pseudofs_init(void)
 {
 	devfs_mount = kern_mount(&devfs_fs_type);
-	return PTR_ERR_OR_ZERO(devfs_mount);
+	if (IS_ERR(devfs_mount))
+		return PTR_ERR(devfs_mount);
+	/* The end of the last one uses the type, which goes with the module: it is ours. */
+	atomic_inc(&devfs_mount->mnt_sb->s_active);
+	return 0;
 }
 
 void devfs_pseudofs_exit(void)
 {
-	/* A last fput() may hold the mount a moment longer than its buffer. */
+	struct super_block *sb = devfs_mount->mnt_sb;
+
 	kern_unmount(devfs_mount);
-	wait_for_completion(&devfs_unmounted);
+	/* A last fput() may hold the mount a moment longer than its buffer. */
+	while (atomic_read(&sb->s_active) > 1)
+		usleep_range(1000, 2000);
+	deactivate_super(sb);
 	rcu_barrier();
 }
