@@ -249,4 +249,24 @@ struct DeviceSignalTests {
             device.fire(irq)
         }
     }
+
+    /// The next device of that name is another server's, whatever keeps this one.
+    @Test func `a device that was removed is let go at once`() throws {
+        try withHardware { (client, device) throws in
+            try client.tree.openSocket()
+            let path = try client.read("control/socket").dropLast()
+            try client.write("control/signal", "tick timer period=1ms")
+            #expect(device.marks == ["tick"] && (try? Syscalls.status(of: String(path))) != nil)
+            device.unplug()
+            #expect(Machine.waits { (try? Syscalls.status(of: String(path))) == nil })
+            #expect(device.marks.isEmpty)
+            #expect(throws: Errno.noDevice) { try client.read("control/socket") }
+            // What the next server has there stays.
+            _ = try Syscalls.open(String(path), flags: O_WRONLY | O_CREAT, mode: 0o600)
+            device.mark(Name("tick")!, asMount: true)
+            client.tree.shutDown()
+            #expect((try? Syscalls.status(of: String(path))) != nil && device.marks == ["tick"])
+            try Syscalls.unlink(String(path), at: Syscalls.currentDirectory)
+        }
+    }
 }

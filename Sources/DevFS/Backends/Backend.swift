@@ -168,6 +168,8 @@ protocol Backend: AnyObject, Sendable {
     func replaced(_ id: BufferID)
     func status(of heap: Heap) throws(Errno) -> HeapStatus
     func space() throws(Errno) -> SpaceStatus
+    /// The device was removed: the next one of its name is another server's to have.
+    func letGo()
     /// What the device has besides memory; nil for none.
     var hardware: (any Hardware)? { get }
 }
@@ -175,4 +177,5 @@ protocol Backend: AnyObject, Sendable {
 extension Backend {
     var hardware: (any Hardware)? { nil }
     var foreignChanges: UInt64? { nil }
+    func letGo() {}
 }

@@ -1,5 +1,6 @@
 import CFuse
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// The backend over the kernel module `devfs_dma`: every buffer is DMA memory of the device, and a
@@ -17,8 +18,8 @@ final class KernelBackend: Backend {
     private let mask: UInt64
     let node: Descriptor
     private let isPrivileged: Bool
-    /// Held as long as this server runs: one server a device.
-    private let lock: Descriptor
+    /// Held as long as this server runs and the device is there: one server a device.
+    private let lock: Mutex<SharedDescriptor?>
 
     /// - Parameter path: the device's node, `/dev/devfs/NAME`.
     init(_ path: String) throws(SetupError) {
@@ -57,7 +58,7 @@ final class KernelBackend: Backend {
                 throw SetupError("making \(directory)", error)
             }
         }
-        lock = try DeviceLock.take(in: runtimeDirectory, of: path)
+        lock = Mutex(SharedDescriptor(try DeviceLock.take(in: runtimeDirectory, of: path)))
     }
 
     /// The module syncs in its read, and coherent memory is no pages that a reply could come from.
@@ -90,6 +91,8 @@ final class KernelBackend: Backend {
                         ? noHardware : "the device has no memory of its own"),
         ]
     }
+
+    func letGo() { lock.withLock { $0 = nil } }
 
     // MARK: Buffers
 
@@ -218,7 +221,14 @@ final class KernelBackend: Backend {
         } catch .noSpace {
             throw Refusal(.noSpace, "\(size) bytes: \(limit)")
         } catch {
-            throw Refusal(error, "\(size) bytes: the module answers \(error)")
+            let reason: CInt =
+                switch error {
+                case .noMemory: DEVFS_DMA_WHY_MEMORY
+                case .ioError: DEVFS_DMA_WHY_MAPPING
+                default: DEVFS_DMA_WHY_NONE
+                }
+            throw Refusal(
+                error, "\(size) bytes: \(why(UInt32(reason)) ?? "the module answers \(error)")")
         }
     }
 

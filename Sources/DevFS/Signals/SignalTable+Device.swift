@@ -240,15 +240,15 @@ extension SignalTable {
     private func end() {
         guard let device, let started = watch.withLock({ $0.take() }) else { return }
         loop.stop(started, device.eventDescriptor)
+        for signal in all { device.mark(signal.name, asMount: false) }
         gone.withLock { $0.take() }?()
         for signal in all { signal.end() }
     }
 
-    /// Leaves the device: what mounts made there goes, the rest stays.
+    /// Leaves the device: what mounts made there goes, the rest stays. One that is gone was left before.
     func leave(_ device: any EventDevice) {
-        if let started = watch.withLock({ $0.take() }) {
-            loop.stop(started, device.eventDescriptor)
-        }
+        guard let started = watch.withLock({ $0.take() }) else { return }
+        loop.stop(started, device.eventDescriptor)
         for signal in all {
             guard let origin = signal.origin, device.isOfMount(signal.name) else { continue }
             try? device.removeSource(origin.id)

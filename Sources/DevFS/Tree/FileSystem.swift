@@ -79,8 +79,12 @@ public final class FileSystem: Sendable {
     private func follow(_ events: any EventDevice) throws(Errno) {
         signals.gone.withLock { gone in
             gone = { [weak self] in
-                self?.wasRemoved.store(true, ordering: .releasing)
-                self?.streams.endAll()
+                guard let self else { return }
+                wasRemoved.store(true, ordering: .releasing)
+                streams.endAll()
+                // A server of the next device of that name may come from here on.
+                socket.withLock { $0.take() }?.close()
+                backend.letGo()
             }
         }
         signals.stormy.set { [log] signal in

@@ -64,7 +64,12 @@ enum Layout {
                 try tree.streams.carryOut(request)
             }),
         TextFile("log", 0o444, isReport: true, read: { tree, _ in tree.log.text }),
-        TextFile("socket", 0o444, read: { tree, _ in tree.socketPath + "\n" }),
+        TextFile(
+            "socket", 0o444,
+            read: { tree, _ throws(Errno) in
+                if tree.isGone { throw .noDevice }
+                return tree.socketPath + "\n"
+            }),
     ]
 
     // MARK: control/heaps/HEAP/
