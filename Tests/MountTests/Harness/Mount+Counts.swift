@@ -100,7 +100,8 @@ enum Tools {
     /// The library that counts allocations when it is preloaded; nil where it can't be built.
     static let allocationCounter: String? = {
         let library = "\(Janitor.prefix)allocations.so"
-        let build = "cc -O2 -shared -fPIC -o \(library) \(Machine.package)/Tests/Counters/allocations.c"
+        let source = "\(Machine.package)/Tests/Counters/allocations.c"
+        let build = "cc -O2 -shared -fPIC -o \(library) \(source)"
         return Machine.shell(build).map { _ in library }
     }()
 }
