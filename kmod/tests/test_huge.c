@@ -65,6 +65,7 @@ TEST(one_fault, "a large buffer is mapped by huge pages, a fault each")
 	/* A few blocks may have been had in small ones only. */
 	CHECK(minor_faults() - before < 2048);
 	CHECK(huge_kilobytes(map) >= 8 * 1024);
+	CHECK(!msync(map, 16 * MIB, MS_SYNC));
 	for (at = 0; at < 16 * MIB; at += PAGE) {
 		char byte;
 
@@ -178,6 +179,7 @@ TEST(outlived, "pages of a huge one that a pipe holds outlive the buffer")
 	CHECK(!pipe(pipes));
 	fill(want, sizeof(want), 5);
 	memcpy(map + HUGE / 2, want, sizeof(want));
+	CHECK(!msync(map, HUGE, MS_SYNC));
 	CHECK(vmsplice(pipes[1], &iov, 1, 0) == (ssize_t)iov.iov_len);
 	CHECK(!munmap(map, HUGE) && !close(fd));
 	EVENTUALLY(bytes_used() == 0);
