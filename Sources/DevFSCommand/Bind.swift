@@ -33,17 +33,7 @@ struct BindCommand: ParsableCommand {
     }
 
     func run() throws {
-        let binder = DeviceBinder()
-        let before = try binder.bind(address, force: force)
-        if let dmaBits {
-            do {
-                try binder.setAddressBits(dmaBits, of: address)
-            } catch {
-                // Nothing half-bound: buffers could be where the device does not get to.
-                if before.driver != DeviceBinder.driver { _ = try? binder.unbind(address) }
-                throw error
-            }
-        }
+        let before = try DeviceBinder().bind(address, force: force, addressBits: dmaBits)
         if !before.hasInterrupt {
             Terminal.complain("\(address) has no interrupt: its signals/ will have none")
         }

@@ -9,9 +9,16 @@ import Testing
 /// is told by them.
 private final class FakeMachine: Sendable {
     let root: String
-    /// Devices that the module's driver refuses, or that vanish when they are unbound.
-    private let refused = Mutex<Set<String>>([])
-    private let vanishing = Mutex<Set<String>>([])
+    /// What the kernel does other than usual.
+    private struct Whims {
+        /// Drivers that take no device.
+        var refusing: Set<String> = []
+        /// Devices that vanish when they are unbound.
+        var vanishing: Set<String> = []
+        /// Steps that a signal could have ended.
+        var interruptible: [String] = []
+    }
+    private let whims = Mutex(Whims())
 
     init() throws {
         let base = "/dev/shm/devfs-unit-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
@@ -67,11 +74,21 @@ private final class FakeMachine: Sendable {
         }
     }
 
-    func refuse(_ address: String) { refused.withLock { _ = $0.insert(address) } }
-    func vanish(_ address: String) { vanishing.withLock { _ = $0.insert(address) } }
+    func refuse(by driver: String) { whims.withLock { _ = $0.refusing.insert(driver) } }
+    func accept(by driver: String) { whims.withLock { _ = $0.refusing.remove(driver) } }
+    func vanish(_ address: String) { whims.withLock { _ = $0.vanishing.insert(address) } }
+    var interruptible: [String] { whims.withLock { $0.interruptible } }
 
     var sysfs: Sysfs {
-        Sysfs(root: root) { [self] text, path throws(Errno) in try obey(text, path) }
+        Sysfs(root: root) { [self] text, path throws(Errno) in
+            if !Self.areSignalsBlocked { whims.withLock { $0.interruptible.append(path) } }
+            try obey(text, path)
+        }
+    }
+    private static var areSignalsBlocked: Bool {
+        var blocked = sigset_t()
+        unsafe pthread_sigmask(SIG_BLOCK, nil, &blocked)
+        return [SIGHUP, SIGINT, SIGTERM].allSatisfy { unsafe sigismember(&blocked, $0) == 1 }
     }
     var binder: DeviceBinder { DeviceBinder(sysfs) }
 
@@ -81,9 +98,7 @@ private final class FakeMachine: Sendable {
         let parts = place.split(separator: "/").map(String.init)
         let device = "sys/devices/pci0000:00/\(text)"
         func attach(_ driver: String) throws(Errno) {
-            guard !(driver == "devfs_dma" && refused.withLock({ $0.contains(text) })) else {
-                throw .noDevice
-            }
+            guard !whims.withLock({ $0.refusing.contains(driver) }) else { throw .noDevice }
             try link("\(device)/driver", to: "sys/bus/pci/drivers/\(driver)")
         }
         switch parts.last {
@@ -91,11 +106,12 @@ private final class FakeMachine: Sendable {
         case "unbind":
             guard sysfs.target("/\(device)/driver") == parts[4] else { throw .noDevice }
             try Syscalls.unlink("\(root)/\(device)/driver", at: Syscalls.currentDirectory)
-            if vanishing.withLock({ $0.contains(text) }) {
+            if whims.withLock({ $0.vanishing.contains(text) }) {
                 try Syscalls.unlink(
                     "\(root)/sys/bus/pci/devices/\(text)", at: Syscalls.currentDirectory)
             }
         case "bind": try attach(parts[4])
+        case "dma_bits": if text == "8" { throw .ioError }
         case "drivers_probe":
             guard sysfs.exists("/sys/bus/pci/devices/\(text)") else { throw .noDevice }
             // A driver that fails is in dmesg alone.
@@ -152,7 +168,7 @@ struct BindTests {
         let before = try machine.binder.bind(address)
         #expect(before.driver == "e1000e" && before.id == "1234:11e8" && before.hasInterrupt)
         #expect(driver() == "devfs_dma")
-        #expect(machine.text("run/devfs/bound/0000:00:09.0") == "e1000e\n(null)")
+        #expect(machine.text("run/devfs/bound/0000:00:09.0") == "e1000e")
         // Once more is nothing.
         #expect(try machine.binder.bind(address).driver == "devfs_dma")
         #expect(try machine.binder.unbind(address) == "e1000e")
@@ -171,11 +187,66 @@ struct BindTests {
     }
 
     @Test func `what the module refuses has its former driver again`() throws {
-        machine.refuse("0000:00:09.0")
+        machine.refuse(by: "devfs_dma")
         let error = try #require(refusal())
         #expect(error.errno == .noDevice && error.fix.contains("dmesg"))
+        #expect(error.fix.contains("it has its former driver again: e1000e"))
         #expect(driver() == "e1000e" && machine.sysfs.names("/run/devfs/bound") == [])
         #expect(machine.text("sys/bus/pci/devices/0000:00:09.0/driver_override") == "")
+    }
+
+    @Test func `a device that can't drive so few bits has its former driver again`() throws {
+        let error = try #require(throws: SetupError.self) {
+            try machine.binder.bind(address, addressBits: 8)
+        }
+        #expect(error.errno == .ioError && error.attempt.contains("8 address bits"))
+        #expect(error.fix.contains("it has its former driver again: e1000e"))
+        #expect(driver() == "e1000e" && machine.sysfs.names("/run/devfs/bound") == [])
+        #expect(try machine.binder.bind(address, addressBits: 28).driver == "e1000e")
+        #expect(driver() == "devfs_dma")
+    }
+
+    @Test func `a former driver that does not take the device again is told, and tried again`()
+        throws
+    {
+        machine.refuse(by: "devfs_dma")
+        machine.refuse(by: "e1000e")
+        let error = try #require(refusal())
+        #expect(error.fix.contains("its driver is none now: e1000e is not loaded"))
+        #expect(driver() == nil)
+        let failure = try #require(throws: SetupError.self) { try machine.binder.unbind(address) }
+        #expect(failure.description.contains("giving 0000:00:09.0 back to e1000e"))
+        machine.accept(by: "e1000e")
+        #expect(try machine.binder.unbind(address) == "e1000e")
+        #expect(driver() == "e1000e" && machine.sysfs.names("/run/devfs/bound") == [])
+        // Now it is the driver's alone.
+        #expect(throws: SetupError.self) { try machine.binder.unbind(address) }
+    }
+
+    @Test(arguments: [true, false])
+    func `a bind that was ended halfway is gone on with, and undone, with its first record`(
+        again: Bool
+    ) throws {
+        try machine.binder.bind(address)
+        // As a slow driver's end leaves it: nobody has it, and it is meant for the module.
+        try Syscalls.unlink(
+            "\(machine.root)/sys/bus/pci/devices/\(address)/driver", at: Syscalls.currentDirectory)
+        #expect(driver() == nil)
+        if again {
+            try machine.binder.bind(address)
+            #expect(driver() == "devfs_dma")
+        }
+        #expect(try machine.binder.unbind(address) == "e1000e")
+        #expect(driver() == "e1000e" && machine.sysfs.names("/run/devfs/bound") == [])
+        #expect(machine.text("sys/bus/pci/devices/0000:00:09.0/driver_override") == "")
+    }
+
+    @Test func `signals come before the steps or after them`() throws {
+        try machine.binder.bind(address)
+        try machine.binder.unbind(address)
+        machine.refuse(by: "devfs_dma")
+        #expect(refusal() != nil)
+        #expect(machine.interruptible == [])
     }
 
     @Test func `a device that vanishes meanwhile is named, and no record stays`() throws {

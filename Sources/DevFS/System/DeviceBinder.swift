@@ -32,48 +32,63 @@ public struct DeviceBinder: Sendable {
     // MARK: Binding
 
     /// Takes a device from its driver and gives it to the module's. Whatever fails, the device has
-    /// its former driver again.
+    /// its former driver again, and the error says so; signals that end a program come afterwards.
+    /// - Parameter addressBits: address bits that the device drives, 1 to 64; nil for all.
     /// - Returns: the device as it was, with its former driver.
     @discardableResult
-    public func bind(_ address: PCIAddress, force: Bool = false) throws(SetupError) -> PCIDevice {
+    public func bind(
+        _ address: PCIAddress, force: Bool = false, addressBits: Int? = nil
+    ) throws(SetupError) -> PCIDevice {
         let device = try device(address, for: "binding \(address)")
-        if device.driver == Self.driver { return device }
+        if device.driver == Self.driver {
+            if let addressBits { try setAddressBits(addressBits, of: address) }
+            return device
+        }
         try examine(device, force: force)
-        let path = PCIDevice.path(address)
-        let former = Former(driver: device.driver, override: sysfs.text("\(path)/driver_override"))
-        do throws(Errno) {
-            try remember(former, address)
-        } catch {
-            throw SetupError("writing \(Self.records)/\(address)", error)
-        }
-        do throws(Errno) {
-            try sysfs.put(Self.driver, "\(path)/driver_override")
-            if let driver = former.driver {
-                try sysfs.put("\(address)", "/sys/bus/pci/drivers/\(driver)/unbind")
-            }
-            try sysfs.put("\(address)", "/sys/bus/pci/drivers_probe")
-        } catch {
-            giveBack(address, former)
-            throw SetupError(
-                "binding \(address)", error,
-                fix: sysfs.exists(path)
-                    ? "it has its former driver again: \(former.driver ?? "none")"
-                    : "the device vanished meanwhile")
-        }
-        guard sysfs.target("\(path)/driver") == Self.driver else {
-            giveBack(address, former)
-            throw SetupError(
-                "binding \(address)", .noDevice,
-                fix: sysfs.exists(path)
-                    ? "the module refused it, and dmesg says why; its driver is again "
-                        + "\(former.driver ?? "none")"
-                    : "the device vanished meanwhile")
+        try Syscalls.uninterrupted { () throws(SetupError) in
+            try take(device, addressBits: addressBits)
         }
         return device
     }
 
+    private func take(_ device: PCIDevice, addressBits: Int?) throws(SetupError) {
+        let address = device.address
+        let path = PCIDevice.path(address)
+        let former = try remember(device)
+        func undone(_ error: SetupError) -> SetupError {
+            let state =
+                giveBack(address, former)
+                ?? "it has its former driver again: \(former.driver ?? "none")"
+            return SetupError(
+                error.attempt, error.errno,
+                fix: error.fix.isEmpty ? state : "\(error.fix); \(state)")
+        }
+        do throws(Errno) {
+            try sysfs.put(Self.driver, "\(path)/driver_override")
+            if let driver = device.driver {
+                try sysfs.put("\(address)", "/sys/bus/pci/drivers/\(driver)/unbind")
+            }
+            try sysfs.put("\(address)", "/sys/bus/pci/drivers_probe")
+        } catch {
+            throw undone(SetupError("binding \(address)", error))
+        }
+        guard sysfs.target("\(path)/driver") == Self.driver else {
+            throw undone(
+                SetupError(
+                    "binding \(address)", .noDevice,
+                    fix: sysfs.exists(path) ? "the module refused it, and dmesg says why" : ""))
+        }
+        guard let addressBits else { return }
+        do throws(SetupError) {
+            try setAddressBits(addressBits, of: address)
+        } catch {
+            // Buffers could be where the device does not get to.
+            throw undone(error)
+        }
+    }
+
     /// Bus addresses of the device's buffers have so many bits at the most.
-    public func setAddressBits(_ bits: Int, of address: PCIAddress) throws(SetupError) {
+    private func setAddressBits(_ bits: Int, of address: PCIAddress) throws(SetupError) {
         do throws(Errno) {
             try sysfs.put("\(bits)", "\(PCIDevice.path(address))/dma_bits")
         } catch {
@@ -115,7 +130,8 @@ public struct DeviceBinder: Sendable {
         }
     }
 
-    /// Gives a device back to the driver that it had before it was bound.
+    /// Gives a device back to the driver that it had before it was bound, also where binding it was
+    /// ended in between. Signals that end a program come afterwards.
     /// - Returns: the driver that it has now, nil for none.
     @discardableResult
     public func unbind(
@@ -123,31 +139,34 @@ public struct DeviceBinder: Sendable {
     ) throws(SetupError) -> String? {
         let attempt = "unbinding \(address)"
         let device = try device(address, for: attempt)
-        guard device.driver == Self.driver else {
+        let former = former(of: device)
+        let isBound = device.driver == Self.driver
+        guard isBound || former != nil else {
             throw SetupError(
                 attempt, .noDevice,
                 fix: "its driver is \(device.driver ?? "none"), and not \(Self.driver)")
         }
-        if !force, let place = mountpoint(of: Self.node(address)) {
+        if isBound, !force, let place = mountpoint(of: Self.node(address)) {
             throw SetupError(
                 attempt, .resourceBusy,
                 fix: "it is mounted on \(place): unmount it, or --force takes it away")
         }
-        let former = former(address)
-        do throws(Errno) {
-            try sysfs.put("\(address)", "/sys/bus/pci/drivers/\(Self.driver)/unbind")
-        } catch {
-            throw SetupError(attempt, error)
+        return try Syscalls.uninterrupted { () throws(SetupError) in
+            do throws(Errno) {
+                if isBound {
+                    try sysfs.put("\(address)", "/sys/bus/pci/drivers/\(Self.driver)/unbind")
+                }
+            } catch {
+                throw SetupError(attempt, error)
+            }
+            let former = former ?? Former()
+            if let why = giveBack(address, former) {
+                throw SetupError(
+                    "giving \(address) back to \(former.driver ?? "no driver")", .noDevice,
+                    fix: why)
+            }
+            return former.driver
         }
-        giveBack(address, former)
-        let path = PCIDevice.path(address)
-        let now = sysfs.target("\(path)/driver")
-        if let driver = former.driver, now != driver {
-            throw SetupError(
-                "giving \(address) back to \(driver)", .noDevice,
-                fix: "the device is free; \(driver) is not loaded or did not take it")
-        }
-        return now
     }
 
     private func mountpoint(of node: String) -> String? {
@@ -164,7 +183,19 @@ public struct DeviceBinder: Sendable {
         var override: String?
     }
 
-    private func remember(_ former: Former, _ address: PCIAddress) throws(Errno) {
+    /// What the device had before it was taken, now or by somebody who was ended while he did so.
+    private func remember(_ device: PCIDevice) throws(SetupError) -> Former {
+        if let former = former(of: device) { return former }
+        let former = Former(driver: device.driver, override: override(of: device.address))
+        do throws(Errno) {
+            try record(former, device.address)
+        } catch {
+            throw SetupError("writing \(Self.records)/\(device.address)", error)
+        }
+        return former
+    }
+
+    private func record(_ former: Former, _ address: PCIAddress) throws(Errno) {
         for directory in ["/run/devfs", Self.records] {
             try Syscalls.makeDirectory(sysfs.root + directory, mode: 0o755)
         }
@@ -175,28 +206,53 @@ public struct DeviceBinder: Sendable {
         try check { unsafe Glibc.write(file.raw, text, text.count) }
     }
 
-    private func former(_ address: PCIAddress) -> Former {
-        let lines = (sysfs.text("\(Self.records)/\(address)") ?? "")
-            .split(separator: "\n", omittingEmptySubsequences: false)
+    /// What is recorded of a device that is the module's, or is on its way there or back; nil where
+    /// nothing is, or a device of its own driver's has a record from before it was unplugged.
+    private func former(of device: PCIDevice) -> Former? {
+        let address = device.address
+        guard let text = sysfs.text("\(Self.records)/\(address)"),
+            device.driver == Self.driver || device.driver == nil
+                || override(of: address) == Self.driver
+        else { return nil }
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         func line(_ index: Int) -> String? {
             lines.indices.contains(index) && !lines[index].isEmpty ? String(lines[index]) : nil
         }
         return Former(driver: line(0), override: line(1))
     }
 
-    /// As it was before, as far as it can be had; the record goes.
-    private func giveBack(_ address: PCIAddress, _ former: Former) {
+    private func override(of address: PCIAddress) -> String? {
+        let text = sysfs.text("\(PCIDevice.path(address))/driver_override") ?? ""
+        // How the kernel shows none.
+        return text.isEmpty || text == "(null)" ? nil : text
+    }
+
+    /// As it was before, as far as it can be had. The record goes with that, and stays for another
+    /// `unbind` where something is missing.
+    /// - Returns: nil where all is as it was, else what is not.
+    private func giveBack(_ address: PCIAddress, _ former: Former) -> String? {
         let path = PCIDevice.path(address)
-        // The kernel shows no override as this word, and takes an empty line for none.
-        let override = former.override.flatMap { $0 == "(null)" ? nil : $0 } ?? "\n"
-        try? sysfs.put(override, "\(path)/driver_override")
+        // What came of each step is looked at below. An empty line is no override.
+        try? sysfs.put(former.override ?? "\n", "\(path)/driver_override")
         if let now = sysfs.target("\(path)/driver"), now != former.driver {
             try? sysfs.put("\(address)", "/sys/bus/pci/drivers/\(now)/unbind")
         }
         if let driver = former.driver, sysfs.target("\(path)/driver") == nil {
             try? sysfs.put("\(address)", "/sys/bus/pci/drivers/\(driver)/bind")
         }
+        let now = sysfs.target("\(path)/driver")
+        let isThere = sysfs.exists(path)
+        if isThere && now != former.driver {
+            return "its driver is \(now ?? "none") now"
+                + (former.driver.map { ": \($0) is not loaded or did not take it" } ?? "")
+                + "; devfs unbind \(address) tries again"
+        }
+        if isThere && override(of: address) != former.override {
+            return "its driver_override is \(override(of: address) ?? "none") now"
+                + "; devfs unbind \(address) tries again"
+        }
         try? Syscalls.unlink(
             "\(sysfs.root)\(Self.records)/\(address)", at: Syscalls.currentDirectory)
+        return isThere ? nil : "the device vanished meanwhile"
     }
 }

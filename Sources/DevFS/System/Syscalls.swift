@@ -269,6 +269,20 @@ enum Syscalls {
         try check { cfuse_is_locked(descriptor) } == 1
     }
 
+    /// Does `body` to its end: SIGHUP, SIGINT and SIGTERM of this thread come afterwards.
+    /// `pthread_sigmask(3)`
+    static func uninterrupted<Result, Failure>(
+        _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        var waiting = sigset_t()
+        var before = sigset_t()
+        unsafe sigemptyset(&waiting)
+        for signal in [SIGHUP, SIGINT, SIGTERM] { unsafe sigaddset(&waiting, signal) }
+        unsafe pthread_sigmask(SIG_BLOCK, &waiting, &before)
+        defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
+        return try body()
+    }
+
     /// Takes the whole-file lock without waiting; EWOULDBLOCK where another has it. `flock(2)`
     static func lock(_ descriptor: CInt) throws(Errno) {
         try check { flock(descriptor, LOCK_EX | LOCK_NB) }
