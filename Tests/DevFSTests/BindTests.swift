@@ -15,6 +15,8 @@ private final class FakeMachine: Sendable {
         var refusing: Set<String> = []
         /// Devices that vanish when they are unbound.
         var vanishing: Set<String> = []
+        /// Block devices that somebody has for his own.
+        var claimed: Set<String> = []
         /// Steps that a signal could have ended.
         var interruptible: [String] = []
     }
@@ -77,13 +79,20 @@ private final class FakeMachine: Sendable {
     func refuse(by driver: String) { whims.withLock { _ = $0.refusing.insert(driver) } }
     func accept(by driver: String) { whims.withLock { _ = $0.refusing.remove(driver) } }
     func vanish(_ address: String) { whims.withLock { _ = $0.vanishing.insert(address) } }
+    func claim(_ disks: [String]) { whims.withLock { $0.claimed.formUnion(disks) } }
     var interruptible: [String] { whims.withLock { $0.interruptible } }
 
     var sysfs: Sysfs {
-        Sysfs(root: root) { [self] text, path throws(Errno) in
-            if !Self.areSignalsBlocked { whims.withLock { $0.interruptible.append(path) } }
-            try obey(text, path)
-        }
+        Sysfs(
+            root: root,
+            write: { [self] text, path throws(Errno) in
+                if !Self.areSignalsBlocked { whims.withLock { $0.interruptible.append(path) } }
+                try obey(text, path)
+            },
+            claimed: { [self] path in
+                let disk = String(path.dropFirst("\(root)/dev/".utf8.count))
+                return whims.withLock { $0.claimed.contains(disk) }
+            })
     }
     private static var areSignalsBlocked: Bool {
         var blocked = sigset_t()
@@ -301,6 +310,40 @@ struct BindTests {
         }
         let error = try #require(refusal())
         #expect(error.errno == .resourceBusy && error.fix.contains("--force"))
+        #expect(driver() == "e1000e")
+        #expect(refusal(force: true) == nil && driver() == "devfs_dma")
+    }
+
+    @Test(arguments: [
+        (["sda"], "sda is in use by the kernel"),
+        (["sda", "sda1"], "sda1 is in use by the kernel"),
+        (["sda", "sda2"], "sda2 is part of dm-0"),
+        (["sda", "sda2", "dm-0"], "dm-0 is in use by the kernel"),
+        (["sda", "sda3"], "sda3 is mounted on /data"),
+        (["cciss/c0d0"], "cciss!c0d0 is in use by the kernel"),
+    ])
+    func `what no mount tells of a disk is told by the kernel`(
+        claimed: [String], use: String
+    ) throws {
+        let place = "sys/devices/pci0000:00/0000:00:09.0/block"
+        for (number, disk) in [
+            "sda", "sda/sda1", "sda/sda2", "sda/sda3", "cciss!c0d0",
+        ].enumerated() {
+            try machine.make("\(place)/\(disk)/holders")
+            try machine.put("\(place)/\(disk)/dev", "8:\(number)\n")
+            try machine.link(
+                "sys/class/block/\(disk.split(separator: "/").last ?? "")", to: "\(place)/\(disk)")
+        }
+        try machine.make("sys/class/block/dm-0")
+        try machine.link("\(place)/sda/sda2/holders/dm-0", to: "sys/class/block/dm-0")
+        if use.contains("/data") {
+            try machine.put("proc/1/mountinfo", "30 1 8:3 / /data rw - ext4 /dev/root rw\n")
+        } else {
+            #expect(try machine.binder.uses(of: #require(machine.binder.devices().first)) == [])
+        }
+        machine.claim(claimed)
+        let error = try #require(refusal())
+        #expect(error.fix == "\(use); --force takes it all the same")
         #expect(driver() == "e1000e")
         #expect(refusal(force: true) == nil && driver() == "devfs_dma")
     }

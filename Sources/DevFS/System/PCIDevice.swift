@@ -68,7 +68,9 @@ public struct PCIDevice: Sendable, Equatable {
             .compactMap { $0 }.flatMap { $0.split(separator: "\n") }
         let swaps = (sysfs.text("/proc/swaps") ?? "").split(separator: "\n").dropFirst()
             .compactMap { $0.split(separator: " ").first?.split(separator: "\t").first }
-        for name in disks(sysfs) {
+        let disks = disks(sysfs)
+        var told: Set<String> = []
+        for name in disks {
             let number = sysfs.text("/sys/class/block/\(name)/dev") ?? "none"
             let mount = mounts.first { line in
                 let fields = line.split(separator: " ")
@@ -78,9 +80,14 @@ public struct PCIDevice: Sendable, Equatable {
             }
             if let mount, let place = mount.split(separator: " ").dropFirst(4).first {
                 uses.append("\(name) is mounted on \(place)")
+                told.insert(name)
             }
-            if swaps.contains("/dev/\(name)") { uses.append("\(name) is swap") }
+            if swaps.contains("/dev/\(name)") {
+                uses.append("\(name) is swap")
+                told.insert(name)
+            }
         }
+        uses += claims(disks, told, sysfs)
         for name in sysfs.names("/sys/class/net")
         where sysfs.real("/sys/class/net/\(name)")?.contains(here) == true {
             // IFF_UP of <linux/if.h>
@@ -92,6 +99,24 @@ public struct PCIDevice: Sendable, Equatable {
             uses.append("it is the screen that the machine booted with")
         }
         return uses
+    }
+
+    /// Disks that the kernel says are in use, but for those that `told` explains. btrfs, ZFS and the
+    /// device mapper mount by other numbers and names than a disk's, and mounts of other namespaces
+    /// are not seen from here.
+    private func claims(_ disks: [String], _ told: Set<String>, _ sysfs: Sysfs) -> [String] {
+        let claimed = disks.filter { sysfs.isClaimed($0) }
+        return claimed.compactMap { name in
+            let holders = sysfs.names("/sys/class/block/\(name)/holders")
+            let partitions = disks.filter { sysfs.exists("/sys/class/block/\(name)/\($0)") }
+            // A disk is claimed by way of what it has and of what is made of it: that is said then.
+            let said = told.union(claimed)
+            guard !told.contains(name), said.isDisjoint(with: holders + partitions) else {
+                return nil
+            }
+            return holders.first.map { "\(name) is part of \($0)" }
+                ?? "\(name) is in use by the kernel"
+        }
     }
 
     /// Disks and partitions below the device, and what is made of them (LVM, RAID, dm-crypt).

@@ -269,6 +269,18 @@ enum Syscalls {
         try check { cfuse_is_locked(descriptor) } == 1
     }
 
+    /// Somebody has a block device for his own, as file systems, swap, LVM and RAID do; false where
+    /// it can't be told. It is open for a moment: udev looks after writers alone, and no medium is
+    /// asked for. `open(2)`, O_EXCL without O_CREAT; block/bdev.c
+    static func isClaimed(blockDevice path: String) -> Bool {
+        do throws(Errno) {
+            _ = try open(path, flags: O_RDONLY | O_EXCL | O_NONBLOCK)
+            return false
+        } catch {
+            return error == .resourceBusy
+        }
+    }
+
     /// Does `body` to its end: SIGHUP, SIGINT and SIGTERM of this thread come afterwards.
     /// `pthread_sigmask(3)`
     static func uninterrupted<Result, Failure>(

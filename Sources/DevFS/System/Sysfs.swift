@@ -8,21 +8,28 @@ public struct Sysfs: Sendable {
     let root: String
     /// Writes a value to a file in one call.
     let write: @Sendable (_ text: String, _ path: String) throws(Errno) -> Void
+    /// Somebody has a block device for his own.
+    let claimed: @Sendable (_ path: String) -> Bool
 
     public init() {
-        self.init(root: "") { text, path throws(Errno) in
-            let file = try Syscalls.open(path, flags: O_WRONLY)
-            let bytes = Array(text.utf8)
-            try check { unsafe Glibc.write(file.raw, bytes, bytes.count) }
-        }
+        self.init(
+            root: "",
+            write: { text, path throws(Errno) in
+                let file = try Syscalls.open(path, flags: O_WRONLY)
+                let bytes = Array(text.utf8)
+                try check { unsafe Glibc.write(file.raw, bytes, bytes.count) }
+            },
+            claimed: Syscalls.isClaimed(blockDevice:))
     }
 
     init(
         root: String,
-        write: @escaping @Sendable (_ text: String, _ path: String) throws(Errno) -> Void
+        write: @escaping @Sendable (_ text: String, _ path: String) throws(Errno) -> Void,
+        claimed: @escaping @Sendable (_ path: String) -> Bool
     ) {
         self.root = root
         self.write = write
+        self.claimed = claimed
     }
 
     /// The text of a file without what is blank at its end; nil where it can't be read.
@@ -55,6 +62,12 @@ public struct Sysfs: Sendable {
         guard let resolved = unsafe realpath(root + path, nil) else { return nil }
         defer { unsafe free(resolved) }
         return unsafe String(cString: resolved)
+    }
+
+    /// Somebody has the block device of this name in `/sys/class/block` for his own.
+    func isClaimed(_ name: String) -> Bool {
+        // Directories of /dev are told so in sysfs. lib/kobject.c, kobject_set_name_vargs()
+        claimed("\(root)/dev/\(name.replacing("!", with: "/"))")
     }
 
     func put(_ text: String, _ path: String) throws(Errno) { try write(text, root + path) }
