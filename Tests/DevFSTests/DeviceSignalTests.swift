@@ -100,6 +100,7 @@ struct DeviceSignalTests {
             let text = try client.read("status")
             #expect(text.contains("storm     irq0: masked\n"))
             #expect(try client.log().filter { $0.contains("signals/irq0/enable") }.count == 1)
+            #expect(try client.log().filter { $0.contains("parameter irq_storm") }.count == 1)
             try client.write("signals/irq0/enable", "1")
             #expect(try !client.read("status").contains("storm"))
         }

@@ -31,8 +31,9 @@ public struct DeviceBinder: Sendable {
 
     // MARK: Binding
 
-    /// Takes a device from its driver and gives it to the module's. Whatever fails, the device has
-    /// its former driver again, and the error says so; signals that end a program come afterwards.
+    /// Takes a device from its driver and gives it to the module's. Where that fails, its former
+    /// driver gets it again, and the error says whether it took it. Signals that end a program come
+    /// afterwards.
     /// - Parameter addressBits: address bits that the device drives, 1 to 64; nil for all.
     /// - Returns: the device as it was, with its former driver.
     @discardableResult

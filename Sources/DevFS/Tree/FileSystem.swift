@@ -89,7 +89,10 @@ public final class FileSystem: Sendable {
         }
         signals.stormy.set { [log] signal in
             log.add(
-                Refusal(.resourceBusy, "it came too fast and was masked; 1 in enable unmasks"),
+                Refusal(
+                    .resourceBusy,
+                    "more events in a second than the module's parameter irq_storm allows: "
+                        + "it is masked; 1 in enable unmasks"),
                 command: "storm".utf8, file: "signals/\(signal.name)/enable",
                 by: Caller(pid: ProcessID(getpid()), uid: getuid(), gid: getgid()))
         }
