@@ -401,6 +401,7 @@ void devfs_reserved_free(struct devfs_buffer *buf);
 /* region.c */
 extern const struct devfs_region_ops devfs_memory_ops;
 extern const struct devfs_region_ops devfs_port_ops;
+u32 devfs_memory_flags(resource_size_t start, resource_size_t size);
 struct devfs_region *devfs_region_add(struct devfs_device *dev,
 				      const struct devfs_region_setup *is);
 void devfs_regions_end(struct devfs_device *dev);

@@ -47,21 +47,17 @@ static int devfs_pci_add_bar(struct devfs_device *dev, struct pci_dev *pdev, int
 	struct devfs_region_setup is = {
 		.start	= pci_resource_start(pdev, bar),
 		.size	= pci_resource_len(pdev, bar),
-		.flags	= DEVFS_DMA_REGION_WRITE,
-		.ops	= &devfs_memory_ops,
+		.flags	= DEVFS_DMA_REGION_WRITE | DEVFS_DMA_REGION_PORTS,
+		.ops	= &devfs_port_ops,
 	};
 	struct devfs_region *region, *twin;
 
 	snprintf(is.name, sizeof(is.name), "bar%d", bar);
-	if (flags & IORESOURCE_IO) {
-		is.flags |= DEVFS_DMA_REGION_PORTS;
-		is.ops = &devfs_port_ops;
-	} else if (PAGE_ALIGNED(is.start) && PAGE_ALIGNED(is.size)) {
-		/* A page of a smaller BAR may have another device's in it. */
-		is.flags |= DEVFS_DMA_REGION_MMAP;
-	}
-	if (flags & IORESOURCE_MEM)
+	if (flags & IORESOURCE_MEM) {
+		is.flags = devfs_memory_flags(is.start, is.size);
+		is.ops = &devfs_memory_ops;
 		devfs_pci_guard(pdev, bar, &is.guard_start, &is.guard_end);
+	}
 	region = devfs_region_add(dev, &is);
 	if (IS_ERR(region) || !(flags & IORESOURCE_MEM) || !(flags & IORESOURCE_PREFETCH))
 		return PTR_ERR_OR_ZERO(region);

@@ -4,6 +4,7 @@
  * docs/bindings/devfs,dma-buffer.yaml describes them, and the host device,
  * which has memory but no hardware.
  */
+#include <linux/ioport.h>
 #include <linux/irq.h>
 #include <linux/mod_devicetable.h>
 #include <linux/module.h>
@@ -165,6 +166,111 @@ static int devfs_platform_add_irqs(struct devfs_device *dev, struct platform_dev
 	return err;
 }
 
+/* Whether each of @count regions has a name of its own in the device tree. */
+static bool devfs_platform_named(struct platform_device *pdev, unsigned int count)
+{
+	struct device_node *node = pdev->dev.of_node;
+	const char *name, *other;
+	unsigned int i, j;
+
+	if (!device_property_present(&pdev->dev, "reg-names"))
+		return false;
+	for (i = 0; i < count; i++) {
+		char text[DEVFS_DMA_NAME_SIZE] = "";
+
+		if (of_property_read_string_index(node, "reg-names", i, &name) ||
+		    strscpy(text, name, sizeof(text)) < 0 || !devfs_name_valid(text))
+			goto err_name;
+		for (j = 0; j < i; j++)
+			if (!of_property_read_string_index(node, "reg-names", j, &other) &&
+			    !strcmp(name, other))
+				goto err_name;
+	}
+	return true;
+
+err_name:
+	dev_warn(&pdev->dev, "reg-names has no name of its own for reg %u: they are reg0, reg1, ...\n",
+		 i);
+	return false;
+}
+
+/* Nothing that the kernel, or another driver, uses itself. */
+static int devfs_platform_claim(struct device *dev, struct resource *res)
+{
+	if (region_intersects(res->start, resource_size(res), IORESOURCE_SYSTEM_RAM,
+			      IORES_DESC_NONE) != REGION_DISJOINT) {
+		dev_err(dev, "reg %pR is memory of the kernel's own, not a device's\n", res);
+		return -EINVAL;
+	}
+	if (!devm_request_mem_region(dev, res->start, resource_size(res), "devfs_dma")) {
+		dev_err(dev, "reg %pR is in use by another driver\n", res);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static int devfs_platform_add_region(struct devfs_device *dev, struct resource *res,
+				     unsigned int index, bool named)
+{
+	struct devfs_region_setup is = {
+		.start	= res->start,
+		.size	= resource_size(res),
+		.flags	= devfs_memory_flags(res->start, resource_size(res)),
+		.ops	= &devfs_memory_ops,
+	};
+	const char *name;
+	int err;
+
+	err = devfs_platform_claim(dev->dev, res);
+	if (err)
+		return err;
+	snprintf(is.name, sizeof(is.name), "reg%u", index);
+	if (named && !of_property_read_string_index(dev->dev->of_node, "reg-names", index, &name))
+		strscpy(is.name, name, sizeof(is.name));
+	return PTR_ERR_OR_ZERO(devfs_region_add(dev, &is));
+}
+
+/* The first resources of a node are its reg, in order. */
+static int devfs_platform_add_regions(struct devfs_device *dev, struct platform_device *pdev)
+{
+	unsigned int i, count = 0;
+	bool named;
+	int err;
+
+	while (count < pdev->num_resources &&
+	       resource_type(&pdev->resource[count]) == IORESOURCE_MEM)
+		count++;
+	if (count > DEVFS_REGIONS_MAX) {
+		dev_warn(&pdev->dev, "reg has %u entries: the first %u are regions\n", count,
+			 DEVFS_REGIONS_MAX);
+		count = DEVFS_REGIONS_MAX;
+	}
+	named = devfs_platform_named(pdev, count);
+	for (i = 0; i < count; i++) {
+		/* It is an address that only names the node. */
+		if (!resource_size(&pdev->resource[i]))
+			continue;
+		err = devfs_platform_add_region(dev, &pdev->resource[i], i, named);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int devfs_platform_add_hardware(struct devfs_device *dev, struct platform_device *pdev)
+{
+	int err;
+
+	dev->info_flags = DEVFS_DMA_INFO_HARDWARE;
+	err = devfs_platform_add_regions(dev, pdev);
+	if (err)
+		return err;
+	err = devfs_platform_add_irqs(dev, pdev);
+	if (err)
+		dev_err(&pdev->dev, "an interrupt cannot be had (%d)\n", err);
+	return err;
+}
+
 static bool devfs_is_host(struct platform_device *pdev)
 {
 	return platform_get_device_id(pdev);
@@ -205,12 +311,9 @@ static int devfs_platform_start(struct platform_device *pdev)
 		}
 	}
 	if (!devfs_is_host(pdev)) {
-		dev->info_flags = DEVFS_DMA_INFO_HARDWARE;
-		err = devfs_platform_add_irqs(dev, pdev);
-		if (err) {
-			dev_err(parent, "an interrupt cannot be had (%d)\n", err);
+		err = devfs_platform_add_hardware(dev, pdev);
+		if (err)
 			goto err_device;
-		}
 	}
 	err = devfs_device_register(dev);
 	if (err)
@@ -220,6 +323,7 @@ static int devfs_platform_start(struct platform_device *pdev)
 
 err_device:
 	devfs_irqs_end(dev);
+	devfs_regions_end(dev);
 	devfs_device_remove(dev);
 	of_reserved_mem_device_release(parent);
 	return err;
@@ -239,6 +343,7 @@ static DEVFS_REMOVE_RESULT devfs_platform_remove(struct platform_device *pdev)
 	struct devfs_device *dev = platform_get_drvdata(pdev);
 
 	devfs_irqs_end(dev);
+	devfs_regions_end(dev);
 	devfs_device_remove(dev);
 	of_reserved_mem_device_release(&pdev->dev);
 	return DEVFS_REMOVE_DONE;

@@ -163,6 +163,16 @@ int devfs_region_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/* Flags of device memory: a page of which it is a part may have another device's in it. */
+u32 devfs_memory_flags(resource_size_t start, resource_size_t size)
+{
+	u32 flags = DEVFS_DMA_REGION_WRITE;
+
+	if (PAGE_ALIGNED(start) && PAGE_ALIGNED(size))
+		flags |= DEVFS_DMA_REGION_MMAP;
+	return flags;
+}
+
 /**
  * devfs_region_add - make a region of a device that is not registered yet
  * @dev: the device

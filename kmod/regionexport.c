@@ -268,6 +268,9 @@ static int devfs_region_export_check(struct devfs_region *region, struct file *f
 	/* Ports and the configuration space are no memory; a page may have another BAR in it. */
 	if (!(region->is.flags & DEVFS_DMA_REGION_MMAP))
 		return -EOPNOTSUPP;
+	/* What else is between two devices, nothing knows. */
+	if (!dev_is_pci(region->base.dev->dev))
+		return -EOPNOTSUPP;
 	if (!arg->size || !PAGE_ALIGNED(arg->offset) || !PAGE_ALIGNED(arg->size) ||
 	    arg->offset > size || arg->size > size - arg->offset)
 		return -EINVAL;

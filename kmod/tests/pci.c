@@ -92,7 +92,7 @@ void pci_unbind(struct pci_device *device)
 	CHECK(!has_driver(device));
 }
 
-struct devfs_dma_region pci_region(const struct pci_device *device, const char *name)
+struct devfs_dma_region node_region(int node, const char *name)
 {
 	struct devfs_dma_region arg = {};
 
@@ -101,7 +101,7 @@ struct devfs_dma_region pci_region(const struct pci_device *device, const char *
 
 		memset(&arg, 0, sizeof(arg));
 		arg.index = index;
-		CHECK(!ioctl(device->node, DEVFS_DMA_IOC_GET_REGION, &arg));
+		CHECK(!ioctl(node, DEVFS_DMA_IOC_GET_REGION, &arg));
 		CHECK(arg.index == index);
 		if (!strcmp(arg.name, name))
 			return arg;
@@ -109,14 +109,24 @@ struct devfs_dma_region pci_region(const struct pci_device *device, const char *
 	} while (true);
 }
 
-int pci_open_region(const struct pci_device *device, const char *name, int flags)
+int node_open_region(int node, const char *name, int flags)
 {
 	struct devfs_dma_open_region arg = {
-		.index = pci_region(device, name).index,
+		.index = node_region(node, name).index,
 		.fd_flags = flags | O_CLOEXEC,
 	};
 
-	return ioctl(device->node, DEVFS_DMA_IOC_OPEN_REGION, &arg) ? -1 : arg.fd;
+	return ioctl(node, DEVFS_DMA_IOC_OPEN_REGION, &arg) ? -1 : arg.fd;
+}
+
+struct devfs_dma_region pci_region(const struct pci_device *device, const char *name)
+{
+	return node_region(device->node, name);
+}
+
+int pci_open_region(const struct pci_device *device, const char *name, int flags)
+{
+	return node_open_region(device->node, name, flags);
 }
 
 uint32_t read32(int fd, uint64_t offset)

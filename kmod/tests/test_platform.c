@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Platform devices, by the nodes that Tests/VM/arm64.dtsi adds to the guest's device tree. */
-#include "tests/libcheck.h"
+#include "tests/pci.h"
 
 #define DRIVER "/sys/bus/platform/drivers/devfs_dma/"
 
@@ -132,34 +132,157 @@ TEST(sources, "interrupts of the node are sources, in order: a level masks itsel
 	CHECK(device_info(device("dac")).sources == 0);
 }
 
-/* Registers of the PL031 clock. */
-enum { CLOCK_NOW = 0x00 / 4, CLOCK_MATCH = 0x04 / 4, CLOCK_MASK = 0x10 / 4, CLOCK_CLEAR = 0x1c / 4 };
+/* Registers of the PL031 clock, and what it is known by, a byte in each of eight words. */
+enum {
+	CLOCK_NOW	= 0x00,
+	CLOCK_MATCH	= 0x04,
+	CLOCK_MASK	= 0x10,
+	CLOCK_CLEAR	= 0x1c,
+	CLOCK_ID	= 0xfe0,
+};
+
+static const uint32_t clock_id[] = { 0x31, 0x10, 0x14, 0x00, 0x0d, 0xf0, 0x05, 0xb1 };
+
+TEST(regions, "memory of the reg of a node is a region, of its size, mapped where it has whole pages")
+{
+	int fd = device("clock"), named = device("named");
+	struct devfs_dma_region region = node_region(fd, "reg0");
+
+	CHECK(device_info(fd).regions == 1 && device_info(named).regions == 2);
+	CHECK(region.index == 0 && region.size == 0x1000 && region.phys_addr == 0x9010000);
+	CHECK(region.ino && region.flags == (DEVFS_DMA_REGION_MMAP | DEVFS_DMA_REGION_WRITE));
+	region = node_region(named, "fw_cfg");
+	CHECK(region.index == 0 && region.size == 0x18 && region.phys_addr == 0x9020000);
+	CHECK(region.flags == DEVFS_DMA_REGION_WRITE);
+	region = node_region(named, "spare");
+	CHECK(region.index == 1 && region.size == 0x3000);
+	CHECK(region.flags == (DEVFS_DMA_REGION_MMAP | DEVFS_DMA_REGION_WRITE));
+	/* A node without reg has none, nor has the host. */
+	CHECK(!device_info(device("adc")).regions && !device_info(device("plain")).regions);
+	CHECK(!device_info(node()).regions);
+}
+
+TEST(region_names, "regions of which one has no name of its own are reg0, reg1, ..., 16 at the most")
+{
+	int twice = device("twice"), bad = device("bad-names"), many = device("many");
+
+	CHECK(device_info(twice).regions == 2);
+	CHECK(node_region(twice, "reg0").phys_addr == 0xc008000);
+	CHECK(node_region(twice, "reg1").phys_addr == 0xc009000);
+	CHECK(device_info(bad).regions == 2);
+	CHECK(node_region(bad, "reg0").phys_addr == 0xc010000);
+	CHECK(node_region(bad, "reg1").phys_addr == 0xc011800);
+	/* Neither starts or ends with a page. */
+	CHECK(node_region(bad, "reg0").flags == DEVFS_DMA_REGION_WRITE);
+	CHECK(node_region(bad, "reg1").flags == DEVFS_DMA_REGION_WRITE);
+	CHECK(device_info(many).regions == 16);
+	CHECK(node_region(many, "reg15").phys_addr == 0xc02003c);
+}
+
+TEST(registers, "registers are read and written with their width, and the mapping shows the same")
+{
+	int region = node_open_region(device("clock"), "reg0", O_RDWR);
+	volatile uint32_t *map;
+	uint32_t words[8];
+	uint64_t wide;
+	uint16_t half;
+	uint8_t byte;
+
+	CHECK(region >= 0 && lseek(region, 0, SEEK_END) == PAGE);
+	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, region, 0);
+	CHECK(map != MAP_FAILED);
+	CHECK(pread(region, words, sizeof(words), CLOCK_ID) == sizeof(words));
+	CHECK(!memcmp(words, clock_id, sizeof(words)));
+	for (int i = 0; i < 8; i++)
+		CHECK(map[CLOCK_ID / 4 + i] == words[i]);
+	CHECK(pread(region, &byte, 1, CLOCK_ID) == 1 && byte == 0x31);
+	CHECK(pread(region, &half, 2, CLOCK_ID + 4) == 2 && half == 0x10);
+	CHECK(pread(region, &wide, 8, CLOCK_ID) == 8 && wide == 0x1000000031);
+	write32(region, CLOCK_MATCH, 0x12345678);
+	CHECK(map[CLOCK_MATCH / 4] == 0x12345678);
+	map[CLOCK_MATCH / 4] = 0;
+	CHECK(read32(region, CLOCK_MATCH) == 0);
+
+	REFUSES(pread(region, words, 4, 2), EINVAL);
+	REFUSES(pread(region, words, 3, 0), EINVAL);
+	REFUSES(pread(region, words, 8, 4), EINVAL);
+	REFUSES(pwrite(region, words, 4, PAGE), EINVAL);
+	REFUSES(pread(region, words, 4, PAGE + 4), EINVAL);
+	CHECK(pread(region, words, 4, PAGE) == 0 && pread(region, words, 32, PAGE - 16) == 16);
+	CHECK(mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, region, 0) == MAP_FAILED);
+	CHECK(errno == EINVAL);
+}
+
+TEST(part_of_page, "registers that are no whole page are read and written, and not mapped")
+{
+	int region = node_open_region(device("named"), "fw_cfg", O_RDWR);
+	uint16_t signature = 0;
+	char text[5] = "";
+
+	CHECK(region >= 0 && lseek(region, 0, SEEK_END) == 0x18);
+	/* What is selected at 8 comes out at 0, byte by byte. */
+	CHECK(pwrite(region, &signature, 2, 8) == 2);
+	for (int i = 0; i < 4; i++)
+		CHECK(pread(region, text + i, 1, 0) == 1);
+	CHECK(!strcmp(text, "QEMU"));
+	REFUSES(pread(region, text, 4, 0x1c), EINVAL);
+	CHECK(pread(region, text, 4, 0x18) == 0);
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, region, 0) == MAP_FAILED && errno == ENODEV);
+}
+
+static bool iomem_has(const char *range)
+{
+	static char text[65536];
+	int fd = open("/proc/iomem", O_RDONLY | O_CLOEXEC);
+	ssize_t size = 0, n;
+
+	CHECK(fd >= 0);
+	while ((n = read(fd, text + size, sizeof(text) - 1 - size)) > 0)
+		size += n;
+	close(fd);
+	text[size] = 0;
+	return strstr(text, range);
+}
+
+TEST(claims, "registers that another driver has, and the kernel's own memory, make no device")
+{
+	static const char *const devices[] = { "c030000.bad-claim", "c040000.bad-ram" };
+	char path[100];
+
+	CHECK(iomem_has("09010000-09010fff : devfs_dma") && device("clock") >= 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "/sys/bus/platform/devices/%s", devices[i]);
+		CHECK(!access(path, F_OK));
+		strcat(path, "/driver");
+		REFUSES(access(path, F_OK), ENOENT);
+		snprintf(path, sizeof(path), "/dev/devfs/%s", strchr(devices[i], '.') + 1);
+		REFUSES(access(path, F_OK), ENOENT);
+	}
+	/* What they had before that is given back. */
+	CHECK(!iomem_has("0c030000-") && !iomem_has("0c040000-"));
+}
 
 TEST(interrupt, "an interrupt of the machine's clock is one event, until it is enabled again")
 {
-	int fd = device("clock"), memory = open("/dev/mem", O_RDWR | O_SYNC | O_CLOEXEC);
+	int fd = device("clock"), region = node_open_region(fd, "reg0", O_RDWR);
 	struct devfs_dma_signal set = {
 		.op = DEVFS_DMA_SIGNAL_SET, .flags = DEVFS_DMA_SIGNAL_ENABLED,
 	};
-	volatile uint32_t *clock;
 	struct devfs_dma_event event;
 
-	CHECK(memory >= 0);
-	clock = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0x9010000);
-	CHECK(clock != MAP_FAILED);
 	for (uint64_t n = 1; n <= 2; n++) {
-		clock[CLOCK_MASK] = 1;
-		clock[CLOCK_MATCH] = clock[CLOCK_NOW] + 1;
+		write32(region, CLOCK_MASK, 1);
+		write32(region, CLOCK_MATCH, read32(region, CLOCK_NOW) + 1);
 		CHECK(read(fd, &event, sizeof(event)) == sizeof(event));
 		CHECK(event.source == 0 && event.count == n);
 		/* The line is still up, and it is silent. */
 		CHECK(!(signal_state(fd, 0).flags & DEVFS_DMA_SIGNAL_ENABLED));
 		CHECK(signal_state(fd, 0).count == n);
-		clock[CLOCK_CLEAR] = 1;
+		write32(region, CLOCK_CLEAR, 1);
 		CHECK(!ioctl(fd, DEVFS_DMA_IOC_SIGNAL_CTL, &set));
 		CHECK(signal_state(fd, 0).flags & DEVFS_DMA_SIGNAL_ENABLED);
 	}
-	clock[CLOCK_MASK] = 0;
+	write32(region, CLOCK_MASK, 0);
 }
 
 TEST(removal, "an unbound device is gone for who uses it, and new when it is bound again")
@@ -183,6 +306,30 @@ TEST(removal, "an unbound device is gone for who uses it, and new when it is bou
 		file = preset(device(names[i]), &buf);
 		CHECK(pread(file, &c, 1, 0) == 1 && c == 0);
 	}
+}
+
+TEST(region_removal, "registers of an unbound device: ENODEV, SIGBUS, and binding it again works")
+{
+	int fd = device("clock"), region = node_open_region(fd, "reg0", O_RDWR);
+	struct devfs_dma_open_region arg = { .fd_flags = O_RDWR };
+	uint32_t value = 0;
+	char *map;
+
+	CHECK(region >= 0);
+	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, region, 0);
+	CHECK(map != MAP_FAILED && *(volatile uint32_t *)(map + CLOCK_ID) == clock_id[0]);
+	set_bound("9010000.clock", false);
+	CHECK(is_zapped(map) && is_zapped(map + CLOCK_ID));
+	REFUSES(pread(region, &value, 4, 0), ENODEV);
+	REFUSES(pwrite(region, &value, 4, CLOCK_MATCH), ENODEV);
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, region, 0) == MAP_FAILED && errno == ENODEV);
+	REFUSES(ioctl(fd, DEVFS_DMA_IOC_OPEN_REGION, &arg), ENODEV);
+	CHECK(!iomem_has("09010000-"));
+
+	set_bound("9010000.clock", true);
+	CHECK(is_zapped(map));
+	REFUSES(pread(region, &value, 4, 0), ENODEV);
+	CHECK(read32(node_open_region(device("clock"), "reg0", O_RDONLY), CLOCK_ID) == clock_id[0]);
 }
 
 TEST(freed, "a buffer that a device has from the start is freed like any other")

@@ -396,7 +396,8 @@ struct devfs_dma_import {
  * struct devfs_dma_region - DEVFS_DMA_IOC_GET_REGION: device memory
  * @index:     in: below struct devfs_dma_info.regions, else EINVAL
  * @flags:     zero in; out: DEVFS_DMA_REGION_*
- * @name:      out: "bar0", "bar2-wc", "config", ...
+ * @name:      out: "bar0", "bar2-wc", "config", ...; of a platform device those
+ *             of its reg-names, or "reg0", "reg1", ...
  * @size:      out: bytes
  * @phys_addr: out: CPU address, 0 for ports, the configuration space, and
  *             callers without CAP_SYS_RAWIO
@@ -404,7 +405,7 @@ struct devfs_dma_import {
  * @reserved:  zero
  *
  * A prefetchable memory BAR is there twice, the second time ("-wc") with a
- * write-combined mapping. Ports, the configuration space, and BARs that are not
+ * write-combined mapping. Ports, the configuration space, and memory that is not
  * made of whole pages cannot be mapped.
  */
 struct devfs_dma_region {
@@ -472,8 +473,8 @@ struct devfs_dma_open_region {
  *
  * EACCES where the descriptor is not open that way; EINVAL for a range that is
  * not whole pages of the region; EPERM for one with a part of the MSI-X table;
- * EOPNOTSUPP for regions without mmap, and where the kernel was built without
- * CONFIG_PCI_P2PDMA.
+ * EOPNOTSUPP for regions without mmap, those of platform devices, and where the
+ * kernel was built without CONFIG_PCI_P2PDMA.
  */
 struct devfs_dma_region_export {
 	__u64 offset;
