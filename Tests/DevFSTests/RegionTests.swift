@@ -91,4 +91,101 @@ struct RegionTests {
             #expect(throws: Errno.noDevice) { try client.open("regions/bar0") }
         }
     }
+
+    // MARK: By the socket
+
+    private func ask(_ client: Client, _ line: String) throws -> (String, SharedDescriptor?) {
+        let peer = try Peer(String(client.read("control/socket").dropLast()))
+        try peer.send(Array("\(line)\n".utf8))
+        return try #require(peer.receive(), "the connection ended")
+    }
+
+    private func canWrite(_ descriptor: CInt) -> Bool {
+        let bytes: [UInt8] = [1, 2, 3, 4]
+        return unsafe pwrite(descriptor, bytes, 4, 8) == 4
+    }
+
+    /// "A region's descriptor is the region's own file"
+    @Test func `the socket hands out a region's own file, as it is asked for`() throws {
+        try withRegions { (client) throws in
+            try client.tree.openSocket()
+            let (answer, given) = try ask(client, "region bar0")
+            #expect(answer == "ok")
+            let region = try #require(given).raw
+            #expect(canWrite(region))
+            #expect(try client.bytes("regions/bar0")[8..<12] == [1, 2, 3, 4])
+            let (second, readOnly) = try ask(client, "region bar0 ro")
+            #expect(second == "ok")
+            let reader = try #require(readOnly).raw
+            #expect(!canWrite(reader) && lastError == .badFileDescriptor)
+            #expect(try ask(client, "region rom ro").0 == "ok")
+        }
+    }
+
+    @Test(arguments: [
+        ("region", "EINVAL"), ("region bar0 wo", "EINVAL"), ("region bar0 ro x", "EINVAL"),
+        ("region bar1", "ENOENT"), ("region rom", "EACCES"), ("region rom rw", "EACCES"),
+    ])
+    func `a region that the socket can't give is refused`(line: String, errno: String) throws {
+        try withRegions { (client) throws in
+            try client.tree.openSocket()
+            let (answer, given) = try ask(client, line)
+            #expect(answer.hasPrefix("error \(errno) ") && given == nil)
+        }
+    }
+
+    @Test func `the socket does not wait for the other file of a BAR, nor know of a removed one`()
+        throws
+    {
+        let device = try FakeHardware(regions: [("bar0", 4096, true)])
+        try withHardware(device) { (client, _) throws in
+            try client.tree.openSocket()
+            device.setBusy(0, true)
+            #expect(try ask(client, "region bar0").0.hasPrefix("error EBUSY "))
+            device.setBusy(0, false)
+            #expect(try ask(client, "region bar0").0 == "ok")
+            device.unplug()
+            #expect(try ask(client, "region bar0").0.hasPrefix("error ENODEV "))
+        }
+    }
+
+    /// "the buffer's owner and mode, or the region's: `EACCES`"
+    @Test func `a region is given to those who could open it`() throws {
+        try withRegions { (client) throws in
+            let name = try #require(Name("bar0"))
+            func gives(_ uid: UInt32, _ gid: UInt32, writes: Bool) throws -> Bool {
+                do throws(Refusal) {
+                    _ = try client.tree.descriptor(
+                        ofRegion: name, writes: writes,
+                        for: Credentials(uid: uid, gid: gid, groups: []))
+                    return true
+                } catch {
+                    try #require(error.errno == .permissionDenied)
+                    return false
+                }
+            }
+            for writes in [false, true] {
+                #expect(try gives(geteuid(), getegid(), writes: writes))
+                #expect(try gives(0, 54321, writes: writes))
+                #expect(try !gives(54321, 54321, writes: writes))
+                // Its mode has nothing for the group.
+                #expect(try !gives(54321, getegid(), writes: writes))
+            }
+        }
+    }
+
+    @Test func `a mount that is read-only gives regions to read`() throws {
+        try withDevice { device in
+            var options = TreeOptions(uid: geteuid(), gid: getegid())
+            options.isReadOnly = true
+            let tree = try FileSystem(
+                try device.backend(), options,
+                hardware: try FakeHardware(regions: [("bar0", 4096, true)]))
+            defer { tree.shutDown() }
+            try tree.openSocket()
+            let client = Client(tree: tree)
+            #expect(try ask(client, "region bar0").0.hasPrefix("error EROFS "))
+            #expect(try ask(client, "region bar0 ro").0 == "ok")
+        }
+    }
 }

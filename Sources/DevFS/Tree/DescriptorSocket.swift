@@ -3,8 +3,9 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// The UNIX socket that hands out descriptors, which can't cross FUSE: a buffer's file, a signal's
-/// eventfd. It takes them, too: memory that is to be a buffer. Runs on the event loop's thread; nothing it does waits.
+/// The UNIX socket that hands out descriptors, which can't cross FUSE: a buffer's file, a region's, a
+/// signal's eventfd. It takes them, too: memory that is to be a buffer. Runs on the event loop's
+/// thread; nothing it does waits.
 final class DescriptorSocket: Sendable {
     /// Bytes of a request.
     private static let limit = 256
@@ -163,7 +164,7 @@ final class DescriptorSocket: Sendable {
             throw .invalid("a request has at most \(Self.limit) bytes")
         }
         var words = try Words(line)
-        let what = try words.next("buffer, signal, import or pin")
+        let what = try words.next("buffer, region, signal, import or pin")
         let name = try words.name()
         let (caller, peer) = try peer(of: raw)
         guard tree.options.allowsOthers || peer.uid == geteuid() else {
@@ -171,25 +172,13 @@ final class DescriptorSocket: Sendable {
         }
         switch what {
         case "buffer":
-            let access = words.isEmpty ? "rw" : try words.next("rw or ro")
-            guard access == "rw" || access == "ro" else { throw .invalid("neither rw nor ro") }
-            try words.end()
-            if access == "rw" && tree.options.isReadOnly {
-                throw Refusal(.readOnlyFileSystem, "the mount is read-only")
-            }
-            guard let buffer = tree.buffers[name] else {
-                throw Refusal(.noSuchFileOrDirectory, "no buffer \(name)")
-            }
-            do throws(Errno) {
-                let status = try tree.buffers.status(of: buffer)
-                guard peer.may(writes: access == "rw", status) else {
-                    throw Errno.permissionDenied
-                }
-                let given = try tree.buffers.export(buffer, readOnly: access == "ro")
-                answer(raw, "ok", descriptor: given.raw)
-            } catch {
-                throw Refusal(error, "the buffer can't be given to uid \(peer.uid)")
-            }
+            let given = try tree.descriptor(
+                ofBuffer: name, writes: wantsToWrite(words), for: peer)
+            answer(raw, "ok", descriptor: given.raw)
+        case "region":
+            let given = try tree.descriptor(
+                ofRegion: name, writes: wantsToWrite(words), for: peer)
+            answer(raw, "ok", descriptor: given.raw)
         case "signal":
             try words.end()
             guard let signal = tree.signals.find(name) else {
@@ -217,8 +206,20 @@ final class DescriptorSocket: Sendable {
             try take(
                 memory, takeGiven(raw), as: name, direction: direction, by: caller, peer)
             answer(raw, "ok")
-        default: throw .invalid("neither buffer, signal, import nor pin: \(what)")
+        default: throw .invalid("neither buffer, region, signal, import nor pin: \(what)")
         }
+    }
+
+    /// The words after the name of a file: `rw`, which is the default, or `ro`.
+    private func wantsToWrite(_ rest: Words) throws(Refusal) -> Bool {
+        var words = rest
+        let access = words.isEmpty ? "rw" : try words.next("rw or ro")
+        guard access == "rw" || access == "ro" else { throw .invalid("neither rw nor ro") }
+        try words.end()
+        if access == "rw" && tree.options.isReadOnly {
+            throw Refusal(.readOnlyFileSystem, "the mount is read-only")
+        }
+        return access == "rw"
     }
 
     private func peer(of raw: CInt) throws(Refusal) -> (Caller, Credentials) {

@@ -1,0 +1,41 @@
+import SystemPackage
+
+/// Files that are handed out by the socket: the rights are those that opening them would take.
+extension FileSystem {
+    func descriptor(
+        ofBuffer name: Name, writes: Bool, for peer: Credentials
+    ) throws(Refusal) -> Descriptor {
+        guard let buffer = buffers[name] else {
+            throw Refusal(.noSuchFileOrDirectory, "no buffer \(name)")
+        }
+        do throws(Errno) {
+            let status = try buffers.status(of: buffer)
+            guard peer.may(writes: writes, status) else { throw .permissionDenied }
+            return try buffers.export(buffer, readOnly: !writes)
+        } catch {
+            throw Refusal(error, "the buffer can't be given to uid \(peer.uid)")
+        }
+    }
+
+    /// It is none of the tree's opens, so it has no part in the registration for passthrough, and it
+    /// is the module that counts it against the other file of the same BAR, which is not waited for.
+    func descriptor(
+        ofRegion name: Name, writes: Bool, for peer: Credentials
+    ) throws(Refusal) -> Descriptor {
+        guard let hardware, let region = regions.first(where: { $0.name == name }) else {
+            throw Refusal(.noSuchFileOrDirectory, "no region \(name)")
+        }
+        do throws(Errno) {
+            let status = try status(of: .region(region.index))
+            // What can't be written, not even root opens for it.
+            guard peer.may(writes: writes, status), region.isWritable || !writes else {
+                throw .permissionDenied
+            }
+            return try hardware.open(region, writes: writes)
+        } catch .resourceBusy {
+            throw Refusal(.resourceBusy, "the other file of the same BAR is open")
+        } catch {
+            throw Refusal(error, "the region can't be given to uid \(peer.uid)")
+        }
+    }
+}
