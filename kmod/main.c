@@ -8,6 +8,7 @@
 
 #include "compat.h"
 #include "internal.h"
+#include "sizes.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE 1
 #include "CFuse.h"
+#include "../../kmod/sizes.h"
 
 #include <errno.h>
 #include <linux/aio_abi.h>
@@ -455,24 +456,6 @@ int cfuse_peer_groups(int socket, gid_t *groups, int capacity)
 		return -1;
 	return (int)(size / sizeof(*groups));
 }
-
-_Static_assert(sizeof(struct devfs_dma_info) == 176, "ABI");
-_Static_assert(sizeof(struct devfs_dma_heap) == 136, "ABI");
-_Static_assert(sizeof(struct devfs_dma_alloc) == 160, "ABI");
-_Static_assert(sizeof(struct devfs_dma_open) == 96, "ABI");
-_Static_assert(sizeof(struct devfs_dma_list) == 32, "ABI");
-_Static_assert(sizeof(struct devfs_dma_free) == 16, "ABI");
-_Static_assert(sizeof(struct devfs_dma_buf_info) == 232, "ABI");
-_Static_assert(sizeof(struct devfs_dma_buf_sync) == 24, "ABI");
-_Static_assert(sizeof(struct devfs_dma_buf_get_sg) == 24, "ABI");
-_Static_assert(sizeof(struct devfs_dma_signal) == 136, "ABI");
-_Static_assert(sizeof(struct devfs_dma_event) == 40, "ABI");
-_Static_assert(sizeof(struct devfs_dma_history) == 24, "ABI");
-_Static_assert(sizeof(struct devfs_dma_region) == 112, "ABI");
-_Static_assert(sizeof(struct devfs_dma_open_region) == 32, "ABI");
-_Static_assert(sizeof(struct devfs_dma_region_export) == 32, "ABI");
-_Static_assert(sizeof(struct devfs_dma_pin) == 192, "ABI");
-_Static_assert(sizeof(struct devfs_dma_import) == 192, "ABI");
 
 int cfuse_dma_info(int node, struct devfs_dma_info *info)
 {

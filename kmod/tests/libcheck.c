@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "tests/libcheck.h"
+#include "sizes.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -50,6 +52,18 @@ void *nowhere(void)
 	static void *volatile pointer = (void *)8;
 
 	return pointer;
+}
+
+unsigned int descriptors(void)
+{
+	DIR *found = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	CHECK(found);
+	while (readdir(found))
+		count++;
+	closedir(found);
+	return count;
 }
 
 int node(void)

@@ -61,6 +61,9 @@ void check_skip(const char *why) __attribute__((noreturn));
 /* A pointer that faults, which the compiler does not know. */
 void *nowhere(void);
 
+/* Open files of this process, to be compared. */
+unsigned int descriptors(void);
+
 /* The node, opened on first use. */
 int node(void);
 

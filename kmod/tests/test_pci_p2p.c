@@ -164,6 +164,27 @@ TEST(bad, "REGION_EXPORT refuses what is wrong")
 	pci_unbind(&memory);
 }
 
+TEST(answer, "REGION_EXPORT whose answer cannot be written leaves nothing")
+{
+	struct devfs_dma_region_export arg = { .size = PAGE, .fd_flags = O_RDWR };
+	struct pci_device memory;
+	unsigned int before;
+	int region;
+
+	need_p2p();
+	memory = pci_bind(IVSHMEM, 1);
+	region = pci_open_region(&memory, "bar2", O_RDWR);
+	before = descriptors();
+	REFUSES(ioctl(region, DEVFS_DMA_IOC_REGION_EXPORT, read_only_page(&arg, sizeof(arg))), EFAULT);
+	CHECK(descriptors() == before);
+	close(region);
+	/* The other file of the same BAR is refused while this one has users. */
+	region = pci_open_region(&memory, "bar2-wc", O_RDWR);
+	CHECK(region >= 0);
+	close(region);
+	pci_unbind(&memory);
+}
+
 TEST(ports, "ports are not exported")
 {
 	struct pci_device testdev = pci_bind(TESTDEV, 0);

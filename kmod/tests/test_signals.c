@@ -424,6 +424,39 @@ TEST(notify_rights, "signals go to one's own processes only, also once they chan
 	drop(a);
 }
 
+TEST(notify_privilege, "CAP_KILL is what a process of another user takes")
+{
+	volatile bool *ready = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				    -1, 0);
+	struct devfs_dma_notify arg = { .source = software("a"), .signo = SIGUSR1 };
+	struct timespec patience = { .tv_sec = 5 };
+	sigset_t set;
+	int status;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	node();
+	arg.pid = fork();
+	if (!arg.pid) {
+		CHECK(!setuid(1000));
+		*ready = true;
+		CHECK(sigtimedwait(&set, NULL, &patience) == SIGUSR1);
+		_exit(0);
+	}
+	EVENTUALLY(*ready);
+	if (!fork()) {
+		CHECK(!setuid(1001));
+		REFUSES(ioctl(node(), DEVFS_DMA_IOC_SIGNAL_NOTIFY, &arg), EPERM);
+		_exit(0);
+	}
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_SIGNAL_NOTIFY, &arg));
+	CHECK(!trigger(arg.source));
+	for (int i = 0; i < 2; i++)
+		CHECK(wait(&status) > 0 && status == 0);
+	drop(arg.source);
+}
+
 TEST(sigio, "F_SETOWN and O_ASYNC send SIGIO")
 {
 	struct timespec patience = { .tv_sec = 5 };
