@@ -8,6 +8,7 @@ import mmap
 import os
 import select
 import socket
+import sys
 import time
 
 
@@ -39,11 +40,13 @@ class Region:
 class Buffer:
     """A DMA buffer: made by `control/alloc`, mapped, freed by `close`.
 
-    `memory` is the mapping, `address` what the device is given.
+    `memory` is the mapping, `address` what the device is given. What a run that was killed left
+    under this name is freed first, so whoever makes one has stopped the device before.
     """
 
     def __init__(self, mount, name, size, heap="coherent"):
         self.path = f"{mount}/buffers/{name}"
+        self.free_leftover(mount, name)
         with open(f"{mount}/control/alloc", "w") as alloc:
             alloc.write(f"{name} {size} heap={heap}\n")
         with open(f"{mount}/attributes/{name}/dma_addr") as file:
@@ -57,6 +60,18 @@ class Buffer:
             descriptor = self.handed_out(mount, name)
             self.memory = mmap.mmap(descriptor, size)
         os.close(descriptor)
+
+    def free_leftover(self, mount, name):
+        """Frees a buffer whose process has ended. It has no `lease=process`, which would free it at
+        once, while the device may still write there."""
+        try:
+            with open(f"{mount}/attributes/{name}/owner") as file:
+                owner = int(file.read())
+        except FileNotFoundError:
+            return
+        if owner:
+            sys.exit(f"{self.path} is process {owner}'s: the device is in use")
+        os.unlink(self.path)
 
     @staticmethod
     def handed_out(mount, name):

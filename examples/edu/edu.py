@@ -46,6 +46,8 @@ def main(mount):
         registers.write(DMA_COMMAND, command | RUN | WITH_INTERRUPT, 8)
         assert await_interrupt() == 0x100
 
+    # A run that was killed may have left it at work.
+    registers.wait(DMA_COMMAND, RUN, 0)
     out, back = Buffer(mount, "edu-out", 4096), Buffer(mount, "edu-in", 4096)
     try:
         out.memory[:SIZE] = os.urandom(SIZE)

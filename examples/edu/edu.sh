@@ -57,7 +57,17 @@ echo "factorial: 10! = $(read_register 0x08)"
 # --- DMA ---
 # The device has 4096 bytes of its own at 0x40000.
 size=4088 device=$((0x40000))
-trap 'rm -f "$mount/buffers/edu-out" "$mount/buffers/edu-in"' EXIT
+# Frees the buffers once the device is done with them; a run that was killed left some.
+free_buffers() {
+    local try
+    for ((try = 0; try < 100; try++)); do
+        (($(read_register 0x98 8) & 1)) || break
+        sleep 0.01
+    done
+    rm -f "$mount/buffers/edu-out" "$mount/buffers/edu-in"
+}
+free_buffers
+trap free_buffers EXIT
 echo 'edu-out 4K heap=contiguous direction=to_device' >"$mount/control/alloc"
 echo 'edu-in 4K heap=contiguous direction=from_device' >"$mount/control/alloc"
 head -c $size /dev/urandom | dd of="$mount/buffers/edu-out" conv=notrunc status=none

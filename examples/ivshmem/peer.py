@@ -11,6 +11,7 @@ descriptor.
 """
 
 import array
+import errno
 import os
 import select
 import socket
@@ -35,13 +36,29 @@ def wait(descriptor, seconds, what):
         raise TimeoutError(f"no {what} within {seconds} s")
 
 
+def listen(path):
+    """A server's socket there, in the place of one that was left behind and nobody has any more."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        server.bind(path)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        # EPROTOTYPE where it is somebody's, who does not notice.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            if other.connect_ex(path) != errno.ECONNREFUSED:
+                sys.exit(f"{path} is in use, or no socket")
+        os.unlink(path)
+        server.bind(path)
+    server.listen(1)
+    return server
+
+
 def main(path, size="1048576"):
     memory = os.memfd_create("ivshmem")
     os.ftruncate(memory, int(size))
     to_host, to_guest = os.eventfd(0), os.eventfd(0)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-        server.bind(path)
-        server.listen(1)
+    with listen(path) as server:
         wait(server, 600, "guest")
         connection, _ = server.accept()
     with connection:
