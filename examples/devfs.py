@@ -12,6 +12,19 @@ import sys
 import time
 
 
+def handed_out(mount, request):
+    """The descriptor that `control/socket` gives for `buffer NAME`, `region NAME` or `signal NAME`."""
+    with open(f"{mount}/control/socket") as file:
+        path = file.read().strip()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(path)
+        connection.sendall(f"{request}\n".encode())
+        answer, descriptors, _, _ = socket.recv_fds(connection, 256, 1)
+    if not descriptors:
+        raise OSError(answer.decode().strip())
+    return descriptors[0]
+
+
 class Region:
     """The registers of a device: `regions/NAME`."""
 
@@ -57,7 +70,7 @@ class Buffer:
         except OSError:
             # Kernels before 6.9 have no passthrough: what the socket hands out is the memory, too.
             os.close(descriptor)
-            descriptor = self.handed_out(mount, name)
+            descriptor = handed_out(mount, f"buffer {name}")
             self.memory = mmap.mmap(descriptor, size)
         os.close(descriptor)
 
@@ -72,19 +85,6 @@ class Buffer:
         if owner:
             sys.exit(f"{self.path} is process {owner}'s: the device is in use")
         os.unlink(self.path)
-
-    @staticmethod
-    def handed_out(mount, name):
-        """The descriptor that `control/socket` gives for a buffer."""
-        with open(f"{mount}/control/socket") as file:
-            path = file.read().strip()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.connect(path)
-            connection.sendall(f"buffer {name}\n".encode())
-            answer, descriptors, _, _ = socket.recv_fds(connection, 256, 1)
-        if not descriptors:
-            raise OSError(answer.decode().strip())
-        return descriptors[0]
 
     def close(self):
         """Gives the memory back."""

@@ -3,8 +3,8 @@
 """Has a buffer and a register of a mounted device open, and mapped, while the device goes, and then
 looks at what became of them: ENODEV for calls, SIGBUS for the mappings.
 
-Usage: hold.py MOUNT BUFFER [open]; prints "held" when it holds them, and looks when standard input
-ends. With "open" nothing is mapped.
+Usage: hold.py MOUNT BUFFER [socket]; prints "held" when it holds them, and looks when standard input
+ends. What is mapped are the mounted files, or those of the socket. The register is edu's number.
 """
 
 import errno
@@ -12,6 +12,11 @@ import mmap
 import os
 import signal
 import sys
+
+sys.path.insert(0, f"{os.path.dirname(os.path.abspath(__file__))}/../../examples")
+from devfs import handed_out  # noqa: E402
+
+EDU = 0x010000ED
 
 
 def is_sigbus(memory):
@@ -32,9 +37,15 @@ def is_gone(descriptor):
     return False
 
 
-def main(mount, buffer, how="mapped"):
+def main(mount, buffer, how="file"):
     files = [os.open(f"{mount}/{path}", os.O_RDWR) for path in (f"buffers/{buffer}", "regions/bar0")]
-    maps = [mmap.mmap(file, 4096) for file in files if how == "mapped"]
+    mapped = files
+    if how == "socket":
+        mapped = [handed_out(mount, request) for request in (f"buffer {buffer}", "region bar0")]
+    maps = [mmap.mmap(file, 4096) for file in mapped]
+    registers = memoryview(maps[1]).cast("I")
+    assert registers[0] == EDU, f"the mapping of the registers begins with {registers[0]:#x}"
+    assert int.from_bytes(os.pread(files[1], 4, 0), "little") == EDU
     print("held", flush=True)
     sys.stdin.read()
     for name, file in zip(("buffer", "region"), files):
