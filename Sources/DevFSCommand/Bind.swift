@@ -23,12 +23,15 @@ struct BindCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Address bits that the device drives, where it is fewer than 64.", valueName: "n"))
+            "Address bits that the device drives, 24 to 64 (the default).", valueName: "n"))
     var dmaBits: Int?
 
     func validate() throws {
-        guard dmaBits.map({ (1...64).contains($0) }) ?? true else {
-            throw ValidationError("--dma-bits is 1 to 64")
+        // No machine has memory for fewer, but an IOMMU takes the number, and after one allocation
+        // that fails it gives the device none below 4 GiB any more. drivers/iommu/iova.c,
+        // max32_alloc_size
+        guard dmaBits.map({ (24...64).contains($0) }) ?? true else {
+            throw ValidationError("--dma-bits is 24 to 64")
         }
     }
 

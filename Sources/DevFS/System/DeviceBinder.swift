@@ -34,7 +34,7 @@ public struct DeviceBinder: Sendable {
     /// Takes a device from its driver and gives it to the module's. Where that fails, its former
     /// driver gets it again, and the error says whether it took it. Signals that end a program come
     /// afterwards.
-    /// - Parameter addressBits: address bits that the device drives, 1 to 64; nil for all.
+    /// - Parameter addressBits: address bits that the device drives, 24 to 64; nil for all.
     /// - Returns: the device as it was, with its former driver.
     @discardableResult
     public func bind(
