@@ -60,6 +60,21 @@ final class TestDevice: ConformanceDevice {
         return try MemoryBackend(name, size: size ?? self.size, huge: nil)
     }
 
+    /// The backend of a server that starts again.
+    func reopened() throws -> MemoryBackend {
+        // A process that is just being spawned has the lock of the one before until its exec.
+        var failure: (any Error)?
+        for _ in 0..<100 {
+            do {
+                return try backend()
+            } catch let error as SetupError where error.errno == .resourceBusy {
+                failure = error
+                usleep(5000)
+            }
+        }
+        throw try #require(failure)
+    }
+
     /// Takes all away; whatever still holds the device is a leak and fails the test.
     fileprivate func remove() {
         let place = path

@@ -129,7 +129,7 @@ func withTree(
     on device: TestDevice, options: TreeOptions = TreeOptions(uid: geteuid(), gid: getegid()),
     _ body: (Client) throws -> Void
 ) throws {
-    let tree = try FileSystem(try device.backend(), options)
+    let tree = try FileSystem(try device.reopened(), options)
     defer { tree.shutDown() }
     try body(Client(tree: tree))
 }
