@@ -79,9 +79,15 @@ def main(mount):
             socket.send_fds(peer, [line.encode()], descriptors)
             return peer.recv(1000).decode()
 
+    def name(thread):
+        try:
+            return open(f"/proc/{server}/task/{thread}/comm").read()
+        except OSError:
+            # It has ended meanwhile.
+            return ""
+
     def closing():
-        return sum(open(f"/proc/{server}/task/{task}/comm").read() == "devfs-close\n"
-                   for task in os.listdir(f"/proc/{server}/task"))
+        return sum(name(thread) == "devfs-close\n" for thread in os.listdir(f"/proc/{server}/task"))
 
     with tempfile.NamedTemporaryFile() as place:
         file = OneFile(place.name)

@@ -50,12 +50,21 @@ static void devfs_announce(struct work_struct *work)
 /* One event, from any context. @missed periods went by before it unseen. */
 void devfs_source_fire(struct devfs_source *source, u64 missed)
 {
+	devfs_source_fire_mark(source, missed, 0, 0);
+}
+
+/* The same, and changes flags before anybody hears of it. */
+void devfs_source_fire_mark(struct devfs_source *source, u64 missed, u32 clear, u32 set)
+{
 	struct devfs_events *events = &source->dev->events;
 	unsigned long flags;
+	bool enabled;
 
 	spin_lock_irqsave(&events->lock, flags);
+	enabled = source->flags & DEVFS_DMA_SIGNAL_ENABLED;
+	source->flags = (source->flags & ~clear) | set;
 	source->missed += missed;
-	if (!(source->flags & DEVFS_DMA_SIGNAL_ENABLED)) {
+	if (!enabled) {
 		source->missed++;
 		spin_unlock_irqrestore(&events->lock, flags);
 		return;

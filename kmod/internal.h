@@ -482,6 +482,7 @@ int devfs_events_init(struct devfs_device *dev);
 void devfs_events_end(struct devfs_device *dev);
 void devfs_events_exit(struct devfs_device *dev);
 void devfs_source_fire(struct devfs_source *source, u64 missed);
+void devfs_source_fire_mark(struct devfs_source *source, u64 missed, u32 clear, u32 set);
 void devfs_source_mark(struct devfs_source *source, u32 clear, u32 set);
 struct devfs_source *devfs_source_add_irq(struct devfs_device *dev, const char *name,
 					  struct devfs_irq *irq, u32 flags);

@@ -63,10 +63,8 @@ static irqreturn_t devfs_irq_handler(int nr, void *data)
 	if (!irq->ops && !irq->masked && (irq->level || storms))
 		disable_irq_nosync(irq->nr);
 	irq->masked |= irq->level || storms;
-	devfs_source_fire(source, 0);
-	if (irq->masked)
-		devfs_source_mark(source, DEVFS_DMA_SIGNAL_ENABLED,
-				  storms ? DEVFS_DMA_SIGNAL_STORM : 0);
+	devfs_source_fire_mark(source, 0, irq->masked ? DEVFS_DMA_SIGNAL_ENABLED : 0,
+			       storms ? DEVFS_DMA_SIGNAL_STORM : 0);
 	spin_unlock_irqrestore(&irq->lock, flags);
 	if (storms)
 		dev_warn(dev, "%s came more than %u times in a second and is masked\n",
