@@ -60,6 +60,7 @@ TEST(others, "GET_INFO counts changes of names by others, not one's own")
 	close(b.fd);
 	/* They were nobody's any more. */
 	changed(&before, 0, 0);
+	EVENTUALLY(bytes_used() == 0);
 }
 
 TEST(nothing, "what changes no name is not counted")
@@ -110,4 +111,5 @@ TEST(by_itself, "a name that goes with its last user or its owner is counted for
 	/* The child has our open node. */
 	EVENTUALLY(seen_by(node()) != before.ours);
 	changed(&before, 1, 2);
+	EVENTUALLY(bytes_used() == 0);
 }

@@ -20,8 +20,8 @@ public struct DeviceBinder: Sendable {
             .compactMap { PCIDevice($0, in: sysfs) }.filter { !$0.isBridge }
     }
 
-    /// Why the device should not be taken from its driver; empty where nothing speaks against it.
-    public func uses(of device: PCIDevice) -> [String] { device.uses(sysfs) }
+    /// Why the device should not be taken from its driver, as far as it can be told by looking.
+    public func uses(of device: PCIDevice) -> [String] { device.uses(sysfs, asking: false) }
 
     /// Names of the nodes of the module.
     public func nodes() -> [String] { sysfs.names("/dev/devfs") }
@@ -123,7 +123,7 @@ public struct DeviceBinder: Sendable {
             throw SetupError(
                 attempt, .notSupported, fix: "the device has no BAR: nothing could reach it")
         }
-        let uses = uses(of: device)
+        let uses = device.uses(sysfs, asking: true)
         if !uses.isEmpty && !force {
             throw SetupError(
                 attempt, .resourceBusy,

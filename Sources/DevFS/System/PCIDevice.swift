@@ -61,7 +61,9 @@ public struct PCIDevice: Sendable, Equatable {
 
     /// Why taking it away would hurt: mounted disks, swap, network interfaces that are up. Empty
     /// where nothing does.
-    func uses(_ sysfs: Sysfs) -> [String] {
+    /// - Parameter asking: opens disks that nothing tells of, which for that moment are nobody
+    ///   else's: for one device that is to be taken, not for a list of all.
+    func uses(_ sysfs: Sysfs, asking: Bool) -> [String] {
         let here = "/\(address)/"
         var uses: [String] = []
         let mounts = [sysfs.text("/proc/1/mountinfo"), sysfs.text("/proc/self/mountinfo")]
@@ -87,7 +89,7 @@ public struct PCIDevice: Sendable, Equatable {
                 told.insert(name)
             }
         }
-        uses += claims(disks, told, sysfs)
+        if asking { uses += claims(disks, told, sysfs) }
         for name in sysfs.names("/sys/class/net")
         where sysfs.real("/sys/class/net/\(name)")?.contains(here) == true {
             // IFF_UP of <linux/if.h>
