@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -131,6 +132,28 @@ struct SharedDeviceTests {
             #expect(try client.status("buffers/a").size == 0)
             #expect(try client.status("buffers/b").size == 4096)
             #expect(try client.list("buffers").sorted() == ["a", "b"])
+        }
+    }
+
+    /// Else the memory would stay when its owner gives it up.
+    @Test func `nothing of a buffer of others is kept when the last open file of it is closed`()
+        throws
+    {
+        try withSharedDevice { (client, device) throws in
+            let dropped = Mutex<[Inode]>([])
+            client.tree.buffers.useOfOthers.idle.set { inode in
+                dropped.withLock { $0.append(inode) }
+            }
+            try device.makeForeign("a")
+            let inode = try client.inode("buffers/a")
+            let (one, two) = (try client.open("buffers/a"), try client.open("buffers/a"))
+            one.close()
+            #expect(dropped.withLock { $0 } == [])
+            two.close()
+            two.close()
+            #expect(dropped.withLock { $0 } == [inode])
+            try client.create("own").close()
+            #expect(dropped.withLock { $0 } == [inode])
         }
     }
 

@@ -39,6 +39,8 @@ public struct BufferDescription: Sendable, Equatable {
     public var id: BufferID
     public var name: Name
     public var traits: BufferTraits
+    /// Nothing but its users keeps it.
+    public var isTransient = false
 }
 
 /// What is kept with a buffer for good.

@@ -120,7 +120,8 @@ final class KernelBackend: Backend {
             traits: BufferTraits(
                 heap: heap, direction: direction,
                 lease: info.lease == UInt32(DEVFS_DMA_LEASE_PROCESS) ? .process : .none,
-                owner: owner, ownerStart: (try? ProcessHandle.startTime(of: owner)) ?? 0))
+                owner: owner, ownerStart: (try? ProcessHandle.startTime(of: owner)) ?? 0),
+            isTransient: info.lease == UInt32(DEVFS_DMA_LEASE_USE))
     }
 
     func allocate(

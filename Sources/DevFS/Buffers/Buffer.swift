@@ -70,10 +70,13 @@ final class Buffer: Sendable {
     }
 
     let id: BufferID
+    /// Others may give it up at any time, so nothing of it is kept beyond its use.
+    let isOfOthers: Bool
     let state: Mutex<State>
 
-    init(_ description: BufferDescription) {
+    init(_ description: BufferDescription, ofOthers: Bool = false) {
         id = description.id
+        isOfOthers = ofOthers || description.isTransient
         state = Mutex(State(name: description.name, traits: description.traits))
     }
 

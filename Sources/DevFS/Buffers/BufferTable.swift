@@ -25,6 +25,8 @@ final class BufferTable: Sendable {
     private let unlinked = Callback<BufferID>()
     /// Called when a buffer has neither name nor user any more.
     let gone = Callback<BufferID>()
+    /// Who has buffers of others open.
+    let useOfOthers = FileUse()
 
     init(_ backend: any Backend) throws(Errno) {
         self.backend = backend
@@ -118,7 +120,7 @@ final class BufferTable: Sendable {
                     isWhole = false
                     continue
                 }
-                let buffer = state.byID[description.id] ?? Buffer(description)
+                let buffer = state.byID[description.id] ?? Buffer(description, ofOthers: true)
                 buffer.state.withLock { $0.name = name }
                 state.byID[buffer.id] = buffer
                 state.byName[name] = buffer

@@ -82,8 +82,8 @@ final class HandleTable: Sendable {
 }
 
 /// The registrations of backing files for passthrough: one an inode, as all its opens must share
-/// it, kept as long as the buffer lives or the region is open, as making one costs more than all
-/// else of an open.
+/// it, kept as long as the buffer lives, as making one costs more than all else of an open; that of
+/// a region, or of a buffer of others, as long as it is open.
 final class BackingTable: Sendable {
     /// Held over the registration, so that two opens at once share one.
     private let ids = Mutex<[Inode: Int32]>([:])

@@ -57,6 +57,7 @@ import SystemPackage
         tree.buffers.whenGone { table.drop(Node.buffer($0).inode) }
         // The module has but one of a BAR's two files open at a time.
         tree.regionUse.idle.set { table.drop($0) }
+        tree.buffers.useOfOthers.idle.set { table.drop($0) }
     }
 
     // MARK: Negotiation

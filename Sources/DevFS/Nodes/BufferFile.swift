@@ -26,6 +26,7 @@ public final class BufferFile: BackedFile {
         isFixed = buffer.traits.heap.isFixed
         asksForSize = isFixed || !backend.keepsFixedSize
         repliesFromMapping = backend.readStrategy == .mapping
+        if buffer.isOfOthers { table.useOfOthers.enter(inode) }
     }
 
     /// By which a passthrough registration is shared.
@@ -166,6 +167,7 @@ public final class BufferFile: BackedFile {
     public func close() {
         guard !isClosed.exchange(true, ordering: .relaxed) else { return }
         table.release(buffer, as: .handle)
+        if buffer.isOfOthers { table.useOfOthers.leave(inode) }
     }
 }
 

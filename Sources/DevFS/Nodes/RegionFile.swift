@@ -2,10 +2,10 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// Who has regions open.
-final class RegionUse: Sendable {
+/// Who has files open of which nothing is kept beyond their use: regions, buffers of others.
+final class FileUse: Sendable {
     private let opens = Mutex<[Inode: Int]>([:])
-    /// Called when a region's last open file is closed. With the lock held, so that who opens it
+    /// Called when the last open file is closed. With the lock held, so that who opens it
     /// anew comes before or after: it must not wait.
     let idle = Callback<Inode>()
 
@@ -28,7 +28,7 @@ final class RegionUse: Sendable {
 /// of the access on the bus.
 final class RegionFile: BackedFile {
     let inode: Inode
-    private let use: RegionUse
+    private let use: FileUse
     private let file = Mutex<SharedDescriptor?>(nil)
     /// Of the descriptor that is kept until `close`.
     let descriptor: CInt
@@ -39,7 +39,7 @@ final class RegionFile: BackedFile {
 
     /// - Throws: EBUSY where the other file of the same BAR is open.
     init(
-        _ region: Region, of hardware: any Hardware, inode: Inode, use: RegionUse
+        _ region: Region, of hardware: any Hardware, inode: Inode, use: FileUse
     ) throws(Errno) {
         self.inode = inode
         self.use = use

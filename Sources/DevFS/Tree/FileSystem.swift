@@ -36,7 +36,7 @@ public final class FileSystem: Sendable {
     let leases: Leases
     let log = CommandLog()
     let metrics = Metrics()
-    let regionUse = RegionUse()
+    let regionUse = FileUse()
     let socketPath: String
     let started = Timestamp.now()
     private let loop: EventLoop
