@@ -3,6 +3,7 @@
  * devfs_dma - devices: the nodes below /dev/devfs, and how long they live.
  */
 #include <linux/iommu.h>
+#include <linux/ioport.h>
 #include <linux/miscdevice.h>
 #include <linux/slab.h>
 
@@ -37,10 +38,18 @@ bool devfs_is_translated(struct device *dev)
 	return domain && domain->type & __IOMMU_DOMAIN_PAGING;
 }
 
+/* Some of it is used by the kernel itself. */
+bool devfs_is_ram(phys_addr_t start, resource_size_t size)
+{
+	return region_intersects(start, size, IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) !=
+	       REGION_DISJOINT;
+}
+
 /* Somebody gets a bus address, with which a device can be programmed. */
 void devfs_tell_address(struct devfs_device *dev)
 {
-	if (devfs_is_translated(dev->dev) || atomic_xchg(&dev->told, 1))
+	if (atomic_read(&dev->told) || devfs_is_translated(dev->dev) ||
+	    atomic_xchg(&dev->told, 1))
 		return;
 	dev_warn(dev->dev, "%s[%d] was told bus addresses; with no IOMMU a wrong one reaches any memory\n",
 		 current->comm, task_pid_nr(current));

@@ -464,6 +464,15 @@ static int devfs_mmap_range(struct devfs_buffer *buf, struct vm_area_struct *vma
 	return 0;
 }
 
+/* For those who may read alone: false where the mapping is to be written at once. */
+bool devfs_map_read_only(struct vm_area_struct *vma)
+{
+	if (vma->vm_flags & VM_WRITE)
+		return false;
+	vm_flags_clear(vma, VM_MAYWRITE);
+	return true;
+}
+
 static int devfs_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct inode *inode = file_inode(file);

@@ -365,11 +365,8 @@ int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma)
 	struct dma_buf *dmabuf = NULL;
 	int err;
 
-	if (buf->readonly) {
-		if (vma->vm_flags & VM_WRITE)
-			return -EACCES;
-		vm_flags_clear(vma, VM_MAYWRITE);
-	}
+	if (buf->readonly && !devfs_map_read_only(vma))
+		return -EACCES;
 	/* The exporter's may be a buffer's lock like this one. */
 	filemap_invalidate_lock_shared(mapping);
 	if (!buf->detached && !READ_ONCE(buf->revoked)) {

@@ -302,6 +302,7 @@ extern struct workqueue_struct *devfs_workqueue;
 
 /* device.c */
 bool devfs_is_translated(struct device *dev);
+bool devfs_is_ram(phys_addr_t start, resource_size_t size);
 void devfs_tell_address(struct devfs_device *dev);
 struct devfs_device *devfs_device_new(struct device *parent, const char *name);
 int devfs_device_register(struct devfs_device *dev);
@@ -365,6 +366,7 @@ void devfs_lease_end(struct devfs_lease *lease);
 bool devfs_buffer_expire(struct devfs_device *dev, u64 id, struct devfs_lease *lease);
 
 /* file.c */
+bool devfs_map_read_only(struct vm_area_struct *vma);
 extern const struct file_operations devfs_buffer_fops;
 extern const struct inode_operations devfs_buffer_iops;
 ssize_t devfs_buffer_rw(struct devfs_buffer *buf, struct kiocb *iocb,

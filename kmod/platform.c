@@ -197,8 +197,7 @@ err_name:
 /* Nothing that the kernel, or another driver, uses itself. */
 static int devfs_platform_claim(struct device *dev, struct resource *res)
 {
-	if (region_intersects(res->start, resource_size(res), IORESOURCE_SYSTEM_RAM,
-			      IORES_DESC_NONE) != REGION_DISJOINT) {
+	if (devfs_is_ram(res->start, resource_size(res))) {
 		dev_err(dev, "reg %pR is memory of the kernel's own, not a device's\n", res);
 		return -EINVAL;
 	}

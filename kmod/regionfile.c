@@ -235,11 +235,8 @@ static int devfs_region_mmap(struct file *file, struct vm_area_struct *vma)
 		return -EINVAL;
 	if (vma->vm_pgoff >= pages || vma_pages(vma) > pages - vma->vm_pgoff)
 		return -EINVAL;
-	if (!(file->f_mode & FMODE_WRITE)) {
-		if (vma->vm_flags & VM_WRITE)
-			return -EACCES;
-		vm_flags_clear(vma, VM_MAYWRITE);
-	}
+	if (!(file->f_mode & FMODE_WRITE) && !devfs_map_read_only(vma))
+		return -EACCES;
 	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
 	if (region->is.flags & DEVFS_DMA_REGION_COMBINED)
 		prot = pgprot_writecombine(prot);

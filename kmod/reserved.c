@@ -28,8 +28,7 @@ struct devfs_range {
 /* Nothing that the kernel, or another driver, uses itself. */
 static int devfs_range_claim(struct devfs_device *dev, phys_addr_t start, resource_size_t size)
 {
-	if (region_intersects(start, size, IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) !=
-	    REGION_DISJOINT) {
+	if (devfs_is_ram(start, size)) {
 		dev_err(dev->dev, "reserved memory %pa+%pa is the kernel's own: keep it away by memmap=SIZE$ADDRESS or no-map\n",
 			&start, &size);
 		return -EBUSY;
