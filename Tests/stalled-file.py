@@ -27,6 +27,7 @@ class OneFile:
         options = f"fd={device},rootmode=100000,user_id=0,group_id=0,allow_other"
         if libc.mount(b"stalled", path.encode(), b"fuse", 0, options.encode()):
             raise OSError(ctypes.get_errno(), "mount")
+        self.stalled, self.told = os.pipe()
         self.server = os.fork()
         if not self.server:
             signal.signal(signal.SIGUSR1, self.stall)
@@ -37,6 +38,11 @@ class OneFile:
 
     def stall(self, *_):
         self.stalls = True
+        os.write(self.told, b"x")
+
+    def stall_now(self):
+        os.kill(self.server, signal.SIGUSR1)
+        os.read(self.stalled, 1)
 
     def serve(self, device):
         while True:
@@ -93,8 +99,7 @@ def main(mount):
         file = OneFile(place.name)
         try:
             stalled = os.open(place.name, os.O_RDWR)
-            os.kill(file.server, signal.SIGUSR1)
-            time.sleep(0.2)
+            file.stall_now()
             # More of them than the server is willing to wait for.
             for number in range(10):
                 for request in "import a", "pin a 0 4096", "buffer none", "nonsense":

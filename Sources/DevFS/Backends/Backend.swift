@@ -181,3 +181,20 @@ extension Backend {
     var foreignChanges: UInt64? { nil }
     func letGo() {}
 }
+
+/// A backend whose memory is on no bus: cpu and "device" share it, and it has no addresses.
+protocol BuslessBackend: Backend {}
+
+extension BuslessBackend {
+    func sync(
+        _ buffer: BufferDescription, _ range: Range<UInt64>, direction: Direction,
+        for target: SyncTarget
+    ) {}
+    func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 { throw .noData }
+    func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 { throw .noData }
+    func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)] {
+        throw .noData
+    }
+    func isCoherent(_ buffer: BufferDescription) -> Bool { true }
+    func numaNode(of buffer: BufferDescription) -> Int { -1 }
+}

@@ -6,7 +6,7 @@ import SystemPackage
 ///
 /// It has no bus: addresses are ENODATA, memory is coherent, and every heap is the same memory,
 /// with the rules of that heap.
-final class MemoryBackend: Backend {
+final class MemoryBackend: BuslessBackend {
     let source: String
     let runtimeDirectory: String
     private let store: MemoryStore
@@ -118,20 +118,6 @@ final class MemoryBackend: Backend {
     func setTraits(_ traits: BufferTraits, of buffer: BufferDescription) throws(Errno) {
         try store.setTraits(traits, of: buffer.id)
     }
-
-    /// Nothing to do: cpu and "device" share the memory.
-    func sync(
-        _ buffer: BufferDescription, _ range: Range<UInt64>, direction: Direction,
-        for target: SyncTarget
-    ) {}
-
-    func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 { throw .noData }
-    func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 { throw .noData }
-    func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)] {
-        throw .noData
-    }
-    func isCoherent(_ buffer: BufferDescription) -> Bool { true }
-    func numaNode(of buffer: BufferDescription) -> Int { -1 }
 
     func freed(_ id: BufferID) { store.free(id) }
 

@@ -40,16 +40,22 @@ extension FileSystem {
     func buffer(
         _ name: Name, for caller: Caller, reads: Bool = true, writes: Bool
     ) throws(Refusal) -> Buffer {
+        try buffer(name, for: Credentials(caller), reads: reads, writes: writes)
+    }
+
+    func buffer(
+        _ name: Name, for user: Credentials, reads: Bool = true, writes: Bool
+    ) throws(Refusal) -> Buffer {
         guard let buffer = buffers[name] else {
             throw Refusal(.noSuchFileOrDirectory, "no buffer \(name)")
         }
         do throws(Errno) {
             let status = try buffers.status(of: buffer)
-            guard Credentials(caller).may(reads: reads, writes: writes, status) else {
+            guard user.may(reads: reads, writes: writes, status) else {
                 throw .permissionDenied
             }
         } catch {
-            throw Refusal(error, "uid \(caller.uid) may not open \(name) for that")
+            throw Refusal(error, "uid \(user.uid) may not open \(name) for that")
         }
         return buffer
     }

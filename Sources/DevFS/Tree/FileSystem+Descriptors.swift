@@ -5,12 +5,8 @@ extension FileSystem {
     func descriptor(
         ofBuffer name: Name, writes: Bool, for peer: Credentials
     ) throws(Refusal) -> Descriptor {
-        guard let buffer = buffers[name] else {
-            throw Refusal(.noSuchFileOrDirectory, "no buffer \(name)")
-        }
+        let buffer = try buffer(name, for: peer, writes: writes)
         do throws(Errno) {
-            let status = try buffers.status(of: buffer)
-            guard peer.may(writes: writes, status) else { throw .permissionDenied }
             return try buffers.export(buffer, readOnly: !writes)
         } catch {
             throw Refusal(error, "the buffer can't be given to uid \(peer.uid)")

@@ -99,9 +99,8 @@ extension FileSystem {
     /// each command included.
     private func length<S>(of file: TextFile<S>, _ subject: S) -> UInt64 {
         // In whole pages, which no tool takes for an exact length.
-        if file.isReport && buffers.count > 16 {
-            return UInt64(16 + buffers.count / 16 + 1) * 4096
-        }
+        let count = file.isReport ? buffers.count : 0
+        if count > 16 { return UInt64(16 + count / 16 + 1) * 4096 }
         return UInt64((try? file.read?(self, subject))?.utf8.count ?? 0)
     }
 

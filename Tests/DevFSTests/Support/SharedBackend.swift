@@ -6,7 +6,7 @@ import SystemPackage
 
 /// A device that others have open as well, as they have the module's: a memory device whose buffers
 /// are also made, renamed and freed past the tree.
-final class SharedBackend: Backend {
+final class SharedBackend: BuslessBackend {
     private struct State {
         var listed: [BufferID: BufferDescription] = [:]
         var foreign: UInt64 = 7
@@ -125,17 +125,6 @@ final class SharedBackend: Backend {
     func setTraits(_ traits: BufferTraits, of buffer: BufferDescription) throws(Errno) {
         try memory.setTraits(traits, of: buffer)
     }
-    func sync(
-        _ buffer: BufferDescription, _ range: Range<UInt64>, direction: Direction,
-        for target: SyncTarget
-    ) {}
-    func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 { throw .noData }
-    func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 { throw .noData }
-    func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)] {
-        throw .noData
-    }
-    func isCoherent(_ buffer: BufferDescription) -> Bool { true }
-    func numaNode(of buffer: BufferDescription) -> Int { -1 }
     func freed(_ id: BufferID) { memory.freed(id) }
     func replaced(_ id: BufferID) { memory.replaced(id) }
     func status(of heap: Heap) throws(Errno) -> HeapStatus { try memory.status(of: heap) }

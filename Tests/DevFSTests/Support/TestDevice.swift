@@ -63,16 +63,14 @@ final class TestDevice: ConformanceDevice {
     /// The backend of a server that starts again.
     func reopened() throws -> MemoryBackend {
         // A process that is just being spawned has the lock of the one before until its exec.
-        var failure: (any Error)?
-        for _ in 0..<100 {
-            do {
-                return try backend()
-            } catch let error as SetupError where error.errno == .resourceBusy {
-                failure = error
-                usleep(5000)
-            }
+        var result = Result { try backend() }
+        _ = Machine.waits(seconds: 0.5) {
+            guard case .failure(let error as SetupError) = result, error.errno == .resourceBusy
+            else { return true }
+            result = Result { try backend() }
+            return false
         }
-        throw try #require(failure)
+        return try result.get()
     }
 
     /// Takes all away; whatever still holds the device is a leak and fails the test.
