@@ -62,6 +62,8 @@ final class Buffer: Sendable {
         /// Open descriptors through the mount.
         var handles = 0
         var streams = 0
+        /// A client may have it by a descriptor that the mount does not count.
+        var wasHandedOut = false
         /// Its memory is being cut: nobody may begin to use it.
         var isShrinking = false
         var memory: BufferMemory?

@@ -19,7 +19,7 @@ extension FileSystem {
 
     /// An open buffer's, which may have no name any more.
     func status(of file: BufferFile) throws(Errno) -> FileStatus {
-        present(try Syscalls.status(of: file.descriptor), file.buffer)
+        present(try backend.status(of: file.buffer.id, by: file.descriptor), file.buffer)
     }
 
     private func present(_ status: FileStatus, _ buffer: Buffer) -> FileStatus {
