@@ -3,7 +3,9 @@
 #include "fuzz.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 enum { PERIOD_MS = 100, BOUND_MS = 5000 };
 
@@ -99,13 +101,45 @@ static void wait_for_event(void)
 	close(fd);
 }
 
+/* A request of the socket has to be answered, whatever the answer is. */
+static void ask_the_socket(void)
+{
+	static const char line[] = "signal canary\n";
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char path[512], answer[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/control/socket", mount_point);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, address.sun_path, sizeof(address.sun_path) - 1) <= 0)
+		fail("root was refused", "control/socket: %s", strerror(errno));
+	close(fd);
+	address.sun_path[strcspn(address.sun_path, "\n")] = 0;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		fail("root was refused", "connect: %s", strerror(errno));
+	send(fd, line, strlen(line), MSG_NOSIGNAL);
+	struct pollfd poller = { .fd = fd, .events = POLLIN };
+
+	/* The descriptor that may come with it is dropped by the kernel. */
+	if (poll(&poller, 1, 2 * BOUND_MS) <= 0 && !atomic_load(&shared->stop))
+		fail("the socket does not answer", "within %d ms", 2 * BOUND_MS);
+	else if (recv(fd, answer, sizeof(answer), 0) < 2 || strncmp(answer, "ok", 2))
+		shared->refused++;
+	close(fd);
+}
+
 void run_canary(void)
 {
-	static void (*const looks[])(void) = { look_at_version, allocate, wait_for_event };
-	static const char *const names[] = { "stat version", "alloc and free", "trigger to wait" };
+	static void (*const looks[])(void) = {
+		look_at_version, allocate, wait_for_event, ask_the_socket,
+	};
+	static const char *const names[] = {
+		"stat version", "alloc and free", "trigger to wait", "a request of the socket",
+	};
 
 	while (!atomic_load(&shared->stop)) {
-		for (unsigned i = 0; i < 3; i++) {
+		for (unsigned i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
 			uint64_t start = now();
 
 			begin("canary %s", names[i]);

@@ -319,9 +319,9 @@ size_t make_text(enum grammar grammar, char *room)
 			length = mutate(grammar, room, length);
 	if (one_in(2))
 		room[length++] = '\n';
-	/* Nobody triggers more than a thousand at once where that is known to hold up others. */
-	if (grammar == G_trigger && is_left_out("trigger") && strtoull(room, NULL, 0) > 1000)
-		return (size_t)sprintf(room, "1");
+	/* Nobody triggers many at once where that is known to hold up others. */
+	if (grammar == G_trigger && is_left_out("trigger") && length > 4)
+		return (size_t)sprintf(room, "%u", 1 + below(100));
 	if (grammar == G_notify && names_strangers(room, length))
 		return (size_t)sprintf(room, "%d USR1", pid_max + 1);
 	return length;

@@ -134,6 +134,8 @@ static bool receive(int fd, int access, bool is_sealed)
 
 			if (length > 0)
 				examine(bytes, (size_t)length, "the socket");
+			if (is_sealed && access != O_RDONLY)
+				fail("the socket gave more than the mode", "0644, uid %u, rw", me->uid);
 			keep_descriptor(given[i], access, is_sealed);
 		}
 	}
