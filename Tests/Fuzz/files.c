@@ -44,14 +44,19 @@ static void bus_error(int signal)
 }
 
 /* No bytes that a worker can come by may be another user's secret. */
-void examine(const void *bytes, size_t length, const char *whence)
+void examine(int fd, const void *bytes, size_t length, const char *whence)
 {
 	static char other[24];
+	char path[64], name[200] = "";
 
 	if (!*other)
 		sprintf(other, "SECRET OF %u ", users[!role]);
-	if (memmem(bytes, length, other, strlen(other)))
-		fail("a secret was read", "uid %u got another's bytes by %s", me->uid, whence);
+	if (!memmem(bytes, length, other, strlen(other)))
+		return;
+	sprintf(path, "/proc/self/fd/%d", fd);
+	if (readlink(path, name, sizeof(name) - 1) < 0)
+		name[0] = 0;
+	fail("a secret was read", "uid %u got another's bytes by %s, %s", me->uid, whence, name);
 }
 
 void keep_descriptor(int fd, int access, bool is_sealed)
@@ -135,7 +140,7 @@ static void read_some(struct slot *slot)
 		       (long long)offset);
 
 	if (count > 0)
-		examine(scratch, (size_t)count, "read");
+		examine(slot->fd, scratch, (size_t)count, "read");
 	if (count > (ssize_t)size)
 		fail("a read gave more than asked for", "%zd of %zu", count, size);
 }
@@ -194,7 +199,7 @@ static void use_mapping(struct slot *slot)
 		if (slot->is_writable)
 			memset(slot->map + below(4096), 'm', 64);
 		may_fault = 0;
-		examine(scratch, 4096, "mmap");
+		examine(slot->fd, scratch, 4096, "mmap");
 	} else {
 		may_fault = 0;
 	}
@@ -267,7 +272,7 @@ static void copy(struct slot *slot)
 	ssize_t count;
 
 	while ((count = read(channel[0], scratch, SCRATCH)) > 0)
-		examine(scratch, (size_t)count, "splice");
+		examine(slot->fd, scratch, (size_t)count, "splice");
 }
 
 static void lock(struct slot *slot)

@@ -143,7 +143,7 @@ void step_command(void);
 void step_socket(void);
 void step_compound(void);
 void close_all(void);
-void examine(const void *bytes, size_t length, const char *whence);
+void examine(int fd, const void *bytes, size_t length, const char *whence);
 void random_path(char *path, size_t size, enum grammar *grammar);
 
 /* keeper.c, canary.c: processes of their own */

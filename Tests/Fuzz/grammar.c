@@ -320,7 +320,7 @@ size_t make_text(enum grammar grammar, char *room)
 	if (one_in(2))
 		room[length++] = '\n';
 	/* Nobody triggers many at once where that is known to hold up others. */
-	if (grammar == G_trigger && is_left_out("trigger") && length > 4)
+	if (grammar == G_trigger && is_left_out("trigger") && length > 3)
 		return (size_t)sprintf(room, "%u", 1 + below(100));
 	if (grammar == G_notify && names_strangers(room, length))
 		return (size_t)sprintf(room, "%d USR1", pid_max + 1);

@@ -133,7 +133,7 @@ static bool receive(int fd, int access, bool is_sealed)
 			ssize_t length = CALL(read, pread(given[i], bytes, sizeof(bytes), 0), "given");
 
 			if (length > 0)
-				examine(bytes, (size_t)length, "the socket");
+				examine(given[i], bytes, (size_t)length, "the socket");
 			if (is_sealed && access != O_RDONLY)
 				fail("the socket gave more than the mode", "0644, uid %u, rw", me->uid);
 			keep_descriptor(given[i], access, is_sealed);
