@@ -40,6 +40,7 @@ public final class FileSystem: Sendable {
     let log = CommandLog()
     let metrics = Metrics()
     let regionUse = FileUse()
+    let closings = Closings()
     /// Of the socket for everybody, and of the one that nobody but the mount's owner and root can
     /// use up. They are of one length, as `st_size` tells it.
     let socketPath: String

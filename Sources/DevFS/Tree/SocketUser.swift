@@ -11,8 +11,6 @@ import SystemPackage
 final class SocketUser: Sendable {
     /// Bytes of a request.
     private static let limit = 256
-    /// Threads that close what this user gave, at which no more is taken.
-    private static let closings = 16
 
     private struct Connection {
         var watch: EventLoop.Watch?
@@ -28,7 +26,6 @@ final class SocketUser: Sendable {
     let tree: FileSystem
     /// Accepted and not closed yet, those that were refused included. From any thread.
     private let open = Atomic(0)
-    private let closings: ClosingCount
     private let loop: EventLoop
     private let connections = Mutex<[CInt: Connection]>([:])
     /// Called when a connection was closed, with how many are left.
@@ -41,7 +38,6 @@ final class SocketUser: Sendable {
         self.uid = uid
         self.tree = tree
         self.closed = closed
-        closings = ClosingCount(limit: Self.closings)
         loop = try EventLoop("devfs-peer")
     }
 
@@ -94,8 +90,10 @@ final class SocketUser: Sendable {
     private func receive(_ raw: CInt) {
         var room = [UInt8](repeating: 0, count: Self.limit)
         var given: CInt = -1
-        let count = unsafe cfuse_receive_fd(raw, &room, room.count, &given, closings.isWelcome)
-        let descriptor = given >= 0 ? GivenDescriptor(owning: given, closings) : nil
+        let count = unsafe cfuse_receive_fd(
+            raw, &room, room.count, &given, tree.closings.welcomes(uid))
+        let descriptor =
+            given >= 0 ? GivenDescriptor(owning: given, of: uid, tree.closings) : nil
         guard count > 0 else {
             if count == 0 || (lastError != .wouldBlock && lastError != .interrupted) { drop(raw) }
             return
