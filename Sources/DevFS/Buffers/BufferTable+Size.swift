@@ -15,10 +15,17 @@ extension BufferTable {
             }
             if size == old { return }
             if size < old {
-                return try shrink(buffer, memory, to: size, handles: handles)
+                try shrink(buffer, memory, to: size, handles: handles)
+                return buffer.correctCharge(size)
             }
             if buffer.traits.heap.isFixed && old > 0 { throw buffer.sizedOnce(old) }
-            try backend.resize(memory.descriptor.raw, to: size)
+            try buffer.charge(size)
+            do throws(Refusal) {
+                try backend.resize(memory.descriptor.raw, to: size)
+            } catch {
+                buffer.correctCharge(old)
+                throw error
+            }
         }
     }
 
@@ -98,7 +105,7 @@ extension BufferTable {
     /// Whoever gets it has what it was opened for and no more: the file is the server's alone, so
     /// the kernel lets nobody else open it again, change it or take a lease on it.
     func export(_ buffer: Buffer, readOnly: Bool) throws(Errno) -> Descriptor {
-        buffer.state.withLock { $0.wasHandedOut = true }
+        buffer.exported()
         let given = try withDescription(of: buffer) { (description) throws(Errno) in
             readOnly ? try backend.openReadOnly(description) : try backend.open(description)
         }
