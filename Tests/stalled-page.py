@@ -121,8 +121,10 @@ def holder(path, name, file):
 def main(mount):
     os.chdir(mount)
     with open("control/socket") as text:
-        path = text.read().strip()
-    data = os.path.dirname(path) + "/data/buffers"
+        device = os.path.dirname(text.read().strip())
+    # Root's own is another one.
+    path = device + "/socket"
+    data = device + "/data/buffers"
     names = ["removed", "replaced", "moved"]
     for name in names:
         put("control/alloc", f"{name} 4K\n")

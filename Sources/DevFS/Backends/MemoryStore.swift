@@ -101,7 +101,8 @@ final class MemoryStore: Sendable {
     /// Runs what gives an open file at most `growth` more bytes of memory, with the bytes that it
     /// may have in all.
     private func changing<T>(
-        _ descriptor: CInt, _ status: FileStatus, _ growth: UInt64, _ change: (UInt64) throws(Errno) -> T
+        _ descriptor: CInt, _ status: FileStatus, _ growth: UInt64,
+        _ change: (UInt64) throws(Errno) -> T
     ) throws(Errno) -> T {
         guard !isPrivate else {
             let room = status.allocated + (try space().free)

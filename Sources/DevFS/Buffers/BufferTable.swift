@@ -205,10 +205,8 @@ final class BufferTable: Sendable {
     /// Frees a buffer that has lost its name, unless somebody uses it.
     private func afterUnlink(_ buffer: Buffer) {
         unlinked.call(buffer.id)
-        let (isUsed, isHeld) = buffer.state.withLock {
-            ($0.handles + $0.streams > 0, $0.handles > 0 || buffer.isExported)
-        }
-        discards.discard(buffer.id, of: backend, isHeld: isHeld)
+        let isUsed = buffer.state.withLock { $0.handles + $0.streams > 0 }
+        discards.discard(buffer.id, of: backend, isHeld: buffer.mayBeHeld)
         if !isUsed { free(buffer.id) }
     }
 

@@ -36,7 +36,7 @@ struct Cgroup {
     init(limit: Int) throws {
         parent = try #require(Self.own)
         path = "\(parent)/devfs-test-\(getpid())"
-        try checked { unsafe mkdir(path, 0o755) }
+        _ = try checked { unsafe mkdir(path, 0o755) }
         do {
             try Self.put("\(limit)", "\(path)/\(Self.limitFile)")
         } catch {
@@ -56,6 +56,6 @@ struct Cgroup {
         let descriptor = try checked { unsafe open(file, O_WRONLY) }
         defer { close(descriptor) }
         let bytes = Array(text.utf8)
-        try checked { Int32(unsafe write(descriptor, bytes, bytes.count)) }
+        _ = try checked { Int32(unsafe write(descriptor, bytes, bytes.count)) }
     }
 }
