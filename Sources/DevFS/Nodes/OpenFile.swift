@@ -22,7 +22,6 @@ protocol PollWaiter: AnyObject, Sendable {
 /// `poll(2)` events.
 struct PollEvents: OptionSet, Sendable {
     let rawValue: UInt32
-    init(rawValue: UInt32) { self.rawValue = rawValue }
 
     static let readable = PollEvents(rawValue: 0x1 | 0x40)
     static let writable = PollEvents(rawValue: 0x4 | 0x100)
