@@ -86,7 +86,7 @@ struct CopySource {
     /// `12M of 4G, 1.2G/s`
     static func describe(_ done: UInt64, of total: UInt64?, _ time: Duration) -> String {
         let whole = total.map { " of \(Output.roughSize($0))" } ?? ""
-        let rate = Output.roughSize(UInt64(Double(done) / max(time.inSeconds, 1e-9)))
+        let rate = Output.roughSize(UInt64(min(Double(done) / max(time.inSeconds, 1e-9), 1e18)))
         return "\(Output.roughSize(done))\(whole), \(rate)/s"
     }
 }

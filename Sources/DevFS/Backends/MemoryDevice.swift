@@ -154,7 +154,7 @@ public enum MemoryDevices {
             let space = try store.space()
             return MemoryDeviceInfo(
                 name: device.name.text, path: device.path, size: space.size,
-                used: space.size - space.free, buffers: try store.count(),
+                used: space.used, buffers: try store.count(),
                 mountpoint: mounts(of: device.source).first?.mountpoint, alive: isAlive)
         } catch {
             throw SetupError("reading \(device.path)", error)

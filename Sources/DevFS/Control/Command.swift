@@ -225,7 +225,19 @@ extension SignalRequest {
 
 extension StreamRequest {
     /// The generator's rates, in words a second.
-    static let rates: ClosedRange<UInt64> = 1...1 << 30
+    static let rates: ClosedRange<UInt64> = 1...1 << 30  // fits: constants
+    /// The longest that the generator's period takes, in seconds.
+    static let year: UInt64 = 31_536_000
+
+    /// How long so many words take, in nanoseconds, rounded up; nil where it is more than a year.
+    static func time(of words: UInt64, at rate: UInt64) -> UInt64? {
+        let second: UInt64 = 1_000_000_000
+        guard rates.contains(rate), words / rate < year else { return nil }
+        let seconds = words / rate
+        let rest = words % rate * second  // fits: a rate is no more than 2^30
+        let part = rest / rate + (rest.isMultiple(of: rate) ? 0 : 1)  // fits: a second at most
+        return seconds * second + part  // fits: a year is less than 2^55 ns
+    }
 
     /// `NAME buffer=B period=SIZE source=S [policy=P] [rate=N] [watermark=N]` or `NAME remove`
     static func parse(_ line: Substring) throws(Refusal) -> StreamRequest {
@@ -256,10 +268,14 @@ extension StreamRequest {
             let rate = try options["rate"].map { (text) throws(Refusal) in
                 try Words.size(text, "the rate")
             }
-            guard rates.contains(rate ?? 1 << 20) else {
+            let words = rate ?? 1 << 20  // fits: a constant
+            guard rates.contains(words) else {
                 throw .invalid("rate is 1 to 1G words a second")
             }
-            definition.source = .pattern(rate: rate ?? 1 << 20)
+            guard time(of: period / 4, at: words) != nil else {
+                throw .invalid("a period takes longer than a year at that rate")
+            }
+            definition.source = .pattern(rate: words)
         } else if options["rate"] != nil {
             throw .invalid("rate= goes with source=pattern alone")
         }

@@ -228,6 +228,7 @@ enum Operations {
             unsafe Operations.serve(request, .fallocate) { (_, caller) throws(Errno) in
                 let file = unsafe try Operations.bufferFile(info, else: .notPermitted)
                 let (end, overflow) = offset.addingReportingOverflow(length)
+                guard offset >= 0, length > 0 else { throw .invalidArgument }
                 guard !overflow else { throw .fileTooLarge }
                 try file.allocate(
                     try AllocationMode(mode), UInt64(offset)..<UInt64(end), by: caller)
@@ -290,7 +291,8 @@ enum Operations {
                 }
                 let entries = handle.entries.withLock { $0 }
                 return .bytes(
-                    unsafe Operations.pack(entries, from: Int(offset), size: size, request)[...])
+                    unsafe Operations.pack(entries, from: max(0, Int(offset)), size: size, request)[
+                        ...])
             }
         }
     }

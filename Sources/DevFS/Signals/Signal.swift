@@ -165,7 +165,9 @@ final class Signal: Sendable {
     @discardableResult
     func post(_ events: UInt64, at time: UInt64 = Clock.monotonic) -> Bool {
         let result: (ClosedRange<UInt64>, [any SignalListener])? = state.withLock { state in
-            guard state.isEnabled, !state.isRemoved, events > 0 else { return nil }
+            guard state.isEnabled, !state.isRemoved, events > 0, events <= .max - state.count else {
+                return nil
+            }
             let numbers = state.count + 1...state.count + events
             state.count += events
             for number in numbers.suffix(Int(min(events, Signal.depth))) {
@@ -208,7 +210,7 @@ final class Signal: Sendable {
                 state.count > Signal.depth ? state.count - Signal.depth + 1 : 1, state.oldest)
             let number = max(position + 1, oldest)
             let skipped = number - position - 1
-            state.missed += skipped
+            state.missed &+= skipped
             return (
                 Event(
                     number: number, count: state.count,

@@ -21,11 +21,13 @@ final class StreamTable: Sendable {
 
     private let buffers: BufferTable
     private let signals: SignalTable
+    private let patterns: PatternEngine
     private let state = Mutex(State())
 
     init(_ buffers: BufferTable, _ signals: SignalTable) {
         self.buffers = buffers
         self.signals = signals
+        patterns = PatternEngine(signals.loop)
     }
 
     subscript(id: StreamID) -> Stream? { state.withLock { $0.entries[id]?.stream } }
@@ -110,7 +112,7 @@ final class StreamTable: Sendable {
             let stream = Stream(StreamID(number: number), definition, memory: memory, size: size)
             var generator: PatternGenerator?
             if case .pattern(let rate) = definition.source {
-                generator = try PatternGenerator(stream, rate: rate)
+                generator = try PatternGenerator(stream, rate: rate, by: patterns)
             }
             if let signal {
                 if signal.origin != nil { stream.setClock { try? signal.summary().count } }
