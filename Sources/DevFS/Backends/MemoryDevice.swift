@@ -199,7 +199,7 @@ public enum MemoryDevices {
                 try store.removeAll()
             }
             try? Syscalls.removeDirectory(device.data)
-            for file in ["socket", "limit", "lock"] {
+            for file in ["socket", "owners", "limit", "lock"] {
                 try? Syscalls.unlink("\(device.path)/\(file)", at: Syscalls.currentDirectory)
             }
             try Syscalls.removeDirectory(device.path)
