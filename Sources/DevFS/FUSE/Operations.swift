@@ -417,7 +417,7 @@ enum Operations {
                     }
                     let entries = handle.entries.withLock { $0 }
                     return .bytes(
-                        Operations.pack(entries, from: max(0, Int(clamping: offset)), size: size)[...])
+                        Operations.pack(entries, from: Int(clamping: offset), size: size)[...])
                 })
         }
     }
