@@ -152,7 +152,8 @@ struct PatternEngineTests {
         let tiny = try bench.stream(period: 4, rate: 1 << 30)
         for stream in [huge, small, tiny] { stream.start() }
         #expect(bench.buffers.waits(for: 200, of: huge, seconds: 30))
-        let order = bench.buffers.writes.map(\.buffer).drop { $0 != huge.descriptor }.prefix(500)
+        // From where all are there.
+        let order = bench.buffers.writes.map(\.buffer).drop { $0 != tiny.descriptor }.prefix(500)
         var last = order.first
         var gap = 0
         for buffer in order.dropFirst() where buffer != tiny.descriptor {
@@ -221,11 +222,11 @@ struct PatternEngineTests {
         stream.start()
         #expect(bench.buffers.waits(for: 6, of: stream))
         let words = bench.buffers.writes.filter { $0.buffer == stream.descriptor }.map(\.first)
-        // A period that was whole when it was stopped was not counted: it is filled again.
+        // A period that was whole when it was stopped was not counted: it is filled again. How
+        // much of the next one goes into a turn depends on the time.
         #expect(
-            Array(words.prefix(6))
-                == (period == 4096
-                    ? [0, 0, 1024, 2048, 3072, 4096] : [0, 16384, 32768, 40960, 57344, 73728]))
+            Array(words.prefix(4))
+                == (period == 4096 ? [0, 0, 1024, 2048] : [0, 16384, 32768, 40960]))
     }
 
     @Test func `a period is filled after its time`() throws {
