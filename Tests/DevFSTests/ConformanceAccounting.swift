@@ -27,6 +27,7 @@ extension Conformance {
             #expect(try backend.free() == free - 1 << 20)
             #expect(try backend.status(of: .system).used == 1 << 20)
             _ = consume file
+            backend.discard(made.id)
             backend.freed(made.id)
             #expect(try backend.free() == free)
             #expect(try backend.status(of: .system).used == 0)
@@ -43,6 +44,7 @@ extension Conformance {
                 #expect(backend.refusal("more", size: after.largest + 1, heap: heap) != nil)
                 let all = try backend.make("all", size: after.largest, heap: heap)
                 try backend.remove(all)
+                backend.discard(all.id)
                 backend.freed(all.id)
             }
         },
@@ -58,6 +60,7 @@ extension Conformance {
                 if let old = slots[slot] {
                     if random.below(3) == 0 {
                         try backend.remove(old.buffer)
+                        backend.discard(old.buffer.id)
                         backend.freed(old.buffer.id)
                         slots[slot] = nil
                     } else {

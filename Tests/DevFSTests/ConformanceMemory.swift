@@ -30,6 +30,7 @@ extension Conformance {
                 #expect(try backend.put(noise, to: file.raw) == Int(all))
                 try backend.remove(made)
                 _ = consume file
+                backend.discard(made.id)
                 backend.freed(made.id)
             }
         },

@@ -98,32 +98,136 @@ struct MemoryBackendTests {
         form: MemoryForm
     ) throws {
         try withDevice(form) { device in
+            let data = "\(device.path)/data"
+            func names(_ directory: String) throws -> [String] {
+                let directory = try Syscalls.open(
+                    "\(data)/\(directory)", flags: O_RDONLY | O_DIRECTORY)
+                return try Syscalls.names(in: directory.raw)
+            }
+            func leave(_ directory: String) throws {
+                try Syscalls.makeDirectory("\(data)/\(directory)", mode: 0o700)
+                let file = try Syscalls.open(
+                    "\(data)/\(directory)/data", flags: O_CREAT | O_RDWR, mode: 0o600)
+                try Syscalls.allocate(file.raw, 0..<1 << 20)
+            }
+            var free: UInt64 = 0
             do {
                 let backend = try device.backend()
+                free = try backend.free()
+                // Removed, and its server ended before it was taken away.
+                try backend.remove(try backend.make("b", size: 1 << 20))
                 _ = try backend.make("a", size: 1)
             }
-            let traits = try Syscalls.open(
-                "\(device.path)/data/traits", flags: O_RDONLY | O_DIRECTORY)
-            try Syscalls.setLink("99999999", to: "heap=system", at: traits.raw)
+            try leave("new/1-1")
+            let fresh = try Syscalls.open("\(data)/new", flags: O_RDONLY | O_DIRECTORY)
+            try Syscalls.makeLink("1-2", to: "heap=system", at: fresh.raw)
             let backend = try device.backend()
-            let found = try backend.buffers()
-            #expect(try Syscalls.names(in: traits.raw) == found.map { "\($0.id.number)" })
+            #expect(try Machine.waits { try names("new").isEmpty && names("gone").isEmpty })
+            #expect(try names("buffers") == ["a"])
+            #expect(try backend.buffers().map(\.name.text) == ["a"])
+            #expect(try Machine.waits { try backend.free() == free - 4096 })
         }
     }
 
-    @Test(arguments: MemoryForm.available) func `traits of a buffer go with it`(
+    /// A device of an earlier version, where `buffers/NAME` was the file.
+    @Test(arguments: MemoryForm.available) func `a device of an earlier version is taken over`(
+        form: MemoryForm
+    ) throws {
+        try withDevice(form) { device in
+            let data = "\(device.path)/data"
+            do { _ = try device.backend() }
+            let traits = BufferTraits(
+                heap: .contiguous, direction: .toDevice, lease: .none, owner: ProcessID(1),
+                ownerStart: 2)
+            try Syscalls.makeDirectory("\(data)/traits", mode: 0o700)
+            let links = try Syscalls.open("\(data)/traits", flags: O_RDONLY | O_DIRECTORY)
+            func old(_ path: String, mode: UInt32) throws -> UInt64 {
+                let file = try Syscalls.open(
+                    "\(data)/buffers/\(path)", flags: O_CREAT | O_RDWR, mode: 0o600)
+                #expect(unsafe pwrite(file.raw, path, path.utf8.count, 0) == path.utf8.count)
+                try Syscalls.setMode(file.raw, mode)
+                if Machine.isRoot { try Syscalls.setOwner(file.raw, uid: 7, gid: 8) }
+                let number = try Syscalls.status(of: file.raw).inode
+                try Syscalls.setLink("\(number)", to: traits.text, at: links.raw)
+                return number
+            }
+            // One as it was, and two that a server was converting when it ended.
+            var numbers = [try old("one", mode: 0o640), try old("two", mode: 0o604)]
+            let owner = Ownership(
+                uid: Machine.isRoot ? 7 : geteuid(), gid: Machine.isRoot ? 8 : getegid(),
+                mode: 0o640)
+            let record = MemoryRecord(traits: traits, owner: owner)
+            try Syscalls.makeDirectory("\(data)/buffers/.two", mode: 0o700)
+            try Syscalls.makeLink(
+                "\(data)/buffers/.two/traits", to: record.text, at: Syscalls.currentDirectory)
+            try Syscalls.makeDirectory("\(data)/buffers/.three", mode: 0o700)
+            try Syscalls.makeLink(
+                "\(data)/buffers/.three/traits", to: record.text, at: Syscalls.currentDirectory)
+            numbers.append(try old(".three/data", mode: 0o600))
+
+            let backend = try device.backend()
+            let found = try backend.buffers().sorted { $0.id < $1.id }
+            #expect(found.map(\.name.text) == ["one", "two", "three"])
+            #expect(found.map(\.id.number) == numbers)
+            #expect(found.allSatisfy { $0.traits == traits })
+            for (buffer, text) in zip(found, ["one", "two", ".three/data"]) {
+                let status = try backend.status(of: buffer)
+                #expect(status.mode == S_IFREG | 0o640)
+                #expect(status.uid == owner.uid && status.gid == owner.gid)
+                let file = try backend.open(buffer)
+                #expect(try contents(of: file.raw) == Array(text.utf8))
+                #expect(try Syscalls.status(of: file.raw).mode == S_IFREG | 0o600)
+            }
+            #expect((try? Syscalls.status(of: "\(data)/traits")) == nil)
+        }
+    }
+
+    /// "the file's own" owner and mode are the server's: who has a descriptor has no more.
+    @Test(arguments: MemoryForm.available) func `owner and mode are kept beside the file`(
         form: MemoryForm
     ) throws {
         try withTree(form) { (client) throws in
-            let traits = try Syscalls.open(
-                "\(client.tree.backend.runtimeDirectory)/data/traits",
-                flags: O_RDONLY | O_DIRECTORY)
+            try client.write("control/alloc", "a 1\n")
+            let data = "\(client.tree.backend.runtimeDirectory)/data/buffers/a/data"
+            try client.change("buffers/a") { $0.mode = 0o604 }
+            #expect(try client.status("buffers/a").mode == S_IFREG | 0o604)
+            let status = try Syscalls.status(of: data)
+            #expect(status.mode == S_IFREG | 0o600 && status.uid == geteuid())
+        }
+    }
+
+    @Test(arguments: MemoryForm.available) func `all of a removed buffer goes`(
+        form: MemoryForm
+    ) throws {
+        try withTree(form) { (client) throws in
+            let data = "\(client.tree.backend.runtimeDirectory)/data"
+            func names(_ directory: String) throws -> [String] {
+                let directory = try Syscalls.open(
+                    "\(data)/\(directory)", flags: O_RDONLY | O_DIRECTORY)
+                return try Syscalls.names(in: directory.raw)
+            }
             try client.write("control/alloc", "a 1\nb 1\nc 1\n")
             try client.unlink("buffers/c")
-            #expect(try Syscalls.names(in: traits.raw).count == 2)
+            #expect(try names("buffers").sorted() == ["a", "b"])
             try client.rename("buffers/a", "buffers/b")
-            #expect(
-                try Syscalls.names(in: traits.raw).count == 1, "a replaced buffer's traits stay")
+            #expect(try names("buffers") == ["b"])
+            #expect(try names("gone").isEmpty, "a replaced buffer stays")
+            #expect(try names("new").isEmpty)
+        }
+    }
+
+    @Test func `a record that is none is not read as such`() {
+        let traits = BufferTraits(heap: .system, owner: ProcessID(7), ownerStart: 8)
+        var good = MemoryRecord(traits: traits, owner: Ownership(uid: 1, gid: 2, mode: 0o640))
+        #expect(MemoryRecord(text: good.text) == good)
+        good.changed = Timestamp(seconds: -1, nanoseconds: 5)
+        #expect(MemoryRecord(text: good.text) == good)
+        for text in [
+            "", traits.text, good.text + " x=1", good.text.replacingFirst("uid=1", "uid=-1"),
+            good.text.replacingFirst("mode=416", "mode=4096"),
+            good.text.replacingFirst("changed=-1.5", "changed=1"),
+        ] {
+            #expect(MemoryRecord(text: text) == nil, "\(text)")
         }
     }
 

@@ -175,6 +175,19 @@ struct NumberTests {
         }
     }
 
+    /// The module's count may be any number.
+    @Test func `a signal takes any count from its device`() throws {
+        let name = try #require(Name("s"))
+        for count in [1, 1 << 31, 1 << 63 - 1, 1 << 63, .max] as [UInt64] {
+            let signal = Signal(SignalID(number: 1), name, .software)
+            let taken = signal.take(count, at: 7, before: [5, 6])
+            #expect(taken?.0 == 1...count && signal.count == count)
+            #expect(try signal.event(after: count - 1)?.time == 7)
+            #expect((1...count).length == count && (0...count).newest(1) == count...count)
+            #expect((0...count).newest(64).length == min(count.addingClamped(1), 64))
+        }
+    }
+
     @Test func `a count of events beyond 64 bits makes none`() throws {
         let name = try #require(Name("s"))
         let signal = Signal(SignalID(number: 1), name, .software, count: .max - 5)

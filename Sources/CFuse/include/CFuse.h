@@ -102,6 +102,11 @@ int cfuse_try_lease(int fd);
 uint64_t cfuse_eventfd_signal(int eventfd, uint64_t count);
 int cfuse_renameat2(int from, const char *_Nonnull old, int to, const char *_Nonnull name,
 		    unsigned int flags);
+/*
+ * The directory by a read-only mount of its own, which is nowhere and lives as long as something is
+ * open by it; EPERM without CAP_SYS_ADMIN, ENOSYS before 5.12. open_tree(2), mount_setattr(2)
+ */
+int cfuse_clone_read_only(int directory);
 /* fallocate(2), mode 0. */
 int cfuse_allocate(int fd, off_t offset, off_t length);
 /* The thread's number in /proc/self/task. gettid(2) */

@@ -1,3 +1,4 @@
+import Glibc
 import SystemPackage
 
 /// A buffer's number, unique in its device and kept as long as the buffer lives.
@@ -66,7 +67,7 @@ public struct BufferTraits: Sendable, Equatable {
 }
 
 /// Who a new buffer belongs to.
-public struct Ownership: Sendable, Equatable {
+public struct Ownership: Sendable, Hashable {
     public var uid: UInt32
     public var gid: UInt32
     /// Permission bits.
@@ -133,6 +134,9 @@ protocol Backend: AnyObject, Sendable {
     ) throws(Refusal) -> BufferID
     /// Opens a buffer to read, write and map it.
     func open(_ buffer: BufferDescription) throws(Errno) -> Descriptor
+    /// Opens a buffer for a client to read and map; where it can be had, nobody can open the
+    /// descriptor again for writing.
+    func openReadOnly(_ buffer: BufferDescription) throws(Errno) -> Descriptor
     func status(of buffer: BufferDescription) throws(Errno) -> FileStatus
     /// Changes the size of an open buffer; new bytes are zero and really there.
     /// - Throws: ENOSPC the limit, which the reason names.
@@ -164,10 +168,21 @@ protocol Backend: AnyObject, Sendable {
     func isCoherent(_ buffer: BufferDescription) throws(Errno) -> Bool
     /// The node of the memory; -1 for none or unknown.
     func numaNode(of buffer: BufferDescription) throws(Errno) -> Int
+    /// Gives a buffer another owner or mode; nil leaves what is. On the memory backend it waits for
+    /// no client.
+    /// - Parameter descriptor: one of the buffer's own.
+    func setOwner(
+        of buffer: BufferDescription, by descriptor: CInt, uid: UInt32?, gid: UInt32?,
+        mode: UInt32?
+    ) throws(Errno)
+    /// The status of a buffer that is open, which may have no name any more.
+    func status(of id: BufferID, by descriptor: CInt) throws(Errno) -> FileStatus
+    /// Takes away what `remove`, or a `rename` that replaced it, left of a buffer: once, after it.
+    /// May wait for whoever holds the file's lock, which a client can for ever.
+    func discard(_ id: BufferID)
+    var discardMayWait: Bool { get }
     /// The memory of a removed buffer is gone now: its last user closed it.
     func freed(_ id: BufferID)
-    /// Another buffer took the name of this one by `rename`.
-    func replaced(_ id: BufferID)
     func status(of heap: Heap) throws(Errno) -> HeapStatus
     func space() throws(Errno) -> SpaceStatus
     /// The device was removed: the next one of its name is another server's to have.
@@ -180,6 +195,27 @@ extension Backend {
     var hardware: (any Hardware)? { nil }
     var foreignChanges: UInt64? { nil }
     func letGo() {}
+    func discard(_ id: BufferID) {}
+    var discardMayWait: Bool { false }
+
+    func openReadOnly(_ buffer: BufferDescription) throws(Errno) -> Descriptor {
+        let own = try open(buffer)
+        return try Syscalls.reopen(own.raw, flags: O_RDONLY | O_NONBLOCK)
+    }
+
+    func setOwner(
+        of buffer: BufferDescription, by descriptor: CInt, uid: UInt32?, gid: UInt32?,
+        mode: UInt32?
+    ) throws(Errno) {
+        if uid ?? gid != nil {
+            try Syscalls.setOwner(descriptor, uid: uid ?? UInt32.max, gid: gid ?? UInt32.max)
+        }
+        if let mode { try Syscalls.setMode(descriptor, mode & 0o777) }
+    }
+
+    func status(of id: BufferID, by descriptor: CInt) throws(Errno) -> FileStatus {
+        try Syscalls.status(of: descriptor)
+    }
 }
 
 /// A backend whose memory is on no bus: cpu and "device" share it, and it has no addresses.

@@ -340,9 +340,6 @@ final class KernelBackend: Backend {
     /// The module counts by itself.
     func freed(_ id: BufferID) {}
 
-    /// FREE took all of it.
-    func replaced(_ id: BufferID) {}
-
     func status(of heap: Heap) throws(Errno) -> HeapStatus {
         var request = devfs_dma_heap()
         request.heap = UInt32(heap.rawValue)

@@ -21,7 +21,8 @@ final class MemoryBackend: BuslessBackend {
         lock = try device.lock()
         isPrivate = try device.mountData(size: size, huge: huge)
         do throws(Errno) {
-            store = try MemoryStore(device, isPrivate: isPrivate, limit: size)
+            store = try MemoryStore(device, isPrivate: isPrivate, limit: size, serves: true)
+            try store.adopt()
         } catch .resourceBusy {
             throw SetupError(
                 "resizing \(device.source) to \(size ?? 0) bytes", .resourceBusy,
@@ -50,7 +51,7 @@ final class MemoryBackend: BuslessBackend {
         ]
     }
 
-    func buffers() throws(Errno) -> [BufferDescription] { try store.adopt() }
+    func buffers() throws(Errno) -> [BufferDescription] { try store.list() }
 
     func allocate(
         _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
@@ -66,6 +67,7 @@ final class MemoryBackend: BuslessBackend {
 
     /// ENOSPC with the limit that was hit.
     private func refusal(_ error: Errno, _ size: UInt64) -> Refusal {
+        if error == .noMemory { return Refusal(error, "\(size) bytes: \(store.memoryReason)") }
         guard error == .noSpace, let space = try? store.space() else {
             return Refusal(error, "the device's tmpfs: \(error)")
         }
@@ -77,6 +79,10 @@ final class MemoryBackend: BuslessBackend {
 
     func open(_ buffer: BufferDescription) throws(Errno) -> Descriptor {
         try store.open(buffer, flags: O_RDWR)
+    }
+
+    func openReadOnly(_ buffer: BufferDescription) throws(Errno) -> Descriptor {
+        try store.open(buffer, flags: O_RDONLY)
     }
 
     func status(of buffer: BufferDescription) throws(Errno) -> FileStatus {
@@ -116,12 +122,24 @@ final class MemoryBackend: BuslessBackend {
     }
 
     func setTraits(_ traits: BufferTraits, of buffer: BufferDescription) throws(Errno) {
-        try store.setTraits(traits, of: buffer.id)
+        try store.setTraits(traits, of: buffer)
     }
 
-    func freed(_ id: BufferID) { store.free(id) }
+    func setOwner(
+        of buffer: BufferDescription, by descriptor: CInt, uid: UInt32?, gid: UInt32?,
+        mode: UInt32?
+    ) throws(Errno) {
+        try store.setOwner(of: buffer, by: descriptor, uid: uid, gid: gid, mode: mode)
+    }
 
-    func replaced(_ id: BufferID) { store.forgetTraits(of: id) }
+    func status(of id: BufferID, by descriptor: CInt) throws(Errno) -> FileStatus {
+        store.present(try Syscalls.status(of: descriptor), id)
+    }
+
+    var discardMayWait: Bool { true }
+    func discard(_ id: BufferID) { store.discard(id) }
+
+    func freed(_ id: BufferID) { store.free(id) }
 
     func status(of heap: Heap) throws(Errno) -> HeapStatus {
         let space = try store.space()

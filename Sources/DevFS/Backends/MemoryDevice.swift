@@ -7,8 +7,9 @@ import SystemPackage
 /// ```
 /// /run/devfs/NAME/lock        held while a server runs
 ///                 data/       a tmpfs of the device's size; an ordinary user's is a directory
-///                 data/buffers/   one file a buffer
-///                 data/traits/    one symbolic link a buffer, named by inode number
+///                 data/buffers/NAME/   a buffer: the file `data`, the symbolic link `traits`
+///                 data/new/            buffers that are being made
+///                 data/gone/NUMBER/    buffers without a name
 ///                 socket
 /// ```
 public struct MemoryDevice: Sendable {
@@ -69,13 +70,25 @@ public struct MemoryDevice: Sendable {
         return mounts.contains { $0.mountpoint == data }
     }
 
+    /// Files that a device can have: three for each buffer of a page, and for as many again and
+    /// 100,000 empty ones. It bounds kernel memory too: extended attributes count as files, one for
+    /// each KiB. mm/shmem.c, BOGO_INODE_SIZE
+    private static func inodes(for size: UInt64) -> UInt64 {
+        3 * (size / MemoryStore.page + 100_000)
+    }
+
     /// Mounts or resizes the tmpfs; false where this user cannot mount one.
     /// - Parameter size: bytes, nil to leave it as it is.
     func mountData(size: UInt64?, huge: String?) throws(SetupError) -> Bool {
         let limit = size.map { "size=\($0)" }
+        let inodes = "nr_inodes=\(Self.inodes(for: size ?? Self.defaultSize))"
         let flags = UInt(MS_NOSUID | MS_NODEV | MS_NOEXEC)
         if isMounted {
-            let changes = [limit, huge.map { "huge=\($0)" }].compactMap { $0 }
+            // One that an earlier version mounted has no limit of them, and can't get one.
+            let isLimited = (try? Syscalls.space(of: data))?.files ?? 0 > 0
+            let changes = [
+                limit, size != nil && isLimited ? inodes : nil, huge.map { "huge=\($0)" },
+            ].compactMap { $0 }
             if !changes.isEmpty {
                 do throws(Errno) {
                     try Syscalls.mount(
@@ -91,7 +104,7 @@ public struct MemoryDevice: Sendable {
             }
             return true
         }
-        let options = "mode=0700,nr_inodes=0,\(limit ?? "size=\(Self.defaultSize)")"
+        let options = "mode=0700,\(inodes),\(limit ?? "size=\(Self.defaultSize)")"
         var attempts = ["\(options),huge=\(huge ?? "within_size")"]
         // A kernel without huge tmpfs pages refuses the option; only who asked for it must know.
         if huge == nil { attempts.append(options) }
@@ -154,7 +167,7 @@ public enum MemoryDevices {
             let space = try store.space()
             return MemoryDeviceInfo(
                 name: device.name.text, path: device.path, size: space.size,
-                used: space.used, buffers: try store.count(),
+                used: space.used, buffers: try store.nameCount(),
                 mountpoint: mounts(of: device.source).first?.mountpoint, alive: isAlive)
         } catch {
             throw SetupError("reading \(device.path)", error)

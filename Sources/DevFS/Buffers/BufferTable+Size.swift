@@ -101,14 +101,23 @@ extension BufferTable {
     }
 
     /// A descriptor to give away, which `resize` will know of as long as it is open.
+    ///
+    /// Whoever gets it has what it was opened for and no more: the file is the server's alone, so
+    /// the kernel lets nobody else open it again, change it or take a lease on it.
     func export(_ buffer: Buffer, readOnly: Bool) throws(Errno) -> Descriptor {
-        if buffer.state.withLock({ $0.isShrinking }) { throw .resourceBusy }
         buffer.exported()
-        let own = try withDescription(of: buffer) { (description) throws(Errno) in
-            try backend.open(description)
+        let given = try withDescription(of: buffer) { (description) throws(Errno) in
+            readOnly ? try backend.openReadOnly(description) : try backend.open(description)
         }
-        let given = readOnly ? try Syscalls.reopen(own.raw, flags: O_RDONLY) : own
-        try Syscalls.mark(given.raw)
+        do throws(Errno) {
+            try Syscalls.mark(given.raw)
+        } catch .wouldBlock {
+            // Somebody who has one holds the lock for himself, which `resize` sees as well.
+        }
+        // Looked at after the mark: `resize` looks for marks after it has said that it shrinks.
+        if buffer.state.withLock({ $0.isShrinking }) { throw .resourceBusy }
+        // What opening needed is none of theirs: no wait for a lease.
+        try Syscalls.setFlags(given.raw, 0)
         return given
     }
 }

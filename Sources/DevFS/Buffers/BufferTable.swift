@@ -25,6 +25,7 @@ final class BufferTable: Sendable {
     private let unlinked = Callback<BufferID>()
     /// Called when a buffer has neither name nor user any more.
     let gone = Callback<BufferID>()
+    private let discards = Discards()
     /// Who has buffers of others open.
     let useOfOthers = FileUse()
 
@@ -37,6 +38,8 @@ final class BufferTable: Sendable {
             state.byName.reserveCapacity(found.count)
             for description in found {
                 let buffer = Buffer(description)
+                // By a server before this one.
+                buffer.exported()
                 state.byID[buffer.id] = buffer
                 state.byName[description.name] = buffer
             }
@@ -202,7 +205,11 @@ final class BufferTable: Sendable {
     /// Frees a buffer that has lost its name, unless somebody uses it.
     private func afterUnlink(_ buffer: Buffer) {
         unlinked.call(buffer.id)
-        if buffer.state.withLock({ $0.handles + $0.streams == 0 }) { free(buffer.id) }
+        let (isUsed, isHeld) = buffer.state.withLock {
+            ($0.handles + $0.streams > 0, $0.handles > 0 || buffer.isExported)
+        }
+        discards.discard(buffer.id, of: backend, isHeld: isHeld)
+        if !isUsed { free(buffer.id) }
     }
 
     /// Once for each buffer: whoever takes it out of the table.
@@ -247,10 +254,7 @@ final class BufferTable: Sendable {
             }
             return target
         }
-        if let replaced {
-            backend.replaced(replaced.id)
-            afterUnlink(replaced)
-        }
+        if let replaced { afterUnlink(replaced) }
     }
 
     // MARK: Use
@@ -281,7 +285,7 @@ final class BufferTable: Sendable {
 
     func status(of buffer: Buffer) throws(Errno) -> FileStatus {
         if let memory = buffer.state.withLock({ $0.memory }) {
-            return try Syscalls.status(of: memory.descriptor.raw)
+            return try backend.status(of: buffer.id, by: memory.descriptor.raw)
         }
         return try withDescription(of: buffer) { (description) throws(Errno) in
             try backend.status(of: description)
@@ -291,7 +295,7 @@ final class BufferTable: Sendable {
     /// The same where no name can change: `names` is held.
     private func statusNow(of buffer: Buffer) throws(Errno) -> FileStatus {
         if let memory = buffer.state.withLock({ $0.memory }) {
-            return try Syscalls.status(of: memory.descriptor.raw)
+            return try backend.status(of: buffer.id, by: memory.descriptor.raw)
         }
         return try backend.status(of: buffer.description)
     }

@@ -140,8 +140,7 @@ final class Stream: SignalListener {
 
     func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
         if state.withLock({ $0.clock }) == nil {
-            let periods = (numbers.upperBound - numbers.lowerBound).addingClamped(1)
-            state.withLock { count(periods, &$0) }
+            state.withLock { count(numbers.length, &$0) }
         } else {
             advance(to: numbers.upperBound)
         }

@@ -43,6 +43,9 @@ final class StreamTable: Sendable {
     }
     var changed: Timestamp { state.withLock { $0.changed } }
 
+    /// The buffer that it is; nil once it has ended.
+    func buffer(of stream: Stream) -> Buffer? { state.withLock { $0.entries[stream.id]?.buffer } }
+
     /// - Parameters:
     ///   - buffer: that of the definition, on which the owner has the rights.
     ///   - owner: whose the stream is.

@@ -12,3 +12,14 @@ extension UInt64 {
         return overflow ? .max : product
     }
 }
+
+/// Numbers of events. `count` and `suffix` end the server where there are 2^63 or more.
+extension ClosedRange<UInt64> {
+    /// How many there are, or the largest number where it is one more.
+    var length: UInt64 { (upperBound - lowerBound).addingClamped(1) }
+
+    /// The last ones, `count` of them at the most, which is 1 or more.
+    func newest(_ count: UInt64) -> ClosedRange<UInt64> {
+        upperBound - Swift.min(upperBound - lowerBound, count - 1)...upperBound
+    }
+}

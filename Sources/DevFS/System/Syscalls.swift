@@ -91,7 +91,7 @@ enum Syscalls {
     /// Writes zeros over the data of a range; holes stay holes. `lseek(2)`, SEEK_DATA
     static func zeroData(_ descriptor: CInt, _ range: Range<UInt64>) throws(Errno) {
         // A position of its own: the descriptor is shared.
-        let file = try reopen(descriptor, flags: O_RDWR)
+        let file = try reopen(descriptor, flags: O_RDWR | O_NONBLOCK)
         var offset = range.lowerBound
         while offset < range.upperBound {
             let start = cfuse_seek_data(file.raw, position(offset))
@@ -264,6 +264,11 @@ enum Syscalls {
         try check { unsafe futimens(descriptor, times) }
     }
 
+    /// `statvfs(3)`
+    static func space(of path: String) throws(Errno) -> SpaceStatus {
+        try space(of: try open(path, flags: O_RDONLY | O_DIRECTORY).raw)
+    }
+
     /// `fstatvfs(3)`
     static func space(of descriptor: CInt) throws(Errno) -> SpaceStatus {
         var status = statvfs()
@@ -339,6 +344,11 @@ enum Syscalls {
     static func isSoleUser(_ descriptor: CInt) -> Bool {
         // Not every file system has leases: only EAGAIN says that there is another one.
         cfuse_try_lease(descriptor) == 0 || lastError != .resourceTemporarilyUnavailable
+    }
+
+    /// `fcntl(2)`, F_SETFL: O_NONBLOCK, O_APPEND and the like.
+    static func setFlags(_ descriptor: CInt, _ flags: CInt) throws(Errno) {
+        try check { cfuse_fcntl(descriptor, F_SETFL, flags) }
     }
 
     /// Marks the open file description, whoever it is given to, until its last copy and mapping

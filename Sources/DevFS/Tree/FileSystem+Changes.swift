@@ -75,7 +75,7 @@ extension FileSystem {
             do throws(Refusal) {
                 try buffers.withMemory(of: buffer) { (memory) throws(Refusal) in
                     try refusing("changing") { () throws(Errno) in
-                        try apply(changes, to: memory.descriptor.raw)
+                        try apply(changes, to: buffer, memory.descriptor.raw)
                     }
                 }
             } catch {
@@ -86,12 +86,21 @@ extension FileSystem {
         return try status(of: .buffer(id))
     }
 
-    private func apply(_ changes: AttributeChanges, to descriptor: CInt) throws(Errno) {
-        if changes.uid ?? changes.gid != nil {
-            try Syscalls.setOwner(
-                descriptor, uid: changes.uid ?? UInt32.max, gid: changes.gid ?? UInt32.max)
+    private func apply(
+        _ changes: AttributeChanges, to buffer: Buffer, _ descriptor: CInt
+    ) throws(Errno) {
+        if changes.uid ?? changes.gid ?? changes.mode != nil {
+            func set(_ description: BufferDescription) throws(Errno) {
+                try backend.setOwner(
+                    of: description, by: descriptor, uid: changes.uid, gid: changes.gid,
+                    mode: changes.mode)
+            }
+            if buffer.isLinked {
+                try buffers.withDescription(of: buffer, set)
+            } else {
+                try set(buffer.description)
+            }
         }
-        if let mode = changes.mode { try Syscalls.setMode(descriptor, mode & 0o777) }
         if changes.accessed != nil || changes.modified != nil {
             let omit = Timestamp(seconds: 0, nanoseconds: Timestamp.unchanged)
             try Syscalls.setTimes(

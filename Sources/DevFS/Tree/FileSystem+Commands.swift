@@ -44,7 +44,7 @@ extension FileSystem {
     /// A stream is its maker's to end, and that of the buffer's owner.
     private func checkOwner(of stream: Stream, _ uid: UInt32) throws(Refusal) {
         if mayManage(stream.owner, uid) { return }
-        guard (try? Syscalls.status(of: stream.descriptor).uid) == uid else {
+        guard bufferStatus(of: stream)?.uid == uid else {
             throw Refusal(.notPermitted, "uid \(stream.owner) made the stream \(stream.name)")
         }
     }

@@ -19,7 +19,7 @@ extension FileSystem {
 
     /// An open buffer's, which may have no name any more.
     func status(of file: BufferFile) throws(Errno) -> FileStatus {
-        present(try Syscalls.status(of: file.descriptor), file.buffer)
+        present(try backend.status(of: file.buffer.id, by: file.descriptor), file.buffer)
     }
 
     private func present(_ status: FileStatus, _ buffer: Buffer) -> FileStatus {
@@ -99,10 +99,15 @@ extension FileSystem {
         }
     }
 
+    /// Of the buffer that a stream is; nil once it has ended.
+    func bufferStatus(of stream: Stream) -> FileStatus? {
+        streams.buffer(of: stream).flatMap { try? buffers.status(of: $0) }
+    }
+
     /// Who may read the stream's buffer may read the stream, and who made the stream may set it.
     private func readable(_ status: FileStatus, as stream: Stream) -> FileStatus {
         var status = status
-        guard let buffer = try? Syscalls.status(of: stream.descriptor) else {
+        guard let buffer = bufferStatus(of: stream) else {
             status.mode = S_IFREG
             return status
         }

@@ -105,6 +105,9 @@ final class SharedBackend: BuslessBackend {
     var features: [Feature] { memory.features }
 
     func open(_ buffer: BufferDescription) throws(Errno) -> Descriptor { try memory.open(buffer) }
+    func openReadOnly(_ buffer: BufferDescription) throws(Errno) -> Descriptor {
+        try memory.openReadOnly(buffer)
+    }
     func status(of buffer: BufferDescription) throws(Errno) -> FileStatus {
         try memory.status(of: buffer)
     }
@@ -126,7 +129,17 @@ final class SharedBackend: BuslessBackend {
         try memory.setTraits(traits, of: buffer)
     }
     func freed(_ id: BufferID) { memory.freed(id) }
-    func replaced(_ id: BufferID) { memory.replaced(id) }
+    var discardMayWait: Bool { memory.discardMayWait }
+    func discard(_ id: BufferID) { memory.discard(id) }
+    func setOwner(
+        of buffer: BufferDescription, by descriptor: CInt, uid: UInt32?, gid: UInt32?,
+        mode: UInt32?
+    ) throws(Errno) {
+        try memory.setOwner(of: buffer, by: descriptor, uid: uid, gid: gid, mode: mode)
+    }
+    func status(of id: BufferID, by descriptor: CInt) throws(Errno) -> FileStatus {
+        try memory.status(of: id, by: descriptor)
+    }
     func status(of heap: Heap) throws(Errno) -> HeapStatus { try memory.status(of: heap) }
     func space() throws(Errno) -> SpaceStatus { try memory.space() }
 }

@@ -132,7 +132,7 @@ extension MountTests {
                                     put(path, "t remove")
                             except OSError as error:
                                 assert error.errno in (errno.EINVAL, errno.ENOSPC), (line, error)
-                    refused("EINVAL", put, "control/stream",
+                    refused(errno.EINVAL, put, "control/stream",
                             "s buffer=rx source=pattern rate=1 period=70000000000")
                     assert "longer than a year" in get("control/log")
                     """)
