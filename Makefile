@@ -166,8 +166,9 @@ bench-tools:
 	@.ci/setup bench
 	$(MAKE) -C Benchmarks/c
 
-lint: ## check the style of the Swift sources and of the scripts
+lint: ## check the style of the sources, and their arithmetic on numbers from outside
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	Tests/lint-numbers
 	if command -v shellcheck >/dev/null; then
 	    shellcheck -x $(scripts)
 	else

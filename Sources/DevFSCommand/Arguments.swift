@@ -34,7 +34,7 @@ struct Seconds: ExpressibleByArgument, Sendable {
         guard let first = argument.first, first.isNumber || first == ".",
             let seconds = Double(argument), (0...1e9).contains(seconds)
         else { return nil }
-        duration = .microseconds(Int64(seconds * 1e6))
+        duration = .microseconds(Int64(seconds * 1e6))  // fits: no more than 10^15
     }
 }
 

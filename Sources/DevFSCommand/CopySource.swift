@@ -86,7 +86,8 @@ struct CopySource {
     /// `12M of 4G, 1.2G/s`
     static func describe(_ done: UInt64, of total: UInt64?, _ time: Duration) -> String {
         let whole = total.map { " of \(Output.roughSize($0))" } ?? ""
-        let rate = Output.roughSize(UInt64(Double(done) / max(time.inSeconds, 1e-9)))
-        return "\(Output.roughSize(done))\(whole), \(rate)/s"
+        let speed = min(Double(done) / max(time.inSeconds, 1e-9), 1e18)
+        let rate = UInt64(speed)  // fits: no more than 10^18, and never below 0
+        return "\(Output.roughSize(done))\(whole), \(Output.roughSize(rate))/s"
     }
 }

@@ -66,8 +66,10 @@ enum Output {
             value /= 1024
             unit = larger
         }
-        let tenths = Int((value * 10).rounded())
+        // At most 2^64 / 2^40 with a unit, and below 1000 without.
+        let tenths = Int((value * 10).rounded())  // fits: no more than 2^28
+        let whole = Int(value.rounded())  // fits: no more than 2^24
         return unit.isEmpty || value >= 100
-            ? "\(Int(value.rounded()))\(unit)" : "\(tenths / 10).\(tenths % 10)\(unit)"
+            ? "\(whole)\(unit)" : "\(tenths / 10).\(tenths % 10)\(unit)"
     }
 }

@@ -104,4 +104,62 @@ struct RingTests {
         #expect(ring.overruns == 1 && ring.available == 0)
         #expect(ring.readOffset == 0 && ring.writeOffset == 0)
     }
+
+    /// "`produce(n)` is `produce()` n times", but for the wrap of positions, which is by whole rings.
+    @Test(arguments: 0..<40 as Range<UInt64>)
+    func `many periods at once are what they are one by one`(seed: UInt64) {
+        var random = SeededRandom(seed)
+        let period = UInt64(4 * (1 + random.below(5)))
+        var ring = Ring(period: period, periods: UInt64(2 + random.below(5)))
+        var model = ring
+        for step in 0..<2000 {
+            if random.below(2) == 0 {
+                let count = UInt64(random.below(random.below(20) == 0 ? 1000 : 8))
+                ring.produce(count)
+                for _ in 0..<count { model.produce() }
+            } else {
+                let count = min(ring.available, UInt64(random.below(Int(period) * 2)))
+                let isGiven = ring.consume(count, from: ring.consumed)
+                let isExpected = model.consume(count, from: model.consumed)
+                #expect(isGiven && isExpected)
+            }
+            guard ring == model else {
+                Issue.record("seed \(seed), step \(step): \(ring), not \(model)")
+                return
+            }
+        }
+        #expect(ring.overruns > 0)
+    }
+
+    /// "events: any number, up to 2^63 at a time"
+    @Test(
+        arguments: [
+            1, 1 << 31, 1 << 32, 1 << 58, 1 << 60, 1 << 62, (1 << 63) - 1, 1 << 63, .max - 1, .max,
+        ] as [UInt64])
+    func `no number of periods is too many`(count: UInt64) {
+        for (period, periods) in [(4, 2), (12, 5), (4096, 1000), (1 << 40, 3), (1 << 61, 2)]
+            as [(UInt64, UInt64)]
+        {
+            var ring = Ring(period: period, periods: periods)
+            ring.produce()
+            let isGiven = ring.consume(4, from: 0)
+            #expect(isGiven)
+            let room = ring.room
+            let place = ring.consumed
+            ring.produce(count)
+            let filled = (UInt128(count) + 1) * UInt128(period)
+            #expect(ring.writeOffset == UInt64(filled % UInt128(ring.size)))
+            #expect(ring.overruns == count - min(count, room))
+            if ring.overruns > 0 {
+                #expect(ring.available == ring.capacity && ring.isFull)
+                // A copy that was under way is not taken for what is there now.
+                #expect(ring.consumed != place)
+            }
+            // The count of what is lost stays at its largest number.
+            for _ in 0..<2 { ring.produce(.max) }
+            #expect(ring.overruns == .max)
+            ring.refuse()
+            #expect(ring.overruns == .max)
+        }
+    }
 }

@@ -148,7 +148,7 @@ final class MemoryBackend: BuslessBackend {
         if heap == .system {
             // Also what has no name any more but is still in use.
             let fixed = usage.filter { $0.key != .system }.values.reduce(0, +)
-            used = space.size - space.free - min(fixed, space.size - space.free)
+            used = space.used - min(fixed, space.used)
         }
         return HeapStatus(size: space.size, used: used, largest: space.free)
     }

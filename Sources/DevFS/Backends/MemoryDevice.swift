@@ -167,7 +167,7 @@ public enum MemoryDevices {
             let space = try store.space()
             return MemoryDeviceInfo(
                 name: device.name.text, path: device.path, size: space.size,
-                used: space.size - space.free, buffers: try store.nameCount(),
+                used: space.used, buffers: try store.nameCount(),
                 mountpoint: mounts(of: device.source).first?.mountpoint, alive: isAlive)
         } catch {
             throw SetupError("reading \(device.path)", error)

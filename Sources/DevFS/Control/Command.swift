@@ -223,59 +223,6 @@ extension SignalRequest {
     }
 }
 
-extension StreamRequest {
-    /// The generator's rates, in words a second.
-    static let rates: ClosedRange<UInt64> = 1...1 << 30
-
-    /// `NAME buffer=B period=SIZE source=S [policy=P] [rate=N] [watermark=N]` or `NAME remove`
-    static func parse(_ line: Substring) throws(Refusal) -> StreamRequest {
-        var words = try Words(line)
-        let name = try words.name()
-        var after = words
-        if !words.isEmpty, try after.next("") == "remove" {
-            try after.end()
-            return .remove(name)
-        }
-        let options = try words.options([
-            "buffer", "period", "source", "policy", "rate", "watermark",
-        ])
-        guard let bufferText = options["buffer"], let buffer = Name(bufferText) else {
-            throw .invalid("buffer= is missing or not a name")
-        }
-        guard let periodText = options["period"] else { throw .invalid("period= is missing") }
-        let period = try Words.size(periodText, "the period")
-        guard period > 0, period.isMultiple(of: 4) else {
-            throw .invalid("the period is not a multiple of 4 bytes")
-        }
-        guard let sourceText = options["source"], let sourceName = Name(sourceText) else {
-            throw .invalid("source= is missing or not a name")
-        }
-        var definition = StreamDefinition(
-            name: name, buffer: buffer, period: period, source: .signal(sourceName))
-        if sourceText == "pattern" {
-            let rate = try options["rate"].map { (text) throws(Refusal) in
-                try Words.size(text, "the rate")
-            }
-            guard rates.contains(rate ?? 1 << 20) else {
-                throw .invalid("rate is 1 to 1G words a second")
-            }
-            definition.source = .pattern(rate: rate ?? 1 << 20)
-        } else if options["rate"] != nil {
-            throw .invalid("rate= goes with source=pattern alone")
-        }
-        if let text = options["policy"] {
-            guard let policy = OverrunPolicy(rawValue: String(text)) else {
-                throw .invalid("policy is overwrite or stop")
-            }
-            definition.policy = policy
-        }
-        if let text = options["watermark"] {
-            definition.watermark = try Words.size(text, "the watermark")
-        }
-        return .create(definition)
-    }
-}
-
 extension NotifyRequest {
     /// `PID SIGNAL [VALUE]` or `PID off`
     static func parse(_ line: Substring) throws(Refusal) -> NotifyRequest {
@@ -294,7 +241,8 @@ extension NotifyRequest {
         var value: Int32?
         if !words.isEmpty {
             let text = try words.next("the value")
-            guard let number = Int32(text) ?? Number.plain(text).flatMap(Int32.init(exactly:))
+            let signed = Int32(text)  // fits: of a text it is nil where it doesn't
+            guard let number = signed ?? Number.plain(text).flatMap(Int32.init(exactly:))
             else { throw .invalid("the value is not a 32-bit integer") }
             value = number
         }

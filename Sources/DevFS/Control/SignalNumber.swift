@@ -18,15 +18,16 @@ enum SignalNumber {
     /// `SIGUSR1`, `USR1`, `SIGRTMIN+3`, `RTMAX-1` or 1 to 64; nil for anything else.
     static func parse(_ text: Substring) -> Int32? {
         if let number = Number.plain(text) {
-            return (1...64).contains(number) ? Int32(number) : nil
+            return (1...64).contains(number) ? Int32(exactly: number) : nil
         }
         let name = text.hasPrefix("SIG") ? text.dropFirst(3) : text
         // By bytes: as characters the Kelvin sign is a K.
         if let match = names.first(where: { $0.0.utf8.elementsEqual(name.utf8) }) {
             return match.1
         }
-        return offset(name, "RTMIN", "+").map { realTime.lowerBound + $0 }
-            ?? offset(name, "RTMAX", "-").map { realTime.upperBound - $0 }
+        // Both stay in the range.
+        return offset(name, "RTMIN", "+").map { realTime.lowerBound &+ $0 }
+            ?? offset(name, "RTMAX", "-").map { realTime.upperBound &- $0 }
     }
 
     /// The number after `base` and `sign`, 0 where there is none.
@@ -34,16 +35,16 @@ enum SignalNumber {
         guard text.hasPrefix(base) else { return nil }
         let rest = text.dropFirst(base.count)
         guard let first = rest.first else { return 0 }
-        let span = realTime.upperBound - realTime.lowerBound
-        guard first == sign, let value = Number.plain(rest.dropFirst()), value <= UInt64(span)
+        let span = realTime.upperBound - realTime.lowerBound  // fits: constants
+        guard first == sign, let value = Number.plain(rest.dropFirst()), value <= span
         else { return nil }
-        return Int32(value)
+        return Int32(exactly: value)
     }
 
     /// `SIGUSR1`, `SIGRTMIN+3`, or the number where it has no name.
     static func name(_ signal: Int32) -> String {
         if let match = names.first(where: { $0.1 == signal }) { return "SIG\(match.0)" }
-        if realTime.contains(signal) { return "SIGRTMIN+\(signal - realTime.lowerBound)" }
+        if realTime.contains(signal) { return "SIGRTMIN+\(signal &- realTime.lowerBound)" }
         return "\(signal)"
     }
 }

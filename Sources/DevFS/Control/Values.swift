@@ -135,8 +135,8 @@ enum Number {
         default: break
         }
         if shift > 0 { digits.removeLast() }
-        guard let value = plain(digits), value <= UInt64(Int64.max) >> shift else { return nil }
-        return value << shift
+        guard let value = plain(digits), value <= Int64.max >> shift else { return nil }
+        return value << shift  // fits: a shift never traps, and no bit is lost
     }
 
     /// Decimal or `0x` hexadecimal, 64 bits, without a suffix.
@@ -158,19 +158,20 @@ enum Number {
             let value = plain(text.dropLast(unit.utf8.count))
         else { return nil }
         let (product, overflow) = value.multipliedReportingOverflow(by: factor)
-        return overflow || product > UInt64(Int64.max) ? nil : product
+        return overflow || product > Int64.max ? nil : product
     }
 
     /// 16 hexadecimal digits, as addresses are written.
     static func address(_ value: UInt64) -> String {
         let digits = String(value, radix: 16)
-        return "0x" + String(repeating: "0", count: 16 - digits.utf8.count) + digits
+        let zeros = String(repeating: "0", count: 16 - digits.utf8.count)  // fits: 1 to 16 digits
+        return "0x\(zeros)\(digits)"
     }
 
     /// A count of bytes for people: `4M`, `1536`.
     static func human(_ bytes: UInt64) -> String {
         for (shift, unit) in [(30, "G"), (20, "M"), (10, "K")]
-        where bytes != 0 && bytes & ((1 << shift) - 1) == 0 {
+        where bytes != 0 && bytes.trailingZeroBitCount >= shift {
             return "\(bytes >> shift)\(unit)"
         }
         return "\(bytes)"

@@ -37,17 +37,17 @@ final class Notification: SignalListener {
 
     /// Signals that one batch of events queues at the most: who makes a million events with one
     /// write does not make the server send as many.
-    static let burst = 64
+    static let burst: UInt64 = 64
 
     func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
         guard isPermitted() else {
-            missed(UInt64(numbers.count))
+            missed(numbers.length)
             return
         }
         // A signal below SIGRTMIN that is pending already is not queued again: the newest will do.
-        let queued = signal < SignalNumber.realTime.lowerBound ? 1 : Self.burst
-        let sent = numbers.suffix(queued)
-        if signal >= SignalNumber.realTime.lowerBound { missed(UInt64(numbers.count - sent.count)) }
+        let queued: UInt64 = signal < SignalNumber.realTime.lowerBound ? 1 : Self.burst
+        let sent = numbers.newest(queued)
+        if signal >= SignalNumber.realTime.lowerBound { missed(numbers.length - sent.length) }
         for number in sent {
             do throws(Errno) {
                 try process.send(
@@ -89,7 +89,7 @@ final class EventCounterListener: SignalListener {
     }
 
     func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
-        let count = counter.signal(UInt64(numbers.count))
+        let count = counter.signal(numbers.length)
         if count == 0 { return }
         // Whoever finds some pending has left them to the one who came before.
         guard pending.add(count, ordering: .acquiringAndReleasing).oldValue == 0 else { return }

@@ -229,7 +229,7 @@ final class Signal: Sendable {
             let numbers = state.count + 1...number
             state.count = number
             let known =
-                before.suffix(Int(min(UInt64(numbers.count) - 1, Signal.depth - 1))) + [time]
+                before.suffix(Int(min(numbers.length - 1, Signal.depth - 1))) + [time]
             let first = number - UInt64(known.count) + 1
             if first > numbers.lowerBound { state.oldest = first }
             for (offset, time) in known.enumerated() {
@@ -248,7 +248,7 @@ final class Signal: Sendable {
                 state.count > Signal.depth ? state.count - Signal.depth + 1 : 1, state.oldest)
             let number = max(position + 1, oldest)
             let skipped = number - position - 1
-            state.missed += skipped
+            state.missed &+= skipped
             return (
                 Event(
                     number: number, count: state.count,

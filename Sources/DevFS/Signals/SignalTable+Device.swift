@@ -229,7 +229,7 @@ extension SignalTable {
             let (first, times) = try? device.times(of: event.id, from: seen + 1),
             first < event.count
         {
-            before = Array(times.prefix(Int(event.count - first)))
+            before = Array(times.prefix(Int(clamping: event.count - first)))
         }
         guard
             let (numbers, audience) = signal.take(event.count, at: event.time, before: before)

@@ -25,32 +25,38 @@ struct Ring: Equatable {
     var capacity: UInt64 { size - period }
     /// Bytes to be read.
     var available: UInt64 { produced - consumed }
+    /// Periods that can be filled before what was not read is overwritten.
+    var room: UInt64 { (capacity - available) / period }
     /// One more period would overwrite what was not read.
-    var isFull: Bool { available + period > capacity }
+    var isFull: Bool { room == 0 }
 
     /// Where the next byte to read is in the buffer.
     var readOffset: UInt64 { consumed % size }
     /// Where the device fills now.
     var writeOffset: UInt64 { produced % size }
 
-    /// The device filled a period; the oldest are lost where there is no room.
-    mutating func produce() {
-        produced += period
-        if produced > 1 << 62 {
-            // Whole rings less: offsets stay what they are.
-            let rings = consumed / size * size
-            produced -= rings
-            consumed -= rings
-        }
-        guard available > capacity else { return }
+    /// The device filled so many periods; the oldest are lost where there is no room. In no more
+    /// time for many than for one.
+    mutating func produce(_ count: UInt64 = 1) {
+        let lost = count - min(count, room)
         // A period that was read in part is lost as a whole.
-        let oldest = produced - capacity
-        overruns += (oldest - consumed + period - 1) / period
-        consumed = oldest
+        let end = UInt128(produced) + UInt128(count) * UInt128(period)
+        let start = lost == 0 ? UInt128(consumed) : end - UInt128(capacity)
+        overruns = overruns.addingClamped(lost)
+        let before = consumed
+        if end > 1 << 62 {
+            // Whole rings less: offsets stay what they are.
+            consumed = UInt64(start % UInt128(size))  // fits: below a size of 64 bits
+            // What is copied at the moment must not be taken for what is there now.
+            if lost > 0 && consumed == before { consumed += size }
+        } else {
+            consumed = UInt64(start)  // fits: not beyond `end`
+        }
+        produced = consumed + UInt64(end - start)  // fits: no more than the ring's size
     }
 
     /// A period came that could not be kept.
-    mutating func refuse() { overruns += 1 }
+    mutating func refuse() { overruns = overruns.addingClamped(1) }
 
     /// The reader got `bytes` that began at `position`. False where they were overwritten
     /// meanwhile: then they are not what they were.

@@ -108,22 +108,24 @@ final class Stream: SignalListener {
         wakeReader()
     }
 
-    /// The device has filled a period.
-    func periodFilled() {
-        state.withLock { count(1, &$0) }
+    /// The device has filled a period; false where the stream does not run.
+    func periodFilled() -> Bool {
+        let isCounted = state.withLock { state in
+            guard state.status == .running else { return false }
+            count(1, &state)
+            return true
+        }
         wakeReader()
+        return isCounted
     }
 
     private func count(_ periods: UInt64, _ state: inout State) {
-        for _ in 0..<periods {
-            guard state.status == .running else { return }
-            if definition.policy == .stop && state.ring.isFull {
-                state.ring.refuse()
-                state.status = .overrun
-            } else {
-                state.ring.produce()
-            }
-        }
+        guard state.status == .running else { return }
+        let kept = definition.policy == .stop ? min(periods, state.ring.room) : periods
+        state.ring.produce(kept)
+        guard kept < periods else { return }
+        state.ring.refuse()
+        state.status = .overrun
     }
 
     /// Events are accounted for once, whoever learns of them first.
@@ -138,7 +140,7 @@ final class Stream: SignalListener {
 
     func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
         if state.withLock({ $0.clock }) == nil {
-            state.withLock { count(UInt64(numbers.count), &$0) }
+            state.withLock { count(numbers.length, &$0) }
         } else {
             advance(to: numbers.upperBound)
         }

@@ -23,12 +23,14 @@ final class StreamTable: Sendable {
 
     private let buffers: BufferTable
     private let signals: SignalTable
+    private let patterns: PatternEngine
     private let quotas: Quotas
     private let state = Mutex(State())
 
     init(_ buffers: BufferTable, _ signals: SignalTable, quotas: Quotas) {
         self.buffers = buffers
         self.signals = signals
+        patterns = PatternEngine(signals.loop)
         self.quotas = quotas
     }
 
@@ -113,7 +115,7 @@ final class StreamTable: Sendable {
                 StreamID(number: number), definition, memory: memory, size: size, owner: owner)
             var generator: PatternGenerator?
             if case .pattern(let rate) = definition.source {
-                generator = try PatternGenerator(stream, rate: rate)
+                generator = try PatternGenerator(stream, rate: rate, by: patterns)
             }
             if let signal {
                 if signal.origin != nil { stream.setClock { try? signal.summary().count } }

@@ -94,8 +94,8 @@ public struct FileStatus: Sendable, Equatable {
         status.st_nlink = UInt(links)
         status.st_uid = uid
         status.st_gid = gid
-        status.st_size = Int(size)
-        status.st_blocks = Int(blocks)
+        status.st_size = Int(clamping: size)
+        status.st_blocks = Int(clamping: blocks)
         status.st_blksize = Int(blockSize)
         status.st_atim = accessed.timespec
         status.st_mtim = modified.timespec
@@ -104,7 +104,7 @@ public struct FileStatus: Sendable, Equatable {
     }
 
     /// Bytes that it really has.
-    var allocated: UInt64 { blocks * 512 }
+    var allocated: UInt64 { blocks.multipliedClamped(by: 512) }
     /// It has holes: bytes without memory.
     var isSparse: Bool { allocated < size }
 
@@ -116,6 +116,8 @@ public struct FileStatus: Sendable, Equatable {
 public struct SpaceStatus: Sendable, Equatable {
     public var size: UInt64
     public var free: UInt64
+    /// Where many change at once, the kernel's count of what is free can be above the size.
+    public var used: UInt64 { size - min(size, free) }
     /// Files that exist, and that can be made.
     public var files: UInt64
 }

@@ -8,6 +8,10 @@ import SystemPackage
 enum Syscalls {
     static let currentDirectory: CInt = AT_FDCWD
 
+    /// An offset or a length as the kernel takes it. One beyond 63 bits becomes negative, which is EINVAL.
+    @inline(__always)
+    private static func position(_ bytes: UInt64) -> off_t { off_t(truncatingIfNeeded: bytes) }
+
     /// `openat(2)`, always close-on-exec.
     static func open(
         _ path: String, at directory: CInt = currentDirectory, flags: CInt, mode: mode_t = 0
@@ -48,7 +52,7 @@ enum Syscalls {
     static func read(
         _ descriptor: CInt, into bytes: UnsafeMutableRawBufferPointer, at offset: UInt64
     ) throws(Errno) -> Int {
-        try check { unsafe pread(descriptor, bytes.baseAddress, bytes.count, off_t(offset)) }
+        try check { unsafe pread(descriptor, bytes.baseAddress, bytes.count, position(offset)) }
     }
 
     /// `pread(2)` of at most `count` bytes into a new array.
@@ -70,14 +74,15 @@ enum Syscalls {
 
     /// Writes zeros over a range.
     static func zero(_ descriptor: CInt, _ range: Range<UInt64>) throws(Errno) {
-        let zeros = [UInt8](repeating: 0, count: min(range.count, 1 << 16))
+        let zeros = [UInt8](
+            repeating: 0, count: Int(clamping: min(range.upperBound - range.lowerBound, 1 << 16)))
         var offset = range.lowerBound
         while offset < range.upperBound {
-            let count = Int(min(UInt64(zeros.count), range.upperBound - offset))
+            let count = Int(clamping: min(UInt64(zeros.count), range.upperBound - offset))
             offset += UInt64(
                 try check {
                     unsafe zeros.withUnsafeBytes { bytes in
-                        unsafe pwrite(descriptor, bytes.baseAddress, count, off_t(offset))
+                        unsafe pwrite(descriptor, bytes.baseAddress, count, position(offset))
                     }
                 })
         }
@@ -89,7 +94,7 @@ enum Syscalls {
         let file = try reopen(descriptor, flags: O_RDWR | O_NONBLOCK)
         var offset = range.lowerBound
         while offset < range.upperBound {
-            let start = cfuse_seek_data(file.raw, off_t(offset))
+            let start = cfuse_seek_data(file.raw, position(offset))
             guard start >= 0, UInt64(start) < range.upperBound else { return }
             let end = cfuse_seek_hole(file.raw, start)
             guard end > start else { throw lastError }
@@ -103,9 +108,18 @@ enum Syscalls {
     static func write(
         _ bytes: UnsafeRawBufferPointer, to descriptor: CInt, at offset: UInt64
     ) throws(Errno) -> Int {
-        let done = unsafe pwrite(descriptor, bytes.baseAddress, bytes.count, off_t(offset))
+        let done = unsafe pwrite(descriptor, bytes.baseAddress, bytes.count, position(offset))
         if done == bytes.count { return done }
         return unsafe try finish(writing: bytes, done, to: descriptor, at: offset)
+    }
+
+    /// The same, of bytes that are lent.
+    static func write(
+        _ bytes: RawSpan, to descriptor: CInt, at offset: UInt64
+    ) throws(Errno) -> Int {
+        try unsafe bytes.withUnsafeBytes { (bytes) throws(Errno) in
+            unsafe try write(bytes, to: descriptor, at: offset)
+        }
     }
 
     /// The rest of a write whose first call gave `first`.
@@ -121,7 +135,7 @@ enum Syscalls {
         while done < bytes.count {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])
             let step = unsafe pwrite(
-                descriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
+                descriptor, rest.baseAddress, rest.count, position(offset) &+ done)
             if step > 0 {
                 done += step
             } else if step == 0 {
@@ -136,14 +150,16 @@ enum Syscalls {
 
     /// `ftruncate(2)`
     static func truncate(_ descriptor: CInt, to size: UInt64) throws(Errno) {
-        try check { ftruncate(descriptor, off_t(size)) }
+        try check { ftruncate(descriptor, position(size)) }
     }
 
     /// Makes sure that the memory of a range is there; the file grows to its end.
     /// `fallocate(2)`, mode 0
     static func allocate(_ descriptor: CInt, _ range: Range<UInt64>) throws(Errno) {
         try check {
-            cfuse_allocate(descriptor, off_t(range.lowerBound), off_t(range.count))
+            cfuse_allocate(
+                descriptor, position(range.lowerBound),
+                position(range.upperBound - range.lowerBound))
         }
     }
 
@@ -259,7 +275,8 @@ enum Syscalls {
         try check { unsafe fstatvfs(descriptor, &status) }
         let unit = UInt64(status.f_frsize)
         return SpaceStatus(
-            size: UInt64(status.f_blocks) * unit, free: UInt64(status.f_bavail) * unit,
+            size: UInt64(status.f_blocks).multipliedClamped(by: unit),
+            free: UInt64(status.f_bavail).multipliedClamped(by: unit),
             files: UInt64(status.f_files))
     }
 

@@ -99,7 +99,7 @@ enum Report {
     private static func memory(_ tree: FileSystem) throws(Errno) -> String {
         if tree.isGone { return "gone" }
         let space = try tree.backend.space()
-        return "\(space.size - space.free) of \(space.size) bytes used"
+        return "\(space.used) of \(space.size) bytes used"
     }
 
     /// What the hardware has to say, and which interrupts are masked as they came too fast.
@@ -126,7 +126,7 @@ enum Report {
             [([("source", tree.backend.source), ("version", DevFSVersion.text)], 1)])
         text.add("devfs_heap_size_bytes", "gauge", "Limit of the device's memory.", space.size)
         text.add(
-            "devfs_heap_used_bytes", "gauge", "Memory in use.", space.size - space.free)
+            "devfs_heap_used_bytes", "gauge", "Memory in use.", space.used)
         text.add("devfs_buffers", "gauge", "Buffers that exist.", UInt64(tree.buffers.count))
         text.add(
             "devfs_buffer_references", "gauge", "Open descriptors and streams of all buffers.",
