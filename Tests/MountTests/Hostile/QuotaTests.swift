@@ -1,0 +1,201 @@
+import Glibc
+import Testing
+
+extension MountTests {
+    /// SECURITY.md, promise 3: "he uses no more of the server, the device and the kernel than a stated
+    /// quota a user", and the others are left theirs.
+    @Suite(.enabled(if: Machine.canBeOthers, "needs root to be other users"))
+    struct HostileQuotas {
+        /// Takes what it can get of something, as a user; then another user and root get theirs.
+        private func exhaust(
+            _ option: String, _ setUp: String = "", take: String, errno: String, limit: Int,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) throws {
+            try withMount(.best, Users.options, option) { mount in
+                try mount.users(
+                    "LIMIT = \(limit)\n" + setUp + """
+
+                        def take(number):
+                            \(take)
+                        ready, told = os.pipe()
+                        def attack():
+                            kept = []
+                            try:
+                                for number in range(LIMIT + 10):
+                                    kept.append(take(number))
+                            except OSError as error:
+                                assert error.errno == errno.\(errno), error
+                            assert len(kept) == LIMIT, len(kept)
+                            os.write(told, b"x")
+                            signal.pause()
+                        attacker = start(attack)
+                        assert os.read(ready, 1) == b"x", "see above"
+                        user(lambda: take(1000), B)
+                        for number in range(LIMIT + 5):
+                            take(2000 + number)
+                        assert "user      65534: " in get("status")
+                        metric = next(line for line in open("metrics") if 'uid="65534"' in line)
+                        assert metric.startswith("devfs_user_resource{"), metric
+                        os.kill(attacker, signal.SIGKILL), os.waitpid(attacker, 0)
+                        """, sourceLocation: sourceLocation)
+            }
+        }
+
+        @Test func `buffers`() throws {
+            try exhaust(
+                "quota_buffers=5", take: #"return put("control/alloc", f"b{number} 4K\n")"#,
+                errno: "EDQUOT", limit: 5)
+        }
+
+        @Test func `bytes, by whatever call`() throws {
+            try withMount(.served, Users.options, "quota_bytes=1M") { mount in
+                try mount.users(
+                    """
+                    def attack():
+                        put("control/alloc", "a 1M\\n")
+                        refused(errno.EDQUOT, put, "control/alloc", "b 4K\\n")
+                        fd = os.open("buffers/c", os.O_CREAT | os.O_RDWR)
+                        refused(errno.EDQUOT, os.ftruncate, fd, 4096)
+                        refused(errno.EDQUOT, os.posix_fallocate, fd, 0, 4096)
+                        refused(errno.EDQUOT, os.pwrite, fd, b"x", 0)
+                        refused(errno.EDQUOT, put, "attributes/c/size", "4K\\n")
+                        os.truncate("buffers/a", 4096)
+                        os.pwrite(fd, b"x" * 4096, 0)
+                        os.unlink("buffers/a")
+                        os.ftruncate(fd, 1 << 20)
+                    user(attack, A)
+                    user(lambda: put("control/alloc", "d 1M\\n"), B)
+                    put("control/alloc", "e 8M\\n")
+                    assert "quota_bytes=" in get("control/log")
+                    """)
+            }
+        }
+
+        /// "an administrator always finds something left"
+        @Test func `users leave a part of the device to root`() throws {
+            try withMount(.best, Users.options) { mount in
+                try mount.users(
+                    """
+                    def attack():
+                        for number in range(100):
+                            put("control/alloc", f"b{number} 1M\\n")
+                    def exhaust():
+                        try:
+                            attack()
+                        except OSError as error:
+                            assert error.errno in (errno.EDQUOT, errno.ENOSPC), error
+                        else:
+                            raise AssertionError("never refused")
+                    user(exhaust, A)
+                    put("control/alloc", "roots 2M\\n")
+                    """)
+            }
+        }
+
+        @Test func `open files`() throws {
+            try exhaust(
+                "quota_files=50", take: #"return os.open("version", os.O_RDONLY)"#,
+                errno: "EMFILE", limit: 50)
+        }
+
+        @Test func `signals, timers among them`() throws {
+            try exhaust(
+                "quota_signals=5",
+                take: #"return put("control/signal", f"t{number} timer period=1s\n")"#,
+                errno: "EDQUOT", limit: 5)
+        }
+
+        @Test func `streams`() throws {
+            try exhaust(
+                "quota_streams=3",
+                take: #"""
+                    put("control/alloc", f"b{number} 8K\n")
+                            return put("control/stream", f"s{number} buffer=b{number} period=4K source=pattern\n")
+                    """#, errno: "EDQUOT", limit: 3)
+        }
+
+        @Test func `notifications`() throws {
+            try exhaust(
+                "quota_notifications=4", #"put("control/signal", "go software\n")"#,
+                take: #"return put("signals/go/notify", f"{os.getpid()} {34 + number % 30}\n")"#,
+                errno: "EDQUOT", limit: 4)
+        }
+
+        @Test func `texts that are open share what they show`() throws {
+            try withMount(.best, Users.options) { mount in
+                try mount.users(
+                    """
+                    server = next(int(line.split()[-1]) for line in open("status") if "pid" in line)
+                    def size():
+                        return next(int(line.split()[1]) for line in open(f"/proc/{server}/status")
+                                    if line.startswith("VmRSS"))
+                    def noise():
+                        for _ in range(300):
+                            try:
+                                put("control/alloc", "x" * 250 + "\\n")
+                            except OSError:
+                                pass
+                    user(noise)
+                    before = size()
+                    def attack():
+                        fds = [os.open("control/log", os.O_RDONLY) for _ in range(900)]
+                        for fd in fds:
+                            assert len(os.read(fd, 1 << 20)) > 50000
+                        assert size() - before < 20000, (before, size())
+                    user(attack)
+                    """)
+            }
+        }
+
+        /// "When the log is full, the user who has most of it loses his oldest line"
+        @Test func `noise of one user hides nothing of another's`() throws {
+            try withMount(.best, Users.options) { mount in
+                try mount.users(
+                    """
+                    user(lambda: refused(errno.EINVAL, put, "control/alloc", "evidence\\n"), B)
+                    def noise():
+                        for number in range(400):
+                            refused(errno.EINVAL, put, "control/alloc", f"noise{number}\\n")
+                    user(noise, A)
+                    log = get("control/log").splitlines()
+                    assert len(log) == 256 and 'command="evidence"' in log[0], (len(log), log[0])
+                    assert "noise399" in log[-1]
+                    """)
+            }
+        }
+
+        /// "Root, the mount's owner and the server's user have a socket of their own"
+        @Test func `connections of others do not shut root out`() throws {
+            try withMount(.best, Users.options) { mount in
+                try mount.users(
+                    """
+                    put("control/alloc", "rx 4K\\n")
+                    ready, told = os.pipe()
+                    def attack():
+                        peers = []
+                        for _ in range(100):
+                            try:
+                                peers.append(connect())
+                            except OSError as error:
+                                # Who floods the socket is kept from it.
+                                assert error.errno == errno.EACCES, error
+                        answers = 0
+                        for peer in peers:
+                            try:
+                                answers += ask(peer, "buffer rx")[0] == "ok"
+                            except OSError:
+                                pass
+                        assert answers == 32, answers
+                        os.write(told, b"x")
+                        signal.pause()
+                    attacker = start(attack, A)
+                    assert os.read(ready, 1) == b"x", "see above"
+                    user(lambda: os.close(give("buffer rx")), B)
+                    for _ in range(40):
+                        os.close(give("buffer rx"))
+                    os.kill(attacker, signal.SIGKILL), os.waitpid(attacker, 0)
+                    """)
+            }
+        }
+    }
+}
