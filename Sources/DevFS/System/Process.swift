@@ -30,7 +30,11 @@ final class ProcessHandle: Sendable {
     /// Its effective user now; ESRCH once it has ended. `proc_pid(5)`
     func uid() throws(Errno) -> UInt32 {
         do throws(Errno) {
-            return try Syscalls.status(of: "status", at: directory.raw).uid
+            let owner = try Syscalls.status(of: "status", at: directory.raw).uid
+            // Root has the files of a process that may not be dumped, whoever it runs as.
+            guard owner == 0 else { return owner }
+            let status = try ProcessStatus(in: directory.raw)
+            return status.numbers("Uid").dropFirst().first ?? owner
         } catch {
             throw .noSuchProcess
         }
@@ -82,7 +86,15 @@ struct ProcessStatus {
 
     /// - Throws: ENOENT or ESRCH where there is no such thread.
     init(_ thread: ProcessID) throws(Errno) {
-        let bytes = try Syscalls.contents(of: "/proc/\(thread.number)/status")
+        try self.init(try Syscalls.contents(of: "/proc/\(thread.number)/status"))
+    }
+
+    /// - Parameter directory: the process's in /proc.
+    init(in directory: CInt) throws(Errno) {
+        try self.init(try Syscalls.contents(of: "status", at: directory))
+    }
+
+    private init(_ bytes: [UInt8]) throws(Errno) {
         lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
     }
 

@@ -323,8 +323,10 @@ enum Syscalls {
     }
 
     /// All of a small file, 1 MiB at most. `read(2)`
-    static func contents(of path: String) throws(Errno) -> [UInt8] {
-        let file = try open(path, flags: O_RDONLY)
+    static func contents(
+        of path: String, at directory: CInt = currentDirectory
+    ) throws(Errno) -> [UInt8] {
+        let file = try open(path, at: directory, flags: O_RDONLY)
         var all: [UInt8] = []
         var room = [UInt8](repeating: 0, count: 16384)
         while all.count < 1 << 20 {

@@ -65,7 +65,12 @@ extension FileSystem {
                         by: caller)
                 }
             }
-            return try BufferFile(buffer, in: buffers, log: log, by: caller)
+            do throws(Errno) {
+                return try BufferFile(buffer, in: buffers, log: log, by: caller)
+            } catch .noSuchFileOrDirectory {
+                // It was removed since the look-up: the kernel is to look again.
+                throw .staleNFSFileHandle
+            }
         default: throw .isDirectory
         }
     }

@@ -3,7 +3,7 @@ import Testing
 /// Scripts in which several users meet on one mount, of which none trusts another.
 enum Users {
     /// `user(BODY, UID)` runs a function as an ordinary user and has to succeed; `start` does not wait
-    /// for it. `give(LINE)` is what the socket hands out; `latency(CALL)` the longest of some calls.
+    /// for it, and `hold` waits until it says that it is ready. `give(LINE)` is what the socket hands out; `latency(CALL)` the longest of some calls.
     static let prelude = """
         A, B = 65534, 65533
 
@@ -26,6 +26,21 @@ enum Users {
 
         def user(body, uid=A, groups=()):
             join(start(body, uid, groups))
+
+        def hold(body, uid=A):
+            # Runs until it is killed; back when `body` has called its argument.
+            ready, told = os.pipe()
+            def run():
+                body(lambda: os.write(told, b"x"))
+                signal.pause()
+            pid = start(run, uid)
+            os.close(told)
+            assert os.read(ready, 1) == b"x", "see above"
+            os.close(ready)
+            return pid
+
+        def end(pid):
+            os.kill(pid, signal.SIGKILL), os.waitpid(pid, 0)
 
         def connect():
             peer = socket.socket(socket.AF_UNIX)

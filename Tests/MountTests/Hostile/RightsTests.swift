@@ -108,7 +108,8 @@ extension MountTests {
                                 denied += 1
                                 continue
                             except OSError as error:
-                                assert error.errno in (errno.ESTALE, errno.EBUSY), error
+                                assert error.errno in (
+                                    errno.ENOENT, errno.ESTALE, errno.EBUSY), error
                                 continue
                             assert os.fstat(fd).st_uid == B, os.fstat(fd)
                             os.close(fd), os.unlink("buffers/final")
@@ -211,7 +212,8 @@ extension MountTests {
         }
 
         /// "A number is that of the opener's own pid namespace"
-        @Test(.enabled(if: Machine.shell("unshare -p -f --mount-proc true") != nil, "no namespaces"))
+        @Test(
+            .enabled(if: Machine.shell("unshare -p -f --mount-proc true") != nil, "no namespaces"))
         func `a pid is the one of the namespace in which it was written`() throws {
             try withMount(.best, Users.options) { mount in
                 try mount.put("go software\n", "control/signal")
