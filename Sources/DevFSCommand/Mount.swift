@@ -25,6 +25,8 @@ struct MountCommand: ParsableCommand {
               io_uring         FUSE over io_uring (Linux 6.14)
               no_poll          for clients that use io_uring on buffers: no request
                                polls, and poll(2) finds every file ready
+              quota_files=4096 what one user can have of the mount: quota_buffers,
+                               quota_bytes, ...: see SECURITY.md
               huge=always      huge pages: never, always, within_size, advise
 
             ro noexec nosuid nodev noatime sync dirsync and their opposites are as for mount(8); \
@@ -45,7 +47,8 @@ struct MountCommand: ParsableCommand {
         help: ArgumentHelp("Mount options, comma-separated.", valueName: "opt,opt"),
         completion: .list([
             "size=", "uid=", "gid=", "umask=", "heap=", "allow_other", "passthrough",
-            "no_passthrough", "io_uring", "no_poll", "huge=", "ro",
+            "no_passthrough", "io_uring", "no_poll", "huge=", "quota_buffers=", "quota_bytes=",
+            "quota_files=", "ro",
         ]))
     var o: [String] = []
 
