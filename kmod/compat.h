@@ -76,6 +76,13 @@ static inline vm_fault_t devfs_insert_huge(struct vm_fault *vmf, unsigned long p
 }
 #endif
 
+/* No file takes a lease: who opens it would wait for whoever has one. The default from 7.0 on. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+#define DEVFS_NO_LEASE		.setlease = simple_nosetlease,
+#else
+#define DEVFS_NO_LEASE
+#endif
+
 /* Mounts got an idmap of their own type. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
 #define devfs_idmap_t		struct mnt_idmap

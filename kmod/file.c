@@ -524,4 +524,5 @@ const struct file_operations devfs_buffer_fops = {
 	.fallocate	= devfs_fallocate,
 	.unlocked_ioctl	= devfs_buffer_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
+	DEVFS_NO_LEASE
 };

@@ -286,4 +286,5 @@ const struct file_operations devfs_region_fops = {
 	.fsync		= devfs_region_fsync,
 	.unlocked_ioctl	= devfs_region_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
+	DEVFS_NO_LEASE
 };

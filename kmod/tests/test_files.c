@@ -547,3 +547,15 @@ TEST(private_map, "a private mapping of pages is a copy")
 	REFUSES((intptr_t)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0), EINVAL);
 	CHECK(buffer_info(fd).mappings == 0);
 }
+
+TEST(leases, "no lease can be taken, for which others would have to wait")
+{
+	char path[64];
+	int fd = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM), again;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, O_RDONLY);
+	CHECK(again >= 0);
+	REFUSES(fcntl(fd, F_SETLEASE, F_WRLCK), EINVAL);
+	REFUSES(fcntl(again, F_SETLEASE, F_RDLCK), EINVAL);
+}
