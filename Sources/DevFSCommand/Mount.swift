@@ -25,6 +25,7 @@ struct MountCommand: ParsableCommand {
               io_uring         FUSE over io_uring (Linux 6.14)
               no_poll          for clients that use io_uring on buffers: no request
                                polls, and poll(2) finds every file ready
+              no_sandbox       keep all capabilities and system calls, for debugging
               huge=always      huge pages: never, always, within_size, advise
 
             ro noexec nosuid nodev noatime sync dirsync and their opposites are as for mount(8); \
@@ -45,7 +46,8 @@ struct MountCommand: ParsableCommand {
         help: ArgumentHelp("Mount options, comma-separated.", valueName: "opt,opt"),
         completion: .list([
             "size=", "uid=", "gid=", "umask=", "heap=", "allow_other", "passthrough",
-            "no_passthrough", "io_uring", "no_poll", "huge=", "ro",
+            "no_passthrough", "io_uring", "no_poll", "no_sandbox",
+            "huge=", "ro",
         ]))
     var o: [String] = []
 
