@@ -46,16 +46,23 @@ release := .build/release/devfs
 version := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/DevFS/Tree/Version.swift)
 module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
 scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/mount.devfs Tests/packaging \
+    Tests/Fuzz/run Tests/Fuzz/sanitize \
     $(addprefix Tests/VM/,all run dkms tree root bench init init-tree init-overlay init-root init-bench \
         tree-tests tree-signals root-tests example-tests fetch-kernel fetch-arm64 build-in-trixie \
         build-debug-kernel lint-kmod)
+
+# How long `fuzz` runs, half of it with passthrough and half without, and from where it starts.
+MINUTES ?= 60
+SEED ?=
+# What `sanitize` runs under: address, thread.
+SANITIZE ?= address thread
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := build
-.PHONY: help setup build debug kmod run test host-test vm-test kasan bench bench-quick bench-tools \
-    vm-bench lint lint-kmod unmount install uninstall clean distclean
+.PHONY: help setup build debug kmod run test host-test vm-test kasan fuzz sanitize bench bench-quick \
+    bench-tools vm-bench lint lint-kmod unmount install uninstall clean distclean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -120,6 +127,8 @@ host-test: ## run the tests that need no kernel module
 	set -x
 	$(SWIFT) build --build-tests $(swift_flags)
 	Tests/packaging
+	$(MAKE) -s --no-print-directory -C Tests/Fuzz
+	DEVFS_BINARY='$(CURDIR)/.build/debug/devfs' Tests/Fuzz/run 30 $(SEED) || status=$$?
 	timeout $$foreground --kill-after=30 $(TEST_TIMEOUT) \
 	    $(SWIFT) test --skip-build --disable-xctest $(swift_flags) $(TEST_FLAGS) || status=$$?
 	{ set +x; } 2>/dev/null
@@ -132,6 +141,16 @@ host-test: ## run the tests that need no kernel module
 	done
 	printf 'the tests left behind:\n%s\n' "$$left" >&2
 	exit 1
+
+fuzz: build ## let two hostile users loose on a mount for MINUTES, in both modes (SEED)
+	@.ci/setup test
+	$(MAKE) -s --no-print-directory -C Tests/Fuzz
+	DEVFS_BINARY='$(CURDIR)/$(release)' Tests/Fuzz/run $$(($(MINUTES) * 30)) $(SEED)
+
+sanitize: debug ## run the host tests and the fuzzer on servers built with SANITIZE
+	@.ci/setup test
+	$(MAKE) -s --no-print-directory -C Tests/Fuzz
+	SWIFT='$(SWIFT)' Tests/Fuzz/sanitize $(SANITIZE)
 
 bench: build bench-tools ## measure against the memory itself and against peers (QUICK=1, BENCH_FLAGS)
 	Benchmarks/bench $(if $(QUICK),--quick) $(BENCH_FLAGS)

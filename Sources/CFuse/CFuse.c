@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <sys/vfs.h>
 
 #define HAVE_PASSTHROUGH (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
@@ -267,7 +268,7 @@ static void start_aio(void)
 		aio = 0;
 }
 
-int cfuse_eventfd_signal(int eventfd, uint64_t count)
+uint64_t cfuse_eventfd_signal(int eventfd, uint64_t count)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct io_event done[64];
@@ -276,27 +277,26 @@ int cfuse_eventfd_signal(int eventfd, uint64_t count)
 		.aio_lio_opcode = IOCB_CMD_PREAD,
 		.aio_flags = IOCB_FLAG_RESFD, .aio_resfd = (uint32_t)eventfd,
 	};
+	uint64_t added = 0;
 	long batch, result;
 
 	pthread_once(&once, start_aio);
-	if (!aio || aio_file < 0) {
-		errno = ENOSYS;
-		return -1;
-	}
+	if (!aio || aio_file < 0)
+		return 0;
 	read.aio_fildes = (uint32_t)aio_file;
-	while (count) {
-		batch = count < 64 ? (long)count : 64;
+	while (added < count) {
+		batch = count - added < 64 ? (long)(count - added) : 64;
 		for (long i = 0; i < batch; i++)
 			list[i] = &read;
 		result = syscall(SYS_io_submit, aio, batch, list);
 		/* Whoever makes room in the ring makes it for all. */
 		syscall(SYS_io_getevents, aio, 0L, 64L, done, NULL);
 		if (result > 0)
-			count -= (uint64_t)result;
+			added += (uint64_t)result;
 		else if (errno != EAGAIN)
-			return -1;
+			break;
 	}
-	return 0;
+	return added;
 }
 
 int cfuse_renameat2(int from, const char *old, int to, const char *name, unsigned int flags)
@@ -307,6 +307,11 @@ int cfuse_renameat2(int from, const char *old, int to, const char *name, unsigne
 int cfuse_allocate(int fd, off_t offset, off_t length)
 {
 	return fallocate(fd, 0, offset, length);
+}
+
+pid_t cfuse_thread(void)
+{
+	return (pid_t)syscall(SYS_gettid);
 }
 
 void cfuse_name_thread(pthread_t thread, const char *name)
@@ -364,6 +369,34 @@ int cfuse_pidfd_sigqueue(int pidfd, int signal, int32_t value)
 int cfuse_unix_socket(void)
 {
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+int cfuse_deny(const char *path, const uid_t *users, size_t count)
+{
+	/* <linux/posix_acl_xattr.h> */
+	struct entry {
+		uint16_t tag, permissions;
+		uint32_t id;
+	} *entry;
+	enum { USER_OBJ = 1, USER = 2, GROUP_OBJ = 4, MASK = 0x10, OTHER = 0x20 };
+	const uint32_t none = UINT32_MAX;
+	size_t size = sizeof(uint32_t) + (count + 4) * sizeof(*entry);
+	uint32_t *acl = malloc(size);
+	int result;
+
+	if (!acl)
+		return -1;
+	*acl = 2;
+	entry = (struct entry *)(acl + 1);
+	*entry++ = (struct entry){ USER_OBJ, 6, none };
+	for (size_t i = 0; i < count; i++)
+		*entry++ = (struct entry){ USER, 0, users[i] };
+	*entry++ = (struct entry){ GROUP_OBJ, 6, none };
+	*entry++ = (struct entry){ MASK, 6, none };
+	*entry++ = (struct entry){ OTHER, 6, none };
+	result = setxattr(path, "system.posix_acl_access", acl, size, 0);
+	free(acl);
+	return result;
 }
 
 int cfuse_accept(int listener)

@@ -61,7 +61,7 @@ struct BufferTests {
             #expect(throws: Errno.invalidArgument) {
                 try client.tree.rename(
                     "rx", in: try client.inode("buffers"), to: name,
-                    in: try client.inode("buffers"), flags: [])
+                    in: try client.inode("buffers"), flags: [], by: client.caller)
             }
             #expect(try client.list("buffers") == ["rx"])
         }

@@ -13,7 +13,7 @@ struct CommandTextTests {
         let text = unsafe bytes.withUnsafeBytes { unsafe CommandText($0, file: "control/x") }
         do throws(Errno) {
             let count = try text.carryOut(
-                log, by: .me,
+                log, by: Opener(.me),
                 parse: { (line) throws(Refusal) in try Name.parse(line) },
                 run: { (name) throws(Refusal) in
                     if name.text == "no" { throw Refusal(.noSpace, "refused") }

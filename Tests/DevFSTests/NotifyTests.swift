@@ -177,15 +177,16 @@ struct NotifyTests {
         }
     }
 
-    /// "Only for processes of the caller's own uid, or with CAP_KILL: `EPERM`."
-    @Test func `another user's process is EPERM`() throws {
+    /// "A number is that of the opener's own pid namespace, and `ESRCH` where it can't be told which
+    /// process that is."
+    @Test func `who can't be seen from here names no process`() throws {
         try withSignal { (client) throws in
             let child = try Child()
             var stranger = client
             stranger.caller = try .stranger()
             #expect(
-                try stranger.refusal("signals/go/notify", "\(child.pid) URG") == .notPermitted)
-            #expect(try stranger.refusal("signals/go/notify", "1 KILL") == .notPermitted)
+                try stranger.refusal("signals/go/notify", "\(child.pid) URG") == .noSuchProcess)
+            #expect(try stranger.refusal("signals/go/notify", "1 KILL") == .noSuchProcess)
             #expect(try client.read("signals/go/notify").isEmpty)
             #expect(try client.log().allSatisfy { $0.contains("uid=54321") })
         }

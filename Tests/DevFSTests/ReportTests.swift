@@ -198,7 +198,7 @@ struct ReportTests {
                 #expect(try /[a-z_]+ (yes|no)( .+)?/.wholeMatch(in: line) != nil, "\(line)")
             }
             let socket = try client.read("control/socket")
-            #expect(socket == client.tree.backend.runtimeDirectory + "/socket\n")
+            #expect(socket == client.tree.backend.runtimeDirectory + "/owners\n")
             let status = try client.read("status")
             #expect(status.contains(client.tree.backend.source) && status.contains("mmap"))
             try client.write("control/alloc", "a 4K heap=coherent")

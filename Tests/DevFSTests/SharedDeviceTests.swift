@@ -11,7 +11,8 @@ struct SharedDeviceTests {
     private func make(_ name: String, in tree: FileSystem) throws {
         _ = try tree.buffers.allocate(
             try #require(Name(name)), size: 0, traits: BufferTraits(heap: .system),
-            owner: Ownership(uid: geteuid(), gid: getegid(), mode: 0o600))
+            owner: Ownership(uid: geteuid(), gid: getegid(), mode: 0o600), payer: geteuid(),
+            quotas: tree.quotas)
     }
 
     /// "What others do to the buffers of a device is there at the next call"

@@ -97,12 +97,15 @@ int cfuse_try_lease(int fd);
 /*
  * Adds to an eventfd that others have as well, and never waits: write(2) would, where one of them
  * made it blocking and filled it. Signalled as the completion of an empty asynchronous read.
+ * How many were added: fewer where the kernel has no asynchronous I/O to give.
  */
-int cfuse_eventfd_signal(int eventfd, uint64_t count);
+uint64_t cfuse_eventfd_signal(int eventfd, uint64_t count);
 int cfuse_renameat2(int from, const char *_Nonnull old, int to, const char *_Nonnull name,
 		    unsigned int flags);
 /* fallocate(2), mode 0. */
 int cfuse_allocate(int fd, off_t offset, off_t length);
+/* The thread's number in /proc/self/task. gettid(2) */
+pid_t cfuse_thread(void);
 void cfuse_name_thread(pthread_t thread, const char *_Nonnull name);
 /* O_PATH and O_TMPFILE, which need _GNU_SOURCE. */
 extern const int cfuse_o_path;
@@ -119,6 +122,11 @@ int cfuse_pidfd_open(pid_t pid);
 int cfuse_pidfd_sigqueue(int pidfd, int signal, int32_t value);
 /* Binds a UNIX socket to a path; ENAMETOOLONG beyond 107 bytes. */
 int cfuse_bind(int socket, const char *_Nonnull path);
+/*
+ * Lets everybody connect to a UNIX socket's path but these users: a POSIX ACL, which needs one more
+ * entry for each. -1 where the file system has none. acl(5)
+ */
+int cfuse_deny(const char *_Nonnull path, const uid_t *_Nonnull users, size_t count);
 /* A UNIX stream socket, and its next connection; neither waits. */
 int cfuse_unix_socket(void);
 int cfuse_accept(int listener);

@@ -46,8 +46,7 @@ final class KernelBackend: Backend {
         regions = Self.regions(node.raw, info.regions)
         flags = info.flags
         mask = info.dma_mask
-        isPrivileged = ProcessHandle.has(
-            capability: Capability.systemAdministration, ProcessID(getpid()))
+        isPrivileged = ProcessHandle.isSystemAdministrator
         let device = path.split(separator: "/").last.map(String.init) ?? "device"
         // Not a name of a memory device, which live beside it.
         runtimeDirectory = "\(MemoryDevice.base())/.\(device)"

@@ -62,6 +62,11 @@ final class Buffer: Sendable {
         /// Open descriptors through the mount.
         var handles = 0
         var streams = 0
+        /// Open descriptors whose writes do not pass the server.
+        var directWriters = 0
+        /// Of who made it: the buffer, and its bytes.
+        var charge: Quotas.Charge?
+        var bytes: Quotas.Charge?
         /// Its memory is being cut: nobody may begin to use it.
         var isShrinking = false
         var memory: BufferMemory?
@@ -70,6 +75,8 @@ final class Buffer: Sendable {
     }
 
     let id: BufferID
+    /// The socket has given it out: who has it can keep its file locked for ever.
+    private let wasExported = Atomic(false)
     /// Others may give it up at any time, so nothing of it is kept beyond its use.
     let isOfOthers: Bool
     let state: Mutex<State>
@@ -80,6 +87,12 @@ final class Buffer: Sendable {
         state = Mutex(State(name: description.name, traits: description.traits))
     }
 
+    var isExported: Bool { wasExported.load(ordering: .relaxed) }
+    func exported() { wasExported.store(true, ordering: .relaxed) }
+
+    /// A client can be in the middle of a write that never ends, which keeps the file locked.
+    var mayBeHeld: Bool { isExported || state.withLock { $0.directWriters > 0 } }
+
     var name: Name { state.withLock { $0.name } }
     var traits: BufferTraits { state.withLock { $0.traits } }
     var isLinked: Bool { state.withLock { $0.isLinked } }
@@ -87,6 +100,15 @@ final class Buffer: Sendable {
     var description: BufferDescription {
         state.withLock { BufferDescription(id: id, name: $0.name, traits: $0.traits) }
     }
+
+    /// Before it grows to `size` bytes.
+    /// - Throws: EDQUOT beyond what its maker can have.
+    func charge(_ size: UInt64) throws(Refusal) {
+        try state.withLock({ $0.bytes })?.change(to: size)
+    }
+
+    /// When it has become `size` bytes long.
+    func correctCharge(_ size: UInt64) { state.withLock({ $0.bytes })?.correct(to: size) }
 
     /// Descriptors and streams that use it.
     var references: Int { state.withLock { $0.handles + $0.streams } }

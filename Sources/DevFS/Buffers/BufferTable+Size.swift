@@ -15,10 +15,17 @@ extension BufferTable {
             }
             if size == old { return }
             if size < old {
-                return try shrink(buffer, memory, to: size, handles: handles)
+                try shrink(buffer, memory, to: size, handles: handles)
+                return buffer.correctCharge(size)
             }
             if buffer.traits.heap.isFixed && old > 0 { throw buffer.sizedOnce(old) }
-            try backend.resize(memory.descriptor.raw, to: size)
+            try buffer.charge(size)
+            do throws(Refusal) {
+                try backend.resize(memory.descriptor.raw, to: size)
+            } catch {
+                buffer.correctCharge(old)
+                throw error
+            }
         }
     }
 
@@ -96,6 +103,7 @@ extension BufferTable {
     /// A descriptor to give away, which `resize` will know of as long as it is open.
     func export(_ buffer: Buffer, readOnly: Bool) throws(Errno) -> Descriptor {
         if buffer.state.withLock({ $0.isShrinking }) { throw .resourceBusy }
+        buffer.exported()
         let own = try withDescription(of: buffer) { (description) throws(Errno) in
             try backend.open(description)
         }

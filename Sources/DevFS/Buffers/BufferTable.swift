@@ -133,11 +133,19 @@ final class BufferTable: Sendable {
     // MARK: Names
 
     func allocate(
-        _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
+        _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership, payer: UInt32,
+        quotas: Quotas
     ) throws(Refusal) -> Buffer {
-        try make(name, traits: traits) { () throws(Refusal) in
+        let charge = try quotas.charge(.buffers, to: payer)
+        let bytes = try quotas.charge(.bytes, size, to: payer)
+        let buffer = try make(name, traits: traits) { () throws(Refusal) in
             try backend.allocate(name, size: size, traits: traits, owner: owner)
         }
+        buffer.state.withLock { state in
+            state.charge = charge
+            state.bytes = bytes
+        }
+        return buffer
     }
 
     /// - Parameter body: makes the memory, while the name is reserved.
@@ -205,7 +213,11 @@ final class BufferTable: Sendable {
     }
 
     /// `renameat2(2)`
-    func rename(_ buffer: Buffer, to name: Name, flags: RenameFlags) throws(Errno) {
+    /// - Parameter mayTake: throws where the name must not be taken from who has it.
+    func rename(
+        _ buffer: Buffer, to name: Name, flags: RenameFlags,
+        mayTake: (FileStatus) throws(Errno) -> Void = { _ in }
+    ) throws(Errno) {
         let replaced: Buffer? = try changingNames { () throws(Errno) in
             let (target, isReserved) = state.withLock {
                 ($0.byName[name], $0.reserved.contains(name))
@@ -213,6 +225,9 @@ final class BufferTable: Sendable {
             guard buffer.isLinked else { throw .noSuchFileOrDirectory }
             if isReserved { throw flags.contains(.noReplace) ? .fileExists : .resourceBusy }
             if target === buffer { return nil }
+            if let target, !flags.contains(.noReplace) {
+                try mayTake(try statusNow(of: target))
+            }
             try backend.rename(buffer.description, to: name, flags: flags)
             let old = buffer.name
             buffer.state.withLock { $0.name = name }
@@ -271,6 +286,14 @@ final class BufferTable: Sendable {
         return try withDescription(of: buffer) { (description) throws(Errno) in
             try backend.status(of: description)
         }
+    }
+
+    /// The same where no name can change: `names` is held.
+    private func statusNow(of buffer: Buffer) throws(Errno) -> FileStatus {
+        if let memory = buffer.state.withLock({ $0.memory }) {
+            return try Syscalls.status(of: memory.descriptor.raw)
+        }
+        return try backend.status(of: buffer.description)
     }
 
     /// Who keeps a buffer open.

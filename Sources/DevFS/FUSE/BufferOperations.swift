@@ -48,21 +48,21 @@ enum BufferOperations {
         return count
     }
 
-    /// False where the open file is no buffer.
+    /// False where the open file is no buffer, or one whose writes may have to wait.
     static func write(
         _ request: fuse_req_t?, _ bytes: UnsafePointer<CChar>?, _ size: Int, _ offset: off_t,
         _ info: UnsafeMutablePointer<fuse_file_info>?
     ) -> Bool {
         guard let request = unsafe request, let info = unsafe info,
-            let file = unsafe HandleTable.buffer(info.pointee.fh)
+            let file = unsafe HandleTable.buffer(info.pointee.fh),
+            unsafe !file._withUnsafeGuaranteedRef({ $0.writesWait(size) })
         else { return false }
         unsafe Session.with(request) { session in
             session.count { $0.count(.write) }
             unsafe file._withUnsafeGuaranteedRef { file in
                 do throws(Errno) {
                     let count = unsafe try file.write(
-                        UnsafeRawBufferPointer(start: bytes, count: size), at: UInt64(offset),
-                        by: Operations.caller(of: request))
+                        UnsafeRawBufferPointer(start: bytes, count: size), at: UInt64(offset))
                     session.count { $0.addWritten(count) }
                     unsafe Reply(request).written(count)
                 } catch {

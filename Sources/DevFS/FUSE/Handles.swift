@@ -21,9 +21,12 @@ import SystemPackage
 /// An open file.
 final class OpenHandle: Handle, @unchecked Sendable {
     let file: any OpenFile
+    /// Of who opened it.
+    private let charge: Quotas.Charge
 
-    init(_ file: any OpenFile) {
+    init(_ file: any OpenFile, _ charge: Quotas.Charge) {
         self.file = file
+        self.charge = charge
         super.init(file as? BufferFile)
     }
 
@@ -33,8 +36,13 @@ final class OpenHandle: Handle, @unchecked Sendable {
 /// An open directory: one listing, made when it is read from the start.
 final class DirectoryHandle: Handle, @unchecked Sendable {
     let entries = Mutex<[DirectoryEntry]>([])
+    /// Of who opened it.
+    private let charge: Quotas.Charge
 
-    init() { super.init(nil) }
+    init(_ charge: Quotas.Charge) {
+        self.charge = charge
+        super.init(nil)
+    }
 }
 
 /// Keeps what the kernel has open, and what is left of it when the session ends.
@@ -112,32 +120,57 @@ final class BackingTable: Sendable {
     }
 }
 
-/// A read that waits for its reply.
+/// A request that is replied to later, by whoever is first.
 ///
-/// *Safety*: the request is libfuse's until it is replied to, which `finish` does once: whoever
-/// takes it out of the mutex.
-final class WaitingRead: ParkedRead, @unchecked Sendable {
+/// *Safety*: the request is libfuse's until it is replied to, which is for the one to do who takes it
+/// out of the mutex.
+@safe final class LateRequest: Sendable {
+    private let request: Mutex<UInt?>
+    private let taken: @Sendable () -> Void
+
+    init(_ request: fuse_req_t, taken: @escaping @Sendable () -> Void) {
+        self.request = Mutex(UInt(bitPattern: request))
+        self.taken = taken
+    }
+
+    /// Nil where another one has it.
+    func take() -> fuse_req_t? {
+        guard let number = request.withLock({ $0.take() }),
+            let request = unsafe OpaquePointer(bitPattern: number)
+        else { return nil }
+        taken()
+        return unsafe request
+    }
+
+    func fail(_ error: Errno) {
+        if let request = unsafe take() { unsafe Reply(request).error(error) }
+    }
+}
+
+/// Someone who waits for a reply, and may be interrupted: his signal comes as FUSE_INTERRUPT.
+protocol Waiting: AnyObject, Sendable {
+    var request: LateRequest { get }
+    func interrupt()
+}
+
+/// A read that waits for its reply.
+final class WaitingRead: ParkedRead, Waiting {
     let size: Int
     let file: any OpenFile
-    private let request: Mutex<UInt?>
+    let request: LateRequest
     private let wasInterrupted = Atomic(false)
-    private let finished: @Sendable () -> Void
+    /// Of who reads.
+    private let charge: Quotas.Charge
 
-    init(
-        _ request: fuse_req_t, size: Int, file: any OpenFile,
-        finished: @escaping @Sendable () -> Void
-    ) {
+    init(_ request: LateRequest, size: Int, file: any OpenFile, _ charge: Quotas.Charge) {
+        self.request = request
         self.size = size
         self.file = file
-        self.finished = finished
-        self.request = Mutex(UInt(bitPattern: request))
+        self.charge = charge
     }
 
     func finish(_ result: Result<ArraySlice<UInt8>, Errno>) {
-        guard let number = request.withLock({ $0.take() }),
-            let request = unsafe OpaquePointer(bitPattern: number)
-        else { return }
-        finished()
+        guard let request = unsafe request.take() else { return }
         let reply = unsafe Reply(request)
         switch result {
         case .success(let bytes): reply.bytes(bytes)
@@ -158,6 +191,35 @@ final class WaitingRead: ParkedRead, @unchecked Sendable {
 
     private func giveUp() {
         if file.cancel(self) { finish(.failure(.interrupted)) }
+    }
+}
+
+/// A request whose work has not begun, or is under way in the pool.
+final class WaitingWork: Waiting {
+    let request: LateRequest
+    private let uid: UInt32
+    private let pool: WorkPool
+    private let number = Atomic<UInt64>(0)
+    private let wasInterrupted = Atomic(false)
+
+    init(_ request: LateRequest, of uid: UInt32, in pool: WorkPool) {
+        self.request = request
+        self.uid = uid
+        self.pool = pool
+    }
+
+    /// The pool has it, by that number.
+    func queued(as number: UInt64) {
+        self.number.store(number, ordering: .sequentiallyConsistent)
+        if wasInterrupted.load(ordering: .sequentiallyConsistent) { interrupt() }
+    }
+
+    /// What was begun goes on to its end.
+    func interrupt() {
+        wasInterrupted.store(true, ordering: .sequentiallyConsistent)
+        if pool.withdraw(number.load(ordering: .sequentiallyConsistent), of: uid) {
+            request.fail(.interrupted)
+        }
     }
 }
 

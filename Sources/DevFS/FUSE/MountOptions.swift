@@ -40,6 +40,9 @@ public struct MountOptions: Sendable, Equatable {
     /// `huge=`: huge pages of the memory device's tmpfs, `never`, `always`, `within_size` or
     /// `advise` (tmpfs(5)). Nil: the kernel's default.
     public var hugePages: String?
+    /// `quota_WORD=`: what one user other than root and the mount's owner can have, by the word of a
+    /// `Quotas.Resource`. Those that are not given have their defaults.
+    public var quotas: [String: UInt64] = [:]
     /// Options for the kernel or fusermount3, in the order given and without those that a later one
     /// took back: `ro rw noexec exec nosuid suid nodev dev noatime atime sync dirsync`.
     /// `dev` and `suid` are root's; for others they are left out.
@@ -161,8 +164,22 @@ extension MountOptions {
         case "huge":
             hugePages = try Self.choice(value, of: Self.hugePolicies, item: item)
         default:
+            if key.hasPrefix("quota_") {
+                return try apply(quota: String(key.dropFirst("quota_".count)), value, item)
+            }
             return Self.ignoredKeys.contains(key)
         }
+        return true
+    }
+
+    private mutating func apply(
+        quota word: String, _ value: String, _ item: String
+    ) throws(SetupError) -> Bool {
+        guard Quotas.Resource(rawValue: word) != nil else { return false }
+        guard let count = Number.parse(value) else {
+            throw Self.invalid(item, "a quota is a number, for example quota_\(word)=100")
+        }
+        quotas[word] = count
         return true
     }
 

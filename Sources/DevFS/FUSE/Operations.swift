@@ -23,6 +23,59 @@ enum Operations {
         }
     }
 
+    /// Serves a request now, or in the pool where it may take long or wait for somebody.
+    ///
+    /// - Parameter later: whose work it is then, and in which lane; nil is now.
+    private static func serve(
+        _ request: fuse_req_t?, _ kind: Metrics.Request,
+        _ info: UnsafeMutablePointer<fuse_file_info>? = nil, bytes: Int = 0,
+        later: (Session, Caller) throws(Errno) -> (uid: UInt32, lane: BufferID?)?,
+        _ body: @escaping @Sendable (Session, Caller, inout fuse_file_info) throws(Errno) -> Answer
+    ) {
+        guard let request = unsafe request else { return }
+        let session = unsafe Session.of(request)
+        session.tree.metrics.count(kind)
+        do throws(Errno) {
+            let caller = unsafe caller(of: request)
+            // A request on a ring can't be replied to later: see Session.read.
+            if !session.usesRings, let work = try later(session, caller) {
+                return unsafe try session.serveLater(
+                    request, info?.pointee, of: work.uid, lane: work.lane, bytes: bytes, body)
+            }
+            var own = unsafe info?.pointee ?? fuse_file_info()
+            let answer = try body(session, caller, &own)
+            unsafe withUnsafeMutablePointer(to: &own) {
+                unsafe send(answer, request, session, $0)
+            }
+        } catch {
+            unsafe Reply(request).error(error)
+        }
+    }
+
+    /// Does what was left to the pool, and replies unless that was done meanwhile.
+    static func answer(
+        _ late: LateRequest, _ session: Session, _ given: fuse_file_info,
+        _ body: (inout fuse_file_info) throws(Errno) -> Answer
+    ) {
+        var info = given
+        do throws(Errno) {
+            let answer = try body(&info)
+            guard let request = unsafe late.take() else {
+                // Nobody will release what was opened.
+                switch answer {
+                case .opened, .created: session.handles.remove(info.fh)
+                default: break
+                }
+                return
+            }
+            unsafe withUnsafeMutablePointer(to: &info) {
+                unsafe send(answer, request, session, $0)
+            }
+        } catch {
+            late.fail(error)
+        }
+    }
+
     static func caller(of request: fuse_req_t) -> Caller {
         guard let context = unsafe fuse_req_ctx(request) else {
             return Caller(pid: ProcessID(0), uid: UInt32.max, gid: UInt32.max)
@@ -78,6 +131,43 @@ enum Operations {
         return unsafe try handle(info).file
     }
 
+    private static func file(_ info: fuse_file_info) throws(Errno) -> (any OpenFile)? {
+        guard info.fh != 0 else { return nil }
+        return try HandleTable.object(info.fh, as: OpenHandle.self).file
+    }
+
+    /// A write that is no buffer's bytes, or that may have to wait for who holds the buffer.
+    private static func write(
+        _ request: fuse_req_t?, _ bytes: UnsafePointer<CChar>?, _ size: Int, _ offset: off_t,
+        _ info: UnsafeMutablePointer<fuse_file_info>?
+    ) {
+        guard let request = unsafe request else { return }
+        let session = unsafe Session.of(request)
+        session.tree.metrics.count(.write)
+        do throws(Errno) {
+            guard let info = unsafe info?.pointee, let file = try file(info) else {
+                throw .badFileDescriptor
+            }
+            let given = unsafe UnsafeRawBufferPointer(start: bytes, count: size)
+            guard !session.usesRings, file.writesWait(size) else {
+                let count = unsafe try file.write(given, at: UInt64(offset))
+                session.tree.metrics.addWritten(count)
+                return unsafe Reply(request).written(count)
+            }
+            // libfuse uses its own memory again for the next request.
+            let kept = unsafe Array(given)
+            unsafe try session.serveLater(
+                request, info, of: caller(of: request).uid, lane: file.lane, bytes: size
+            ) { (session, _, _) throws(Errno) in
+                let count = try file.write(kept, at: UInt64(offset))
+                session.tree.metrics.addWritten(count)
+                return .written(count)
+            }
+        } catch {
+            unsafe Reply(request).error(error)
+        }
+    }
+
     private static func bufferFile(
         _ info: UnsafeMutablePointer<fuse_file_info>?, else error: Errno
     ) throws(Errno) -> BufferFile {
@@ -114,17 +204,19 @@ enum Operations {
             }
         }
         unsafe ops.unlink = { request, parent, name in
-            unsafe Operations.serve(request, .unlink) { (session, _) throws(Errno) in
-                try session.tree.unlink(unsafe Operations.text(name), in: Inode(UInt64(parent)))
+            unsafe Operations.serve(request, .unlink) { (session, caller) throws(Errno) in
+                try session.tree.unlink(
+                    unsafe Operations.text(name), in: Inode(UInt64(parent)), by: caller)
                 return .done
             }
         }
         unsafe ops.rename = { request, parent, name, newParent, newName, flags in
-            unsafe Operations.serve(request, .rename) { (session, _) throws(Errno) in
+            unsafe Operations.serve(request, .rename) { (session, caller) throws(Errno) in
                 try session.tree.rename(
                     unsafe Operations.text(name), in: Inode(UInt64(parent)),
                     to: unsafe Operations.text(newName),
-                    in: Inode(UInt64(newParent)), flags: RenameFlags(rawValue: flags))
+                    in: Inode(UInt64(newParent)), flags: RenameFlags(rawValue: flags),
+                    by: caller)
                 return .done
             }
         }
@@ -150,13 +242,23 @@ enum Operations {
             }
         }
         unsafe ops.setattr = { request, inode, attributes, mask, info in
-            unsafe Operations.serve(request, .setattr) { (session, caller) throws(Errno) in
-                guard let attributes = unsafe attributes?.pointee else { throw .invalidArgument }
-                return .attributes(
-                    try session.tree.setAttributes(
-                        try AttributeChanges(attributes, mask), of: Inode(UInt64(inode)),
-                        file: unsafe try Operations.file(info), by: caller))
+            let changes = unsafe attributes.flatMap {
+                unsafe try? AttributeChanges($0.pointee, mask)
             }
+            let inode = Inode(UInt64(inode))
+            let hasFile = unsafe info != nil
+            unsafe Operations.serve(
+                request, .setattr, info,
+                later: { (session, caller) throws(Errno) in
+                    session.tree.lane(changing: inode, resizes: changes?.size != nil)
+                        .map { (caller.uid, $0) }
+                },
+                { (session, caller, info) throws(Errno) in
+                    guard let changes else { throw .invalidArgument }
+                    let file = hasFile ? try Operations.file(info) : nil
+                    return .attributes(
+                        try session.tree.setAttributes(changes, of: inode, file: file, by: caller))
+                })
         }
         unsafe ops.statfs = { request, _ in
             unsafe Operations.serve(request, .statfs) { (session, _) throws(Errno) in
@@ -172,23 +274,28 @@ enum Operations {
             unsafe Operations.serve(request, .create, info) { (session, caller) throws(Errno) in
                 guard let info = unsafe info else { throw .invalidArgument }
                 let flags = OpenFlags(unsafe info.pointee.flags)
+                let charge = try session.chargeOpen(to: caller)
                 let (status, file) = try session.tree.create(
                     unsafe Operations.text(name), in: Inode(UInt64(parent)), mode: mode, flags,
                     by: caller)
-                let handle = OpenHandle(file)
-                unsafe session.fill(info, handle, flags)
+                unsafe session.fill(info, OpenHandle(file, charge), flags)
                 return .created(status)
             }
         }
         unsafe ops.open = { request, inode, info in
-            unsafe Operations.serve(request, .open, info) { (session, caller) throws(Errno) in
-                guard let info = unsafe info else { throw .invalidArgument }
-                let flags = OpenFlags(unsafe info.pointee.flags)
-                let handle = OpenHandle(
-                    try session.tree.open(Inode(UInt64(inode)), flags, by: caller))
-                unsafe session.fill(info, handle, flags)
-                return .opened
-            }
+            let inode = Inode(UInt64(inode))
+            let flags = OpenFlags(unsafe info?.pointee.flags ?? 0)
+            unsafe Operations.serve(
+                request, .open, info,
+                later: { (session, caller) throws(Errno) in
+                    session.tree.work(opening: inode, flags).map { (caller.uid, $0) }
+                },
+                { (session, caller, info) throws(Errno) in
+                    let charge = try session.chargeOpen(to: caller)
+                    let file = try session.tree.open(inode, flags, by: caller)
+                    unsafe session.fill(&info, OpenHandle(file, charge), flags)
+                    return .opened
+                })
         }
         unsafe ops.release = { request, _, info in
             unsafe Operations.serve(request, .release) { (session, _) throws(Errno) in
@@ -209,42 +316,59 @@ enum Operations {
         }
         unsafe ops.write = { request, _, bytes, size, offset, info in
             if unsafe BufferOperations.write(request, bytes, size, offset, info) { return }
-            unsafe Operations.serve(request, .write) { (session, caller) throws(Errno) in
-                let file = unsafe try Operations.handle(info).file
-                let count = try unsafe file.write(
-                    UnsafeRawBufferPointer(start: bytes, count: size), at: UInt64(offset),
-                    by: caller)
-                session.tree.metrics.addWritten(count)
-                return .written(count)
-            }
+            unsafe Operations.write(request, bytes, size, offset, info)
         }
         unsafe ops.fsync = { request, _, _, info in
-            unsafe Operations.serve(request, .fsync) { (_, _) throws(Errno) in
-                try (unsafe try Operations.handle(info).file as? BufferFile)?.sync()
-                return .done
-            }
+            unsafe Operations.serve(
+                request, .fsync, info,
+                later: { (session, caller) throws(Errno) in
+                    guard let file = unsafe try Operations.file(info) as? BufferFile else {
+                        return nil
+                    }
+                    return session.tree.lane(syncing: file.buffer).map { (caller.uid, $0) }
+                },
+                { (_, _, info) throws(Errno) in
+                    try (try Operations.file(info) as? BufferFile)?.sync()
+                    return .done
+                })
         }
         unsafe ops.fallocate = { request, _, mode, offset, length, info in
-            unsafe Operations.serve(request, .fallocate) { (_, caller) throws(Errno) in
-                let file = unsafe try Operations.bufferFile(info, else: .notPermitted)
-                let (end, overflow) = offset.addingReportingOverflow(length)
-                guard !overflow else { throw .fileTooLarge }
-                try file.allocate(
-                    try AllocationMode(mode), UInt64(offset)..<UInt64(end), by: caller)
-                return .done
-            }
+            unsafe Operations.serve(
+                request, .fallocate, info,
+                later: { (_, caller) throws(Errno) in
+                    (caller.uid, unsafe try Operations.bufferFile(info, else: .notPermitted).lane)
+                },
+                { (_, caller, info) throws(Errno) in
+                    guard let file = try Operations.file(info) as? BufferFile else {
+                        throw .notPermitted
+                    }
+                    let (end, overflow) = offset.addingReportingOverflow(length)
+                    guard !overflow else { throw .fileTooLarge }
+                    guard offset >= 0, length > 0 else { throw .invalidArgument }
+                    try file.allocate(
+                        try AllocationMode(mode), UInt64(offset)..<UInt64(end), by: caller)
+                    return .done
+                })
         }
         unsafe ops.ioctl = { request, _, command, _, info, _, input, inputSize, _ in
-            unsafe Operations.serve(request, .ioctl) { (_, _) throws(Errno) in
-                guard command == CFUSE_DMA_BUF_IOCTL_SYNC else {
-                    throw .inappropriateIOCTLForDevice
-                }
-                let file = unsafe try Operations.bufferFile(
-                    info, else: .inappropriateIOCTLForDevice)
-                guard let input = unsafe input, inputSize >= 8 else { throw .invalidArgument }
-                try file.dmaBufSync(unsafe input.loadUnaligned(as: UInt64.self))
-                return .ioctl
-            }
+            let isSync = command == CFUSE_DMA_BUF_IOCTL_SYNC
+            let flags = unsafe inputSize >= 8 ? input?.loadUnaligned(as: UInt64.self) : nil
+            unsafe Operations.serve(
+                request, .ioctl, info,
+                later: { (session, caller) throws(Errno) in
+                    guard isSync else { throw .inappropriateIOCTLForDevice }
+                    let file = unsafe try Operations.bufferFile(
+                        info, else: .inappropriateIOCTLForDevice)
+                    return session.tree.lane(syncing: file.buffer).map { (caller.uid, $0) }
+                },
+                { (_, _, info) throws(Errno) in
+                    guard isSync, let file = try Operations.file(info) as? BufferFile else {
+                        throw .inappropriateIOCTLForDevice
+                    }
+                    guard let flags else { throw .invalidArgument }
+                    try file.dmaBufSync(flags)
+                    return .ioctl
+                })
         }
     }
 
@@ -261,8 +385,8 @@ enum Operations {
 
     private static func addDirectories(_ ops: inout fuse_lowlevel_ops) {
         unsafe ops.opendir = { request, _, info in
-            unsafe Operations.serve(request, .other, info) { (session, _) throws(Errno) in
-                let handle = DirectoryHandle()
+            unsafe Operations.serve(request, .other, info) { (session, caller) throws(Errno) in
+                let handle = DirectoryHandle(try session.chargeOpen(to: caller))
                 unsafe info?.pointee.fh = session.handles.insert(handle)
                 return .opened
             }
@@ -274,40 +398,44 @@ enum Operations {
             }
         }
         unsafe ops.readdir = { request, inode, size, offset, info in
-            unsafe Operations.serve(request, .readdir) { (session, _) throws(Errno) in
-                guard let info = unsafe info else { throw .badFileDescriptor }
-                let handle = unsafe try HandleTable.object(
-                    info.pointee.fh, as: DirectoryHandle.self)
-                let directory = Inode(UInt64(inode))
-                if offset == 0 {
-                    let parent = try session.tree.parent(of: directory)
-                    let all =
-                        [
-                            DirectoryEntry(name: ".", inode: directory, isDirectory: true),
-                            DirectoryEntry(name: "..", inode: parent, isDirectory: true),
-                        ] + (try session.tree.entries(of: directory))
-                    handle.entries.withLock { $0 = all }
-                }
-                let entries = handle.entries.withLock { $0 }
-                return .bytes(
-                    unsafe Operations.pack(entries, from: Int(offset), size: size, request)[...])
-            }
+            let directory = Inode(UInt64(inode))
+            unsafe Operations.serve(
+                request, .readdir, info,
+                later: { (session, caller) throws(Errno) in
+                    session.tree.isLong(listing: directory) ? (caller.uid, nil) : nil
+                },
+                { (session, _, info) throws(Errno) in
+                    let handle = try HandleTable.object(info.fh, as: DirectoryHandle.self)
+                    if offset == 0 {
+                        let parent = try session.tree.parent(of: directory)
+                        let all =
+                            [
+                                DirectoryEntry(name: ".", inode: directory, isDirectory: true),
+                                DirectoryEntry(name: "..", inode: parent, isDirectory: true),
+                            ] + (try session.tree.entries(of: directory))
+                        handle.entries.withLock { $0 = all }
+                    }
+                    let entries = handle.entries.withLock { $0 }
+                    return .bytes(
+                        Operations.pack(entries, from: Int(clamping: offset), size: size)[...])
+                })
         }
     }
 
     /// As many entries as fit, in the kernel's form; an entry's offset is the next one's index.
     private static func pack(
-        _ entries: [DirectoryEntry], from first: Int, size: Int, _ request: fuse_req_t?
+        _ entries: [DirectoryEntry], from first: Int, size: Int
     ) -> [UInt8] {
         unsafe [UInt8](unsafeUninitializedCapacity: size) { room, filled in
-            guard let request = unsafe request, let base = room.baseAddress else { return }
+            guard first >= 0, let base = room.baseAddress else { return }
             for index in first..<max(first, entries.count) {
                 var status = stat()
                 status.st_ino = UInt(entries[index].inode.number)
                 status.st_mode = entries[index].isDirectory ? S_IFDIR : S_IFREG
                 let used = unsafe base.withMemoryRebound(to: CChar.self, capacity: size) { text in
+                    // It has no use for a request.
                     unsafe fuse_add_direntry(
-                        request, text + filled, size - filled, entries[index].name, &status,
+                        nil, text + filled, size - filled, entries[index].name, &status,
                         off_t(index + 1))
                 }
                 guard used <= size - filled else { return }

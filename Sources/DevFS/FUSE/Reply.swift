@@ -47,8 +47,9 @@ import SystemPackage
     /// directories that are always there. Attributes never are: a dead server shows at each path.
     private static func entry(_ status: FileStatus) -> fuse_entry_param {
         var entry = fuse_entry_param()
-        if case .directory? = Node(Inode(status.inode)) { entry.entry_timeout = 3600 }
-        entry.ino = fuse_ino_t(status.inode)
+        let node = Node(Inode(status.inode))
+        if case .directory? = node { entry.entry_timeout = 3600 }
+        entry.ino = fuse_ino_t(node?.handle.number ?? status.inode)
         entry.attr = status.stat
         return entry
     }

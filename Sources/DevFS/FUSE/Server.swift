@@ -183,6 +183,9 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         tree.umask = UInt32(options.umask)
         tree.allowsOthers = options.allowOther
         tree.isReadOnly = options.readOnly
+        for (word, count) in options.quotas {
+            if let resource = Quotas.Resource(rawValue: word) { tree.quotas[resource] = count }
+        }
         guard let heap = Heap(name: options.heap), backend.heaps.contains(heap),
             heap.isAllocatable
         else { throw .invalidArgument }

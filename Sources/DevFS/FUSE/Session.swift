@@ -27,7 +27,7 @@ import SystemPackage
     private let refusal = Atomic(false)
     private let rings = Atomic(false)
     private let ready = Mutex<(@Sendable () -> Void)?>(nil)
-    private let waiting = Mutex<[UInt: WaitingRead]>([:])
+    private let waiting = Mutex<[UInt: any Waiting]>([:])
     private let nextWaiting = Atomic<UInt>(1)
 
     init(_ tree: FileSystem, _ wishes: Wishes) {
@@ -145,11 +145,19 @@ import SystemPackage
             id = (try? table.id(for: file)) ?? 0
             if id > 0 { tree.metrics.passthroughOpens.add() }
             goesToServer = id == 0 || (file.guardsSize && flags.writes)
+            if !goesToServer && flags.writes { (file as? BufferFile)?.writesPassBy() }
         }
         unsafe cfuse_set_open(
-            info, goesToServer, !handle.file.isSeekable,
-            agreed.parallel_direct_writes && handle.file is BufferFile, id)
+            info, goesToServer, !handle.file.isSeekable, agreed.parallel_direct_writes, id)
         unsafe info.pointee.fh = handles.insert(handle)
+    }
+
+    /// - Throws: EMFILE where the caller has all that he can have open.
+    func chargeOpen(to caller: Caller) throws(Errno) -> Quotas.Charge {
+        guard let charge = tree.quotas.tryCharge(.files, to: caller.uid) else {
+            throw Quotas.Resource.files.errno
+        }
+        return charge
     }
 
     // MARK: Reads that wait
@@ -168,18 +176,11 @@ import SystemPackage
             case nil: throw .resourceTemporarilyUnavailable
             }
         }
-        let number = nextWaiting.add(1, ordering: .relaxed).oldValue
-        let read = unsafe WaitingRead(request, size: size, file: file) { [weak self] in
-            _ = self?.waiting.withLock { $0.removeValue(forKey: number) }
+        let uid = unsafe Operations.caller(of: request).uid
+        guard let charge = tree.quotas.tryCharge(.waits, to: uid) else {
+            throw Quotas.Resource.waits.errno
         }
-        waiting.withLock { $0[number] = read }
-        // Before the file has it, as from then on another thread may reply, which frees the request.
-        unsafe fuse_req_interrupt_func(
-            request,
-            { request, number in
-                guard let request = unsafe request else { return }
-                unsafe Session.of(request).interrupt(UInt(bitPattern: number))
-            }, UnsafeMutableRawPointer(bitPattern: number))
+        let read = unsafe wait(for: request) { WaitingRead($0, size: size, file: file, charge) }
         do throws(Errno) {
             switch try file.read(at: offset, size: size, parked: read) {
             case .bytes(let bytes)?:
@@ -193,6 +194,58 @@ import SystemPackage
         return .parked
     }
 
+    /// Somebody waits for the reply to a request from here on: another thread may send it at any time,
+    /// which frees the request.
+    private func wait<T: Waiting>(for request: fuse_req_t, _ make: (LateRequest) -> T) -> T {
+        let number = nextWaiting.add(1, ordering: .relaxed).oldValue
+        let late = unsafe LateRequest(request) { [weak self] in
+            _ = self?.waiting.withLock { $0.removeValue(forKey: number) }
+        }
+        let waiter = make(late)
+        waiting.withLock { $0[number] = waiter }
+        unsafe fuse_req_interrupt_func(
+            request,
+            { request, number in
+                guard let request = unsafe request else { return }
+                unsafe Session.of(request).interrupt(UInt(bitPattern: number))
+            }, UnsafeMutableRawPointer(bitPattern: number))
+        return waiter
+    }
+
+    // MARK: Requests that may take long
+
+    /// Serves a request on a thread of the pool, as work of `uid`, in the lane of a buffer.
+    /// - Parameters:
+    ///   - bytes: that the request keeps until then.
+    ///   - body: sends nothing itself.
+    func serveLater(
+        _ request: fuse_req_t, _ info: fuse_file_info?, of uid: UInt32, lane: BufferID?,
+        bytes: Int = 0,
+        _ body: @escaping @Sendable (Session, Caller, inout fuse_file_info) throws(Errno) -> Answer
+    ) throws(Errno) {
+        let quotas = tree.quotas
+        guard let charge = quotas.tryCharge(.requests, to: uid) else {
+            throw Quotas.Resource.requests.errno
+        }
+        guard let kept = quotas.tryCharge(.queued, UInt64(bytes), to: uid) else {
+            throw Quotas.Resource.queued.errno
+        }
+        let caller = unsafe Operations.caller(of: request)
+        let work = unsafe wait(for: request) { WaitingWork($0, of: uid, in: tree.pool) }
+        let late = work.request
+        let given = info ?? fuse_file_info()
+        let number = tree.pool.run(
+            WorkPool.Item(
+                uid: uid, lane: lane,
+                body: { [self] in
+                    defer { withExtendedLifetime((charge, kept)) {} }
+                    Operations.answer(late, self, given) {
+                        (info) throws(Errno) in try body(self, caller, &info)
+                    }
+                }, stalled: { late.fail(.resourceBusy) }))
+        work.queued(as: number)
+    }
+
     private func interrupt(_ number: UInt) {
         tree.metrics.interrupts.add()
         waiting.withLock { $0[number] }?.interrupt()
@@ -201,7 +254,7 @@ import SystemPackage
     /// Answers all that waits and closes all that is open: the connection is over.
     func end() {
         tree.shutDown()
-        for read in waiting.withLock({ Array($0.values) }) { read.finish(.failure(.noDevice)) }
+        for waiter in waiting.withLock({ Array($0.values) }) { waiter.request.fail(.noDevice) }
         handles.removeAll()
     }
 }

@@ -2,21 +2,26 @@ import Synchronization
 import SystemPackage
 
 /// An open `buffers/NAME`.
-public final class BufferFile: BackedFile {
+final class BufferFile: BackedFile {
     let buffer: Buffer
     private let table: BufferTable
     private let log: CommandLog
     private let memory: BufferMemory
     private let backend: any Backend
     /// A regular file that is the memory.
-    public let descriptor: CInt
+    let descriptor: CInt
     private let isFixed: Bool
     /// Whether a write has to know the size.
     private let asksForSize: Bool
     private let repliesFromMapping: Bool
+    private let opener: Caller
+    private let isDirect = Atomic(false)
     private let isClosed = Atomic(false)
 
-    init(_ buffer: Buffer, in table: BufferTable, log: CommandLog) throws(Errno) {
+    init(
+        _ buffer: Buffer, in table: BufferTable, log: CommandLog, by opener: Caller
+    ) throws(Errno) {
+        self.opener = opener
         self.buffer = buffer
         self.table = table
         self.log = log
@@ -32,11 +37,11 @@ public final class BufferFile: BackedFile {
     /// By which a passthrough registration is shared.
     var inode: Inode { Node.buffer(buffer.id).inode }
     /// A write has to pass the server, which keeps the size.
-    public var guardsSize: Bool { isFixed && !backend.keepsFixedSize }
+    var guardsSize: Bool { isFixed && !backend.keepsFixedSize }
 
     private func size() throws(Errno) -> UInt64 { try Syscalls.status(of: descriptor).size }
 
-    public func read(
+    func read(
         at offset: UInt64, size: Int, parked: (any ParkedRead)?
     ) throws(Errno) -> ReadResult? {
         var bytes: [UInt8] = []
@@ -84,9 +89,19 @@ public final class BufferFile: BackedFile {
         unsafe try Syscalls.read(descriptor, into: room, at: offset)
     }
 
-    public func write(
-        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
-    ) throws(Errno) -> Int {
+    /// Who holds a descriptor of the file can keep its lock for ever.
+    func writesWait(_ count: Int) -> Bool { buffer.isExported }
+    var lane: BufferID? { buffer.id }
+
+    /// Reads and writes of this open file go to the memory without the server, which must not wait for
+    /// them to end.
+    func writesPassBy() {
+        if !isDirect.exchange(true, ordering: .relaxed) {
+            buffer.state.withLock { $0.directWriters += 1 }
+        }
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
         guard offset <= UInt64(Int64.max) - UInt64(bytes.count) else { throw .fileTooLarge }
         if asksForSize {
             let (end, isSparse) = try Syscalls.extent(of: descriptor)
@@ -95,27 +110,41 @@ public final class BufferFile: BackedFile {
                 return unsafe try Syscalls.write(bytes, to: descriptor, at: offset)
             }
         }
-        let part = isFixed ? unsafe try fitting(bytes, at: offset, by: caller) : unsafe bytes
+        let part = isFixed ? unsafe try fitting(bytes, at: offset) : unsafe bytes
+        try chargeGrowth(to: offset + UInt64(part.count))
         return unsafe try backend.write(part, to: descriptor, at: offset)
+    }
+
+    @inline(never)
+    private func chargeGrowth(to end: UInt64) throws(Errno) {
+        let size = try size()
+        guard end > size else { return }
+        do throws(Refusal) {
+            try buffer.charge(end)
+        } catch {
+            throw log.add(
+                error, command: "write up to \(end)".utf8, file: "buffers/\(buffer.name)",
+                by: opener)
+        }
     }
 
     /// What of `bytes` has room in a buffer that does not grow.
     @inline(never)
     private func fitting(
-        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
+        _ bytes: UnsafeRawBufferPointer, at offset: UInt64
     ) throws(Errno) -> UnsafeRawBufferPointer {
         let end = try size()
         guard offset < end else {
             throw log.add(
                 buffer.sizedOnce(end), command: "write at \(offset)".utf8,
-                file: "buffers/\(buffer.name)", by: caller)
+                file: "buffers/\(buffer.name)", by: opener)
         }
         return unsafe UnsafeRawBufferPointer(
             rebasing: bytes.prefix(Int(min(UInt64(bytes.count), end - offset))))
     }
 
     /// `fsync(2)`: what the cpu wrote is for the device.
-    public func sync() throws(Errno) {
+    func sync() throws(Errno) {
         let size = try size()
         guard size > 0 else { return }
         try backend.sync(
@@ -123,7 +152,7 @@ public final class BufferFile: BackedFile {
     }
 
     /// `fallocate(2)` by its mode.
-    public func allocate(
+    func allocate(
         _ mode: AllocationMode, _ range: Range<UInt64>, by caller: Caller
     ) throws(Errno) {
         let end = try size()
@@ -149,7 +178,7 @@ public final class BufferFile: BackedFile {
     }
 
     /// The kernel's DMA_BUF_IOCTL_SYNC on the file itself, linux/dma-buf.h.
-    public func dmaBufSync(_ flags: UInt64) throws(Errno) {
+    func dmaBufSync(_ flags: UInt64) throws(Errno) {
         let readWrite = flags & 3
         // DMA_BUF_SYNC_READ 1, WRITE 2, END 4
         guard flags & ~7 == 0, readWrite != 0 else { throw .invalidArgument }
@@ -164,15 +193,18 @@ public final class BufferFile: BackedFile {
         buffer.changeSync { $0.owner = target }
     }
 
-    public func close() {
+    func close() {
         guard !isClosed.exchange(true, ordering: .relaxed) else { return }
+        if isDirect.load(ordering: .relaxed) {
+            buffer.state.withLock { $0.directWriters -= 1 }
+        }
         table.release(buffer, as: .handle)
         if buffer.isOfOthers { table.useOfOthers.leave(inode) }
     }
 }
 
 /// What `fallocate(2)` is asked for.
-public enum AllocationMode: Sendable {
+enum AllocationMode: Sendable {
     case grow
     case keepSize
     case zero

@@ -1,37 +1,37 @@
 import SystemPackage
 
 /// What a read gives.
-public enum ReadResult: Sendable {
+enum ReadResult: Sendable {
     case bytes(ArraySlice<UInt8>)
 
     static var end: ReadResult { .bytes([]) }
 }
 
 /// A read that waits. Exactly one of the two ways to finish it wins.
-public protocol ParkedRead: AnyObject, Sendable {
+protocol ParkedRead: AnyObject, Sendable {
     /// Bytes that the reader takes at the most.
     var size: Int { get }
     func finish(_ result: Result<ArraySlice<UInt8>, Errno>)
 }
 
 /// Someone who polls a file and wants to be woken once.
-public protocol PollWaiter: AnyObject, Sendable {
+protocol PollWaiter: AnyObject, Sendable {
     func wake()
 }
 
 /// `poll(2)` events.
-public struct PollEvents: OptionSet, Sendable {
-    public let rawValue: UInt32
-    public init(rawValue: UInt32) { self.rawValue = rawValue }
+struct PollEvents: OptionSet, Sendable {
+    let rawValue: UInt32
+    init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    public static let readable = PollEvents(rawValue: 0x1 | 0x40)
-    public static let writable = PollEvents(rawValue: 0x4 | 0x100)
-    public static let error = PollEvents(rawValue: 0x8)
-    public static let hangUp = PollEvents(rawValue: 0x10)
+    static let readable = PollEvents(rawValue: 0x1 | 0x40)
+    static let writable = PollEvents(rawValue: 0x4 | 0x100)
+    static let error = PollEvents(rawValue: 0x8)
+    static let hangUp = PollEvents(rawValue: 0x10)
 }
 
 /// An open file of the tree, one for each `open(2)`.
-public protocol OpenFile: AnyObject, Sendable {
+protocol OpenFile: AnyObject, Sendable {
     /// `lseek` makes sense.
     var isSeekable: Bool { get }
     /// A read may have to wait.
@@ -42,8 +42,13 @@ public protocol OpenFile: AnyObject, Sendable {
     func read(at offset: UInt64, size: Int, parked: (any ParkedRead)?) throws(Errno) -> ReadResult?
     /// Gives a parked read up; it is not finished afterwards by the file.
     func cancel(_ parked: any ParkedRead) -> Bool
-    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller) throws(Errno)
-        -> Int
+    /// Writes with the rights of who opened the file.
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int
+    /// A write may take long, or wait for somebody: no thread that serves others does it.
+    /// - Parameter count: bytes that are written.
+    func writesWait(_ count: Int) -> Bool
+    /// The buffer whose users it has to wait for, if any.
+    var lane: BufferID? { get }
     /// What can be done now; `waiter` is woken when that changes.
     func poll(_ waiter: (any PollWaiter)?) -> PollEvents
     /// Bytes that a reader of this open file will find, where it is a text.
@@ -61,10 +66,25 @@ protocol BackedFile: OpenFile {
 }
 
 extension OpenFile {
-    public var isSeekable: Bool { true }
-    public var waits: Bool { false }
-    public func cancel(_ parked: any ParkedRead) -> Bool { false }
-    public func poll(_ waiter: (any PollWaiter)?) -> PollEvents { [.readable, .writable] }
-    public var length: UInt64? { nil }
-    public func close() {}
+    var isSeekable: Bool { true }
+    var waits: Bool { false }
+    func writesWait(_ count: Int) -> Bool { false }
+    var lane: BufferID? { nil }
+    func cancel(_ parked: any ParkedRead) -> Bool { false }
+    func poll(_ waiter: (any PollWaiter)?) -> PollEvents { [.readable, .writable] }
+    var length: UInt64? { nil }
+    func close() {}
+
+    /// The same of bytes that were kept.
+    @discardableResult
+    func write(_ bytes: [UInt8], at offset: UInt64 = 0) throws(Errno) -> Int {
+        let result: Result<Int, Errno> = unsafe bytes.withUnsafeBytes { bytes in
+            do throws(Errno) {
+                return .success(unsafe try write(bytes, at: offset))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
 }

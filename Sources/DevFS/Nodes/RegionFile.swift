@@ -70,9 +70,7 @@ final class RegionFile: BackedFile {
         .bytes(try Syscalls.bytes(of: descriptor, at: offset, count: size)[...])
     }
 
-    func write(
-        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
-    ) throws(Errno) -> Int {
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
         unsafe try Syscalls.write(bytes, to: descriptor, at: offset)
     }
 

@@ -61,9 +61,9 @@ final class StreamFile: OpenFile {
         turn.withLock { _ in queue.withLock { $0.cancel(parked) } }
     }
 
-    func write(
-        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
-    ) throws(Errno) -> Int { throw .badFileDescriptor }
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
+        throw .badFileDescriptor
+    }
 
     func poll(_ waiter: (any PollWaiter)?) -> PollEvents {
         queue.withLock { $0.add(waiter) }

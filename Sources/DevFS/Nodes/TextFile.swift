@@ -5,8 +5,8 @@ import SystemPackage
 /// buffer, a signal, a stream, a heap, or nothing.
 struct TextFile<Subject: Sendable>: Sendable {
     typealias Reader = @Sendable (FileSystem, Subject) throws(Errno) -> String
-    typealias Writer = @Sendable (FileSystem, Subject, CommandText, Caller) throws(Errno) -> Int
-    typealias Opener = @Sendable (FileSystem, Subject) throws(Errno) -> any OpenFile
+    typealias Writer = @Sendable (FileSystem, Subject, CommandText, Opener) throws(Errno) -> Int
+    typealias Opening = @Sendable (FileSystem, Subject, Caller) throws(Errno) -> any OpenFile
 
     let name: String
     /// Permission bits before the mount's umask.
@@ -14,15 +14,20 @@ struct TextFile<Subject: Sendable>: Sendable {
     let read: Reader?
     let write: Writer?
     /// A file that is more than text: it reads by itself.
-    let open: Opener?
+    let open: Opening?
     /// Tells of many objects, and may be longer than a page.
     let isReport: Bool
+    /// How a command is carried out.
+    let traits: CommandTraits
+    var isForWriters: Bool { traits.contains(.forWriters) }
 
     init(
-        _ name: String, _ mode: UInt32, isReport: Bool = false, read: Reader? = nil,
-        write: Writer? = nil, open: Opener? = nil
+        _ name: String, _ mode: UInt32, isReport: Bool = false, _ traits: CommandTraits = [],
+        read: Reader? = nil,
+        write: Writer? = nil, open: Opening? = nil
     ) {
         self.isReport = isReport
+        self.traits = traits
         self.name = name
         self.mode = mode
         self.read = read
@@ -33,18 +38,33 @@ struct TextFile<Subject: Sendable>: Sendable {
     /// A file that takes one command a line, and `limit` of them in one write.
     static func commands<Command>(
         _ name: String, _ mode: UInt32, atMost limit: Int = .max, isReport: Bool = false,
-        read: Reader? = nil, parse: @escaping @Sendable (Substring) throws(Refusal) -> Command,
-        run: @escaping @Sendable (FileSystem, Subject, Command, Caller) throws(Refusal) -> Void
+        _ traits: CommandTraits = [], read: Reader? = nil,
+        parse: @escaping @Sendable (Substring) throws(Refusal) -> Command,
+        run: @escaping @Sendable (FileSystem, Subject, Command, Opener) throws(Refusal) -> Void
     ) -> TextFile {
         TextFile(
-            name, mode, isReport: isReport, read: read,
-            write: { (tree, subject, text, caller) throws(Errno) in
-                try text.carryOut(tree.log, by: caller, atMost: limit, parse: parse) {
+            name, mode, isReport: isReport, traits, read: read,
+            write: { (tree, subject, text, opener) throws(Errno) in
+                try text.carryOut(tree.log, by: opener, atMost: limit, parse: parse) {
                     (command) throws(Refusal) in
-                    try run(tree, subject, command, caller)
+                    try run(tree, subject, command, opener)
                 }
             })
     }
+}
+
+/// How the commands of a file are carried out.
+struct CommandTraits: OptionSet, Sendable {
+    let rawValue: Int
+
+    /// They may take long, or wait for somebody: no thread that serves others does it.
+    static let slow = CommandTraits(rawValue: 1)
+    /// It matters which process opened the file, beside its rights.
+    static let identified = CommandTraits(rawValue: 2)
+    /// They take who may write the buffer, not its owner alone.
+    static let forWriters = CommandTraits(rawValue: 4)
+    /// Those of more than one digit take long.
+    static let slowInBulk = CommandTraits(rawValue: 8)
 }
 
 /// What was written to a command file.
@@ -72,12 +92,12 @@ struct CommandText {
     /// Parses all lines, then carries them out in order: the bytes of those that were.
     /// - Throws: EINVAL where any line is malformed; the errno of the first command.
     func carryOut<Command>(
-        _ log: CommandLog, by caller: Caller, atMost limit: Int = .max,
+        _ log: CommandLog, by opener: Opener, atMost limit: Int = .max,
         parse: (Substring) throws(Refusal) -> Command,
         run: (Command) throws(Refusal) -> Void
     ) throws(Errno) -> Int {
         func refuse(_ refusal: Refusal, _ line: ArraySlice<UInt8>) -> Errno {
-            log.add(refusal, command: line, file: file, by: caller)
+            log.add(refusal, command: line, file: file, by: opener)
         }
         let lines = lines
         guard let first = lines.first else { throw refuse(.invalid("no command"), []) }
@@ -115,10 +135,17 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
     private let subject: Subject
     private let tree: FileSystem
     private let path: String
-    private let text = Mutex<[UInt8]?>(nil)
+    private let opener: Opener
+    private let text = Mutex<(bytes: [UInt8], charge: Quotas.Charge?)?>(nil)
 
-    /// - Parameter path: in the tree, for the log.
-    init(_ file: TextFile<Subject>, of subject: Subject, in tree: FileSystem, path: String) {
+    /// - Parameters:
+    ///   - path: in the tree, for the log.
+    ///   - opener: whose rights its commands have.
+    init(
+        _ file: TextFile<Subject>, of subject: Subject, in tree: FileSystem, path: String,
+        by opener: Opener
+    ) {
+        self.opener = opener
         self.file = file
         self.subject = subject
         self.tree = tree
@@ -128,9 +155,17 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
     /// What this open file shows: made when it is first wanted, or `anew`.
     private func whole(anew: Bool) throws(Errno) -> [UInt8] {
         guard let read = file.read else { throw .badFileDescriptor }
-        if !anew, let present = text.withLock({ $0 }) { return present }
-        let fresh = Array(try read(tree, subject).utf8)
-        text.withLock { $0 = fresh }
+        if !anew, let present = text.withLock({ $0?.bytes }) { return present }
+        var fresh = Array(try read(tree, subject).utf8)
+        var isShared = false
+        if file.isReport && subject is Void { (fresh, isShared) = tree.shared(fresh, of: path) }
+        var charge: Quotas.Charge?
+        if !isShared {
+            charge = tree.quotas.tryCharge(.text, UInt64(fresh.count), to: opener.uid)
+            guard charge != nil else { throw Quotas.Resource.text.errno }
+        }
+        let kept = (bytes: fresh, charge: charge)
+        text.withLock { $0 = kept }
         return fresh
     }
 
@@ -143,10 +178,14 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
 
     var length: UInt64? { (try? whole(anew: false)).map { UInt64($0.count) } }
 
-    func write(
-        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
-    ) throws(Errno) -> Int {
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
         guard let write = file.write else { throw .badFileDescriptor }
-        return unsafe try write(tree, subject, CommandText(bytes, file: path), caller)
+        return unsafe try write(tree, subject, CommandText(bytes, file: path), opener)
     }
+
+    func writesWait(_ count: Int) -> Bool {
+        file.traits.contains(.slow) || file.traits.contains(.slowInBulk) && count > 2
+    }
+    /// An attribute is one of a buffer's.
+    var lane: BufferID? { (subject as? Buffer)?.id }
 }

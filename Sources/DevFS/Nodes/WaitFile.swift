@@ -22,7 +22,7 @@ final class WaitFile: OpenFile, SignalListener {
         self.signal = signal
         // What the device has made but nobody has taken yet is not news to this reader.
         state = Mutex(State(position: try signal.summary().count))
-        guard signal.add(self) else { throw .noDevice }
+        if signal.isRemoved { throw .noDevice }
     }
 
     // Seekable, although a position means nothing: head(1) seeks back by 0 bytes in every regular
@@ -48,10 +48,12 @@ final class WaitFile: OpenFile, SignalListener {
     func read(at offset: UInt64, size: Int, parked: (any ParkedRead)?) throws(Errno) -> ReadResult?
     {
         let result: Result<ArraySlice<UInt8>?, Errno> = state.withLock { state in
-            // Those who wait already come first.
             do throws(Errno) {
-                if state.queue.first == nil, let bytes = try Self.next(&state, signal, size) {
-                    return .success(bytes)
+                // Those who wait already come first.
+                while state.queue.first == nil {
+                    if let bytes = try Self.next(&state, signal, size) { return .success(bytes) }
+                    guard parked != nil else { throw .resourceTemporarilyUnavailable }
+                    if signal.tellOnce(self, after: state.position) { break }
                 }
             } catch {
                 return .failure(error)
@@ -67,15 +69,19 @@ final class WaitFile: OpenFile, SignalListener {
         state.withLock { $0.queue.cancel(parked) }
     }
 
-    func write(
-        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, by caller: Caller
-    ) throws(Errno) -> Int { throw .badFileDescriptor }
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
+        throw .badFileDescriptor
+    }
 
     func poll(_ waiter: (any PollWaiter)?) -> PollEvents {
         state.withLock { state in
             state.queue.add(waiter)
             if !state.rest.isEmpty || signal.count > state.position { return .readable }
-            return signal.isRemoved ? [.hangUp, .error] : []
+            if signal.isRemoved { return [.hangUp, .error] }
+            if waiter != nil, !signal.tellOnce(self, after: state.position) {
+                return signal.isRemoved ? [.hangUp, .error] : .readable
+            }
+            return []
         }
     }
 
@@ -89,9 +95,12 @@ final class WaitFile: OpenFile, SignalListener {
             let step: Step? = state.withLock { state in
                 guard let read = state.queue.first else { return nil }
                 do throws(Errno) {
-                    guard let bytes = try Self.next(&state, signal, read.size) else { return nil }
-                    state.queue.removeFirst()
-                    return (read, .success(bytes))
+                    repeat {
+                        guard let bytes = try Self.next(&state, signal, read.size) else { continue }
+                        state.queue.removeFirst()
+                        return (read, .success(bytes))
+                    } while !signal.tellOnce(self, after: state.position)
+                    return nil
                 } catch {
                     state.queue.removeFirst()
                     return (read, .failure(error))

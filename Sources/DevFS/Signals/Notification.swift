@@ -4,36 +4,40 @@ import SystemPackage
 
 /// A process that gets a POSIX signal for each event, as `sigqueue(3)` sends it.
 ///
-/// The right to send is checked again at each event, as the kernel does for F_SETOWN
-/// (`sigio_perm` in fs/fcntl.c): the process may have changed its user since.
+/// Root may send to any process, others to those of their own uid. That is checked again at each
+/// event, as the kernel does for F_SETOWN (`sigio_perm` in fs/fcntl.c): the process may have changed
+/// its user since. No capability of the registrant counts: it could only be asked for when he may
+/// have become another program.
 final class Notification: SignalListener {
     let process: ProcessHandle
     let signal: Int32
     /// `si_value`; nil is the event's number.
     let value: Int32?
     let registrant: UInt32
-    /// The registrant had CAP_KILL.
-    private let isPrivileged: Bool
     /// Events whose signal could not be queued.
     private let missed: @Sendable (UInt64) -> Void
 
+    /// - Parameter process: as this server numbers it.
     /// - Throws: ESRCH no such process; EPERM another user's.
     init(
-        _ request: (pid: Int32, signal: Int32, value: Int32?), by caller: Caller,
+        _ process: ProcessID, signal: Int32, value: Int32?, by registrant: UInt32,
         missed: @escaping @Sendable (UInt64) -> Void
     ) throws(Errno) {
-        process = try ProcessHandle(ProcessID(request.pid))
-        signal = request.signal
-        value = request.value
-        registrant = caller.uid
+        self.process = try ProcessHandle(process)
+        self.signal = signal
+        self.value = value
+        self.registrant = registrant
         self.missed = missed
-        isPrivileged = ProcessHandle.has(capability: Capability.kill, caller.pid)
         guard isPermitted() else { throw .notPermitted }
     }
 
     private func isPermitted() -> Bool {
-        isPrivileged || (try? process.uid()) == registrant
+        registrant == 0 || (try? process.uid()) == registrant
     }
+
+    /// Signals that one batch of events queues at the most: who makes a million events with one
+    /// write does not make the server send as many.
+    static let burst = 64
 
     func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
         guard isPermitted() else {
@@ -41,8 +45,7 @@ final class Notification: SignalListener {
             return
         }
         // A signal below SIGRTMIN that is pending already is not queued again: the newest will do.
-        // Of the others no more are sent at a time than a signal keeps events.
-        let queued = signal < SignalNumber.realTime.lowerBound ? 1 : Int(Signal.depth)
+        let queued = signal < SignalNumber.realTime.lowerBound ? 1 : Self.burst
         let sent = numbers.suffix(queued)
         if signal >= SignalNumber.realTime.lowerBound { missed(UInt64(numbers.count - sent.count)) }
         for number in sent {
@@ -67,15 +70,32 @@ final class Notification: SignalListener {
 }
 
 /// Counts a signal's events in an eventfd that another process holds.
+///
+/// That process may have made it blocking and filled it. What the kernel adds without ever waiting
+/// (`EventCounter.signal`) is added at once; the rest is left to the thread of the holder's own
+/// connection, which may wait for him.
 final class EventCounterListener: SignalListener {
     private let counter: EventCounter
+    private let pending = Atomic<UInt64>(0)
+    private let later: @Sendable (@escaping @Sendable () -> Void) -> Void
 
-    init(_ counter: EventCounter) {
+    /// - Parameter later: does something on the thread of the counter's holder.
+    init(
+        _ counter: EventCounter,
+        later: @escaping @Sendable (@escaping @Sendable () -> Void) -> Void
+    ) {
         self.counter = counter
+        self.later = later
     }
 
     func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
-        counter.signal(UInt64(numbers.count))
+        let count = counter.signal(UInt64(numbers.count))
+        if count == 0 { return }
+        // Whoever finds some pending has left them to the one who came before.
+        guard pending.add(count, ordering: .acquiringAndReleasing).oldValue == 0 else { return }
+        later { [self] in
+            counter.add(pending.exchange(0, ordering: .acquiringAndReleasing))
+        }
     }
 
     func ended() {}

@@ -11,7 +11,8 @@ public struct SignalID: Hashable, Sendable, Comparable {
 /// Someone who wants to know of a signal's events: a reader, a notification, a stream.
 /// Called without any of the signal's locks held.
 protocol SignalListener: AnyObject, Sendable {
-    /// The events of `numbers` happened at `time` (CLOCK_MONOTONIC, ns).
+    /// The events of `numbers`, one batch, happened at `time` (CLOCK_MONOTONIC, ns). What it costs
+    /// does not grow with how many they are.
     func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64)
     /// The signal is gone.
     func ended()
@@ -66,8 +67,18 @@ final class Signal: Sendable {
         var oldest: UInt64 = 1
         /// Times of the newest events, event N at (N-1) % depth.
         var times: [UInt64] = []
+        /// Those that are told of each batch.
         var listeners: [ObjectIdentifier: any SignalListener] = [:]
-        var streams = 0
+        /// Those that are told of the next one alone: readers, while they wait.
+        var waiting: [ObjectIdentifier: any SignalListener] = [:]
+        /// Streams that it drives, by their owner's uid.
+        var streams: [UInt32: Int] = [:]
+
+        /// Who is to be told of a batch now.
+        mutating func audience() -> Audience {
+            defer { waiting.removeAll() }
+            return Audience(listeners: Array(listeners.values), waiting: Array(waiting.values))
+        }
 
         mutating func keep(_ time: UInt64, of number: UInt64) {
             let slot = Int((number - 1) % Signal.depth)
@@ -77,17 +88,29 @@ final class Signal: Sendable {
         }
     }
 
+    /// Who is to be told of a batch of events.
+    struct Audience: Sendable {
+        var listeners: [any SignalListener]
+        var waiting: [any SignalListener]
+    }
+
     let id: SignalID
     let name: Name
     let source: Source
+    /// The uid that made it: who may remove it.
+    let owner: UInt32
     /// Nil where the server itself makes the events.
     let origin: Origin?
+    let wakeUps: WakeUps
     private let state: Mutex<State>
 
     /// - Parameter count: events that there were before anybody listened.
     init(
-        _ id: SignalID, _ name: Name, _ source: Source, origin: Origin? = nil, count: UInt64 = 0
+        _ id: SignalID, _ name: Name, _ source: Source, owner: UInt32 = 0, origin: Origin? = nil,
+        count: UInt64 = 0, wakeUps: WakeUps = WakeUps()
     ) {
+        self.wakeUps = wakeUps
+        self.owner = owner
         self.id = id
         self.name = name
         self.source = source
@@ -133,8 +156,8 @@ final class Signal: Sendable {
     var missed: UInt64 { state.withLock { $0.missed } }
     var isEnabled: Bool { state.withLock { $0.isEnabled } }
     var isRemoved: Bool { state.withLock { $0.isRemoved } }
-    /// Streams that it drives.
-    var streams: Int { state.withLock { $0.streams } }
+    /// Streams of a user that it drives.
+    func streams(of uid: UInt32) -> Int { state.withLock { $0.streams[uid] ?? 0 } }
 
     func setEnabled(_ isEnabled: Bool) {
         state.withLock { $0.isEnabled = isEnabled }
@@ -144,8 +167,11 @@ final class Signal: Sendable {
         state.withLock { $0.missed &+= count }
     }
 
-    func addStream(_ change: Int) {
-        state.withLock { $0.streams += change }
+    func addStream(_ change: Int, of uid: UInt32) {
+        state.withLock { state in
+            let count = (state.streams[uid] ?? 0) + change
+            state.streams[uid] = count > 0 ? count : nil
+        }
     }
 
     /// False where the signal is gone.
@@ -157,24 +183,38 @@ final class Signal: Sendable {
         }
     }
 
+    /// Tells of the next batch after `position` alone. False where there is one already, or the
+    /// signal is gone: then there is nothing to wait for.
+    func tellOnce(_ listener: some SignalListener, after position: UInt64) -> Bool {
+        state.withLock { state in
+            guard !state.isRemoved, state.count <= position else { return false }
+            state.waiting[ObjectIdentifier(listener)] = listener
+            return true
+        }
+    }
+
     func remove(_ listener: some SignalListener) {
-        _ = state.withLock { $0.listeners.removeValue(forKey: ObjectIdentifier(listener)) }
+        state.withLock { state in
+            state.listeners.removeValue(forKey: ObjectIdentifier(listener))
+            state.waiting.removeValue(forKey: ObjectIdentifier(listener))
+        }
     }
 
     /// Makes events; a disabled or removed source makes none.
     @discardableResult
     func post(_ events: UInt64, at time: UInt64 = Clock.monotonic) -> Bool {
-        let result: (ClosedRange<UInt64>, [any SignalListener])? = state.withLock { state in
-            guard state.isEnabled, !state.isRemoved, events > 0 else { return nil }
-            let numbers = state.count + 1...state.count + events
-            state.count += events
+        let result: (ClosedRange<UInt64>, Audience)? = state.withLock { state in
+            let (count, overflow) = state.count.addingReportingOverflow(events)
+            guard state.isEnabled, !state.isRemoved, events > 0, !overflow else { return nil }
+            let numbers = state.count + 1...count
+            state.count = count
             for number in numbers.suffix(Int(min(events, Signal.depth))) {
                 state.keep(time, of: number)
             }
-            return (numbers, Array(state.listeners.values))
+            return (numbers, state.audience())
         }
-        guard let (numbers, listeners) = result else { return false }
-        for listener in listeners { listener.happened(numbers, at: time) }
+        guard let (numbers, audience) = result else { return false }
+        wakeUps.tell(audience, numbers, at: time)
         return true
     }
 
@@ -183,7 +223,7 @@ final class Signal: Sendable {
     /// - Parameter before: times of the events before it, as far as the device has them.
     func take(
         _ number: UInt64, at time: UInt64, before: [UInt64] = []
-    ) -> (ClosedRange<UInt64>, [any SignalListener])? {
+    ) -> (ClosedRange<UInt64>, Audience)? {
         state.withLock { state in
             guard number > state.count, !state.isRemoved else { return nil }
             let numbers = state.count + 1...number
@@ -195,7 +235,7 @@ final class Signal: Sendable {
             for (offset, time) in known.enumerated() {
                 state.keep(time, of: first + UInt64(offset))
             }
-            return (numbers, Array(state.listeners.values))
+            return (numbers, state.audience())
         }
     }
 
@@ -224,8 +264,9 @@ final class Signal: Sendable {
     func end() {
         let listeners = state.withLock { state in
             state.isRemoved = true
-            defer { state.listeners.removeAll() }
-            return Array(state.listeners.values)
+            let audience = state.audience()
+            state.listeners.removeAll()
+            return audience.listeners + audience.waiting
         }
         for listener in listeners { listener.ended() }
     }

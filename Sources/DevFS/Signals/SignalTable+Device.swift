@@ -8,7 +8,7 @@ import SystemPackage
 extension SignalTable {
     /// Events that listeners are to be told of.
     private struct News {
-        var listeners: [any SignalListener]
+        var audience: Signal.Audience
         var numbers: ClosedRange<UInt64>
         var time: UInt64
     }
@@ -20,13 +20,14 @@ extension SignalTable {
         watch.withLock { $0 = started }
     }
 
-    private func adopt(_ status: SourceStatus) {
+    /// - Parameter owner: who made it; nil is the mount's owner.
+    private func adopt(_ status: SourceStatus, owner: UInt32? = nil) {
         guard let device else { return }
         let signal = insert(status.name) {
             Signal(
-                $0, status.name, status.source,
+                $0, status.name, status.source, owner: owner ?? self.owner,
                 origin: Signal.Origin(device: device, id: status.id),
-                count: status.count)
+                count: status.count, wakeUps: wakeUps)
         }
         guard let signal else { return }
         sources.withLock { $0[status.id] = signal }
@@ -84,13 +85,13 @@ extension SignalTable {
 
     /// - Parameter source: made by the device, and enabled once its signal is there.
     func make(
-        _ name: Name, _ source: Signal.Source, on device: any EventDevice
+        _ name: Name, _ source: Signal.Source, on device: any EventDevice, by owner: UInt32
     ) throws(Refusal) {
         var ended: [Signal] = []
         let failure: Refusal? = changes.withLock { _ in
             do throws(Refusal) {
                 let status = try device.makeSource(name, source)
-                adopt(status)
+                adopt(status, owner: owner)
                 device.mark(name, asMount: true)
                 do throws(Errno) {
                     try device.setEnabled(true, status.id)
@@ -177,7 +178,7 @@ extension SignalTable {
 
     private func tell(_ news: [News]) {
         for each in news {
-            for listener in each.listeners { listener.happened(each.numbers, at: each.time) }
+            wakeUps.tell(each.audience, each.numbers, at: each.time)
         }
     }
 
@@ -231,9 +232,9 @@ extension SignalTable {
             before = Array(times.prefix(Int(event.count - first)))
         }
         guard
-            let (numbers, listeners) = signal.take(event.count, at: event.time, before: before)
+            let (numbers, audience) = signal.take(event.count, at: event.time, before: before)
         else { return nil }
-        return News(listeners: listeners, numbers: numbers, time: event.time)
+        return News(audience: audience, numbers: numbers, time: event.time)
     }
 
     /// The device is gone: its signals stay, and are ENODEV.

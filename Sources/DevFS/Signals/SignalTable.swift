@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import SystemPackage
 
@@ -6,6 +7,7 @@ final class SignalTable: Sendable {
     private struct Registration {
         var notification: Notification
         var watch: EventLoop.Watch
+        var charge: Quotas.Charge
     }
 
     private struct Entry {
@@ -13,6 +15,8 @@ final class SignalTable: Sendable {
         var timer: PeriodicTimer?
         var watch: EventLoop.Watch?
         var registrations: [Registration] = []
+        /// Of who made it.
+        var charge: Quotas.Charge?
     }
 
     private struct State {
@@ -34,11 +38,20 @@ final class SignalTable: Sendable {
     let gone = Mutex<(@Sendable () -> Void)?>(nil)
     /// Called when an interrupt came too fast and was masked.
     let stormy = Callback<Signal>()
+    let wakeUps = WakeUps()
+    /// Whose the signals are that nobody has made.
+    let owner: UInt32
+    private let quotas: Quotas
     private let state = Mutex(State())
 
-    init(_ loop: EventLoop, device: (any EventDevice)? = nil) {
+    init(
+        _ loop: EventLoop, device: (any EventDevice)? = nil, owner: UInt32 = geteuid(),
+        quotas: Quotas = Quotas()
+    ) {
         self.loop = loop
         self.device = device
+        self.owner = owner
+        self.quotas = quotas
     }
 
     subscript(id: SignalID) -> Signal? { state.withLock { $0.entries[id]?.signal } }
@@ -50,24 +63,27 @@ final class SignalTable: Sendable {
     }
     var changed: Timestamp { state.withLock { $0.changed } }
 
-    func carryOut(_ request: SignalRequest) throws(Refusal) {
-        switch request {
-        case .software(let name): try create(name, .software)
-        case .timer(let name, let period): try create(name, .timer(period: period))
-        case .remove(let name):
-            guard let signal = find(name) else {
-                throw Refusal(.noSuchFileOrDirectory, "no signal \(name)")
-            }
-            guard signal.streams == 0 else {
-                throw Refusal(.resourceBusy, "a stream uses \(name)")
-            }
-            if let origin = signal.origin { return try remove(signal, from: origin) }
-            drop(signal)
+    /// Whoever removes it is kept from it by streams of his own; those of others just end.
+    func remove(_ signal: Signal, by uid: UInt32) throws(Refusal) {
+        guard signal.streams(of: uid) == 0 else {
+            throw Refusal(.resourceBusy, "a stream uses \(signal.name)")
         }
+        if let origin = signal.origin { return try remove(signal, from: origin) }
+        drop(signal)
     }
 
-    private func create(_ name: Name, _ source: Signal.Source) throws(Refusal) {
-        if let device { return try make(name, source, on: device) }
+    /// - Parameters:
+    ///   - owner: whose it is.
+    ///   - payer: whose quota it counts in.
+    func create(
+        _ name: Name, _ source: Signal.Source, owner: UInt32, payer: UInt32
+    ) throws(Refusal) {
+        let charge = try quotas.charge(.signals, to: payer)
+        if let device {
+            try make(name, source, on: device, by: owner)
+            if let signal = self[name] { keep(charge, for: signal) }
+            return
+        }
         var timer: PeriodicTimer?
         if case .timer = source {
             do throws(Errno) {
@@ -76,9 +92,13 @@ final class SignalTable: Sendable {
                 throw Refusal(error, "no timer can be made: timerfd_create failed")
             }
         }
-        guard let signal = insert(name, timer, { Signal($0, name, source) }) else {
+        let made = insert(name, timer) {
+            Signal($0, name, source, owner: owner, wakeUps: wakeUps)
+        }
+        guard let signal = made else {
             throw Refusal(.fileExists, "\(name) is there already")
         }
+        keep(charge, for: signal)
         guard let timer else { return }
         do throws(Errno) {
             let watch = try loop.watch(timer.raw) {
@@ -92,6 +112,10 @@ final class SignalTable: Sendable {
             drop(signal)
             throw Refusal(error, "the timer can't be started")
         }
+    }
+
+    private func keep(_ charge: Quotas.Charge, for signal: Signal) {
+        state.withLock { $0.entries[signal.id]?.charge = charge }
     }
 
     /// Nil where the name is taken.
@@ -146,26 +170,28 @@ final class SignalTable: Sendable {
     }
 
     func carryOut(
-        _ request: NotifyRequest, on signal: Signal, by caller: Caller
+        _ request: NotifyRequest, on signal: Signal, by opener: Opener
     ) throws(Refusal) {
         switch request {
         case .remove(let pid):
-            let all = notifications(of: signal).filter { $0.process.id.number == pid }
+            let process = try process(pid, for: opener)
+            let all = notifications(of: signal).filter { $0.process.id == process }
             guard let first = all.first else {
                 throw Refusal(.noSuchProcess, "process \(pid) is not registered")
             }
-            guard
-                all.allSatisfy({ $0.registrant == caller.uid })
-                    || ProcessHandle.has(capability: Capability.kill, caller.pid)
-            else {
+            guard opener.uid == 0 || all.allSatisfy({ $0.registrant == opener.uid }) else {
                 throw Refusal(.notPermitted, "uid \(first.registrant) registered process \(pid)")
             }
-            drop(from: signal) { $0.process.id.number == pid }
+            drop(from: signal) { $0.process.id == process }
         case .register(let pid, let number, let value):
+            let charge = try quotas.charge(.notifications, to: opener.uid)
+            let target = try process(pid, for: opener)
             let notification: Notification
             let watch: EventLoop.Watch
             do throws(Errno) {
-                notification = try Notification((pid, number, value), by: caller) {
+                notification = try Notification(
+                    target, signal: number, value: value, by: opener.uid
+                ) {
                     signal.addMissed($0)
                 }
                 // A registration ends with its process.
@@ -177,7 +203,7 @@ final class SignalTable: Sendable {
                 throw Refusal(.noSuchProcess, "no process \(pid)")
             } catch .notPermitted {
                 throw Refusal(
-                    .notPermitted, "process \(pid) is another user's, and CAP_KILL is missing")
+                    .notPermitted, "process \(pid) is another user's than \(opener.uid)")
             } catch {
                 throw Refusal(error, "process \(pid) can't be watched")
             }
@@ -185,8 +211,27 @@ final class SignalTable: Sendable {
                 loop.stop(watch, notification.process.raw)
                 throw Refusal(.noDevice, "the signal is gone")
             }
-            let fresh = Registration(notification: notification, watch: watch)
-            replace(in: signal, { $0.process.id.number == pid && $0.signal == number }, by: fresh)
+            let fresh = Registration(notification: notification, watch: watch, charge: charge)
+            let old = notifications(of: signal).first {
+                $0.process.id == target && $0.signal == number && $0.registrant != opener.uid
+            }
+            guard old == nil || opener.uid == 0 else {
+                signal.remove(notification)
+                forget(fresh)
+                throw Refusal(.notPermitted, "another user has registered process \(pid) for that")
+            }
+            replace(in: signal, { $0.process.id == target && $0.signal == number }, by: fresh)
+        }
+    }
+
+    /// A number that a client writes is that of his own pid namespace.
+    private func process(_ number: Int32, for opener: Opener) throws(Refusal) -> ProcessID {
+        do throws(Errno) {
+            guard let process = opener.process else { throw .noSuchProcess }
+            return try process.namespace.process(number)
+        } catch {
+            throw Refusal(
+                error, "process \(number) is not to be seen, or it can't be told which one that is")
         }
     }
 

@@ -34,6 +34,8 @@ final class Stream: SignalListener {
 
     let id: StreamID
     let definition: StreamDefinition
+    /// The uid that made it: who may end it and set it.
+    let owner: UInt32
     private let memory: BufferMemory
     private let state: Mutex<State>
 
@@ -41,7 +43,11 @@ final class Stream: SignalListener {
     var descriptor: CInt { memory.descriptor.raw }
 
     /// - Parameter size: bytes of the buffer, whole periods, two or more.
-    init(_ id: StreamID, _ definition: StreamDefinition, memory: BufferMemory, size: UInt64) {
+    init(
+        _ id: StreamID, _ definition: StreamDefinition, memory: BufferMemory, size: UInt64,
+        owner: UInt32 = 0
+    ) {
+        self.owner = owner
         self.id = id
         self.definition = definition
         self.memory = memory

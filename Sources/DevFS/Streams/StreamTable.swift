@@ -8,6 +8,8 @@ final class StreamTable: Sendable {
         var buffer: Buffer
         var signal: Signal?
         var generator: PatternGenerator?
+        /// Of who made it.
+        var charge: Quotas.Charge
     }
 
     private struct State {
@@ -21,11 +23,13 @@ final class StreamTable: Sendable {
 
     private let buffers: BufferTable
     private let signals: SignalTable
+    private let quotas: Quotas
     private let state = Mutex(State())
 
-    init(_ buffers: BufferTable, _ signals: SignalTable) {
+    init(_ buffers: BufferTable, _ signals: SignalTable, quotas: Quotas) {
         self.buffers = buffers
         self.signals = signals
+        self.quotas = quotas
     }
 
     subscript(id: StreamID) -> Stream? { state.withLock { $0.entries[id]?.stream } }
@@ -37,21 +41,14 @@ final class StreamTable: Sendable {
     }
     var changed: Timestamp { state.withLock { $0.changed } }
 
-    func carryOut(_ request: StreamRequest) throws(Refusal) {
-        switch request {
-        case .create(let definition): try create(definition)
-        case .remove(let name):
-            guard let stream = self[name] else {
-                throw Refusal(.noSuchFileOrDirectory, "no stream \(name)")
-            }
-            remove(stream)
-        }
-    }
-
-    private func create(_ definition: StreamDefinition) throws(Refusal) {
-        guard let buffer = buffers[definition.buffer] else {
-            throw Refusal(.noSuchFileOrDirectory, "no buffer \(definition.buffer)")
-        }
+    /// - Parameters:
+    ///   - buffer: that of the definition, on which the owner has the rights.
+    ///   - owner: whose the stream is.
+    ///   - payer: whose quota it counts in.
+    func create(
+        _ definition: StreamDefinition, on buffer: Buffer, owner: UInt32, payer: UInt32
+    ) throws(Refusal) {
+        let charge = try quotas.charge(.streams, to: payer)
         let taken: Refusal? = state.withLock { state in
             guard state.names.insert(definition.name).inserted else {
                 return Refusal(.fileExists, "\(definition.name) is there already")
@@ -64,7 +61,7 @@ final class StreamTable: Sendable {
         }
         if let taken { throw taken }
         do throws(Refusal) {
-            try start(definition, buffer)
+            try start(definition, buffer, owner, charge)
         } catch {
             state.withLock { state in
                 state.names.remove(definition.name)
@@ -74,7 +71,9 @@ final class StreamTable: Sendable {
         }
     }
 
-    private func start(_ definition: StreamDefinition, _ buffer: Buffer) throws(Refusal) {
+    private func start(
+        _ definition: StreamDefinition, _ buffer: Buffer, _ owner: UInt32, _ charge: Quotas.Charge
+    ) throws(Refusal) {
         var signal: Signal?
         if case .signal(let name) = definition.source {
             guard let found = signals.find(name) else {
@@ -107,22 +106,24 @@ final class StreamTable: Sendable {
                 defer { state.next += 1 }
                 return state.next
             }
-            let stream = Stream(StreamID(number: number), definition, memory: memory, size: size)
+            let stream = Stream(
+                StreamID(number: number), definition, memory: memory, size: size, owner: owner)
             var generator: PatternGenerator?
             if case .pattern(let rate) = definition.source {
                 generator = try PatternGenerator(stream, rate: rate)
             }
             if let signal {
                 if signal.origin != nil { stream.setClock { try? signal.summary().count } }
-                signal.addStream(1)
+                signal.addStream(1, of: owner)
                 guard signal.add(stream) else {
-                    signal.addStream(-1)
+                    signal.addStream(-1, of: owner)
                     throw Errno.noSuchFileOrDirectory
                 }
             }
             state.withLock { state in
                 state.entries[stream.id] = Entry(
-                    stream: stream, buffer: buffer, signal: signal, generator: generator)
+                    stream: stream, buffer: buffer, signal: signal, generator: generator,
+                    charge: charge)
                 state.changed = .now()
             }
             isDone = true
@@ -136,7 +137,7 @@ final class StreamTable: Sendable {
         }
     }
 
-    private func remove(_ stream: Stream) {
+    func remove(_ stream: Stream) {
         let entry = state.withLock { state in
             state.changed = .now()
             return state.entries.removeValue(forKey: stream.id)
@@ -144,7 +145,7 @@ final class StreamTable: Sendable {
         guard let entry else { return }
         if let signal = entry.signal {
             signal.remove(stream)
-            signal.addStream(-1)
+            signal.addStream(-1, of: stream.owner)
         }
         stream.end()
         entry.generator?.stop()

@@ -56,6 +56,9 @@ final class EventLoop: Sendable {
     private struct State {
         var handlers: [UInt64: @Sendable () -> Void] = [:]
         var next: UInt64 = 1
+        /// What others want done on this thread.
+        var tasks: [@Sendable () -> Void] = []
+        var isEnding = false
     }
 
     private let epoll: Descriptor
@@ -63,11 +66,11 @@ final class EventLoop: Sendable {
     private let state = Mutex(State())
     private let worker = Mutex<Worker?>(nil)
 
-    init() throws(Errno) {
+    init(_ name: String = "devfs-events") throws(Errno) {
         epoll = Descriptor(owning: try check { epoll_create1(CInt(EPOLL_CLOEXEC)) })
-        wake = Descriptor(owning: try check { eventfd(0, CInt(EFD_CLOEXEC)) })
+        wake = Descriptor(owning: try check { eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK)) })
         try add(wake.raw, number: 0)
-        let started = try Worker("devfs-events") { [self] in run() }
+        let started = try Worker(name) { [self] in run() }
         worker.withLock { $0 = started }
     }
 
@@ -106,15 +109,34 @@ final class EventLoop: Sendable {
             let count = unsafe cfuse_epoll_wait(epoll.raw, &number)
             guard count >= 0 || lastError == .interrupted else { return }
             guard count == 1 else { continue }
-            if number == 0 { return }
-            state.withLock { $0.handlers[number] }?()
+            if number > 0 {
+                state.withLock { $0.handlers[number] }?()
+                continue
+            }
+            var rings: UInt64 = 0
+            unsafe eventfd_read(wake.raw, &rings)
+            let (tasks, isEnding) = state.withLock { state in
+                defer { state.tasks.removeAll() }
+                return (state.tasks, state.isEnding)
+            }
+            for task in tasks { task() }
+            if isEnding { return }
         }
     }
 
-    /// Ends the thread; handlers are dropped.
-    func shutDown() {
+    /// Does something on the loop's thread; nothing where it has ended.
+    func perform(_ task: @escaping @Sendable () -> Void) {
+        state.withLock { if !$0.isEnding { $0.tasks.append(task) } }
         _ = eventfd_write(wake.raw, 1)
-        worker.withLock { $0.take() }?.join()
+    }
+
+    /// Ends the thread; handlers are dropped.
+    /// - Parameter waits: false for the loop of one who may keep it waiting.
+    func shutDown(waits: Bool = true) {
+        state.withLock { $0.isEnding = true }
+        _ = eventfd_write(wake.raw, 1)
+        let worker = worker.withLock { $0.take() }
+        if waits { worker?.join() } else { worker?.detach() }
         state.withLock { $0.handlers.removeAll() }
     }
 }
@@ -123,11 +145,10 @@ final class EventLoop: Sendable {
 final class EventCounter: Sendable {
     private let descriptor: Descriptor
 
-    init() throws(Errno) {
-        descriptor = Descriptor(
-            owning: try check {
-                eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK))
-            })
+    /// - Parameter isSemaphore: `take` takes one at a time.
+    init(isSemaphore: Bool = false) throws(Errno) {
+        let flags = EFD_CLOEXEC | EFD_NONBLOCK | (isSemaphore ? EFD_SEMAPHORE : 0)
+        descriptor = Descriptor(owning: try check { eventfd(0, CInt(flags)) })
     }
 
     var raw: CInt { descriptor.raw }
@@ -138,10 +159,13 @@ final class EventCounter: Sendable {
     }
 
     /// Adds where others have it as well, who may have made it block: never waits.
-    func signal(_ count: UInt64) {
-        // Without AIO in the kernel: as long as nobody has tampered with it.
-        if cfuse_eventfd_signal(raw, count) != 0 { add(count) }
+    /// - Returns: what was not added, as there are too many, or no asynchronous I/O can be had.
+    func signal(_ count: UInt64) -> UInt64 {
+        count - cfuse_eventfd_signal(raw, min(count, Self.atOnce))
     }
+
+    /// Each is an operation of the kernel's.
+    private static let atOnce: UInt64 = 64
 
     /// Takes the count; 0 where there is none.
     func take() -> UInt64 {

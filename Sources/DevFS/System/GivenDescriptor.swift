@@ -3,21 +3,31 @@ import Glibc
 import Synchronization
 import SystemPackage
 
+/// How many descriptors of one user are being closed.
+final class ClosingCount: Sendable {
+    private let limit: Int
+    private let count = Atomic(0)
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    /// Another descriptor may be received.
+    var isWelcome: Bool { count.load(ordering: .relaxed) < limit }
+
+    fileprivate func add(_ change: Int) { count.add(change, ordering: .relaxed) }
+}
+
 /// A descriptor that a peer gave, of a file system that may be the peer's own: `close(2)` would wait
 /// for its flush, so a thread of its own closes it.
 final class GivenDescriptor: Sendable {
-    /// Closings under way, at which no more descriptors are taken.
-    private static let limit = 16
-    private static let closings = Atomic(0)
-
-    /// Another one may be received.
-    static var isWelcome: Bool { closings.load(ordering: .relaxed) < limit }
-
     let raw: CInt
+    private let closings: ClosingCount
 
     /// Takes ownership of `raw`, which must be open.
-    init(owning raw: CInt) {
+    init(owning raw: CInt, _ closings: ClosingCount) {
         self.raw = raw
+        self.closings = closings
     }
 
     deinit {
@@ -27,10 +37,10 @@ final class GivenDescriptor: Sendable {
             close(raw)
             return
         }
-        Self.closings.add(1, ordering: .relaxed)
-        let closing = try? Worker("devfs-close") {
+        closings.add(1)
+        let closing = try? Worker("devfs-close") { [closings] in
             close(raw)
-            Self.closings.subtract(1, ordering: .relaxed)
+            closings.add(-1)
         }
         // Without a thread it stays open: who waits is everybody.
         closing?.detach()

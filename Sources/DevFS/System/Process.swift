@@ -47,17 +47,8 @@ final class ProcessHandle: Sendable {
         ProcessID(statusField("Tgid", thread).flatMap { Int32($0) } ?? thread.number)
     }
 
-    /// Supplementary groups of a thread's process; none where they can't be told.
-    static func groups(of thread: ProcessID) -> [UInt32] {
-        statusField("Groups", thread)?.split(separator: " ").compactMap { UInt32($0) } ?? []
-    }
-
     private static func statusField(_ name: String, _ id: ProcessID) -> Substring? {
-        guard let bytes = try? Syscalls.contents(of: "/proc/\(id.number)/status") else {
-            return nil
-        }
-        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-        return lines.first { $0.hasPrefix("\(name):\t") }?.dropFirst(name.utf8.count + 2)
+        (try? ProcessStatus(id))?[name]
     }
 
     /// When a process started, in clock ticks since boot; nil where there is none.
@@ -78,24 +69,34 @@ final class ProcessHandle: Sendable {
         return UInt64(String(decoding: fields[19], as: UTF8.self))
     }
 
-    /// True where the process has the capability in its effective set, in the user namespace of
-    /// this server: in one of its own anybody has them all. `capabilities(7)`, `user_namespaces(7)`
-    static func has(capability: Int, _ id: ProcessID) -> Bool {
-        guard let own = try? userNamespace("self"),
-            (try? userNamespace("\(id.number)")) == own
-        else { return false }
-        let set = statusField("CapEff", id).flatMap { UInt64($0, radix: 16) } ?? 0
-        return set & 1 << UInt64(capability) != 0
+    /// True where this server has CAP_SYS_ADMIN in its effective set. `capabilities(7)`
+    static var isSystemAdministrator: Bool {
+        let set = statusField("CapEff", ProcessID(getpid())).flatMap { UInt64($0, radix: 16) } ?? 0
+        return set & 1 << 21 != 0
+    }
+}
+
+/// `/proc/PID/status` of a thread, read at once. `proc_pid_status(5)`
+struct ProcessStatus {
+    private let lines: [Substring]
+
+    /// - Throws: ENOENT or ESRCH where there is no such thread.
+    init(_ thread: ProcessID) throws(Errno) {
+        let bytes = try Syscalls.contents(of: "/proc/\(thread.number)/status")
+        lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
     }
 
-    private static func userNamespace(_ process: String) throws(Errno) -> UInt64 {
-        let namespace = try Syscalls.open("/proc/\(process)/ns/user", flags: O_RDONLY)
-        return try Syscalls.status(of: namespace.raw).inode
+    subscript(name: String) -> Substring? {
+        lines.first { $0.hasPrefix("\(name):\t") }?.dropFirst(name.utf8.count + 2)
+    }
+
+    /// The numbers of a field.
+    func numbers(_ name: String) -> [UInt32] {
+        self[name]?.split { $0 == "\t" || $0 == " " }.compactMap { UInt32($0) } ?? []
     }
 }
 
 /// Numbers of `capabilities(7)`, from linux/capability.h.
 enum Capability {
-    static let kill = 5
     static let systemAdministration = 21
 }

@@ -2,7 +2,8 @@ import CFuse
 import Synchronization
 import SystemPackage
 
-/// The last 256 refused commands, for `control/log`.
+/// The last 256 refused commands, for `control/log`. When it is full, the user who has most of them
+/// loses his oldest: nobody's evidence goes by the noise of another.
 final class CommandLog: Sendable {
     private static let depth = 256
     /// Bytes of a command that are kept.
@@ -17,26 +18,60 @@ final class CommandLog: Sendable {
         var refusal: Refusal
     }
 
-    private let entries = Mutex<[Entry]>([])
-    private let total = Mutex<UInt64>(0)
+    private struct State {
+        /// Oldest first.
+        var entries: [Entry] = []
+        var counts: [UInt32: Int] = [:]
+        var total: UInt64 = 0
+
+        /// Takes away the oldest of the user who has most; of equals the oldest.
+        mutating func makeRoom() {
+            let most = counts.values.max() ?? 0
+            guard let index = entries.firstIndex(where: { counts[$0.uid] == most }) else { return }
+            let uid = entries.remove(at: index).uid
+            counts[uid] = most > 1 ? most - 1 : nil
+        }
+    }
+
+    private let state = Mutex(State())
 
     /// All that were refused since the mount.
-    var count: UInt64 { total.withLock { $0 } }
+    var count: UInt64 { state.withLock { $0.total } }
 
     /// Keeps a refusal, and gives its errno for the caller.
     @discardableResult
     func add(
         _ refusal: Refusal, command: some Collection<UInt8>, file: String, by caller: Caller
     ) -> Errno {
+        add(
+            refusal, command: command, file: file, by: caller,
+            ProcessHandle.process(of: caller.pid))
+    }
+
+    /// The same of a command, whose opener may have ended since.
+    @discardableResult
+    func add(
+        _ refusal: Refusal, command: some Collection<UInt8>, file: String, by opener: Opener
+    ) -> Errno {
+        add(
+            refusal, command: command, file: file, by: opener.caller,
+            opener.pid)
+    }
+
+    private func add(
+        _ refusal: Refusal, command: some Collection<UInt8>, file: String, by caller: Caller,
+        _ process: ProcessID
+    ) -> Errno {
         let entry = Entry(
-            time: .now(), process: ProcessHandle.process(of: caller.pid), uid: caller.uid,
+            time: .now(), process: process, uid: caller.uid,
             file: file, command: Self.printable(command),
             refusal: refusal)
-        entries.withLock { entries in
-            if entries.count == Self.depth { entries.removeFirst() }
-            entries.append(entry)
+        state.withLock { state in
+            if state.entries.count == Self.depth { state.makeRoom() }
+            state.entries.append(entry)
+            state.counts[entry.uid, default: 0] += 1
+            state.total += 1
         }
-        total.withLock { $0 += 1 }
         return refusal.errno
     }
 
@@ -55,7 +90,7 @@ final class CommandLog: Sendable {
     }
 
     var text: String {
-        entries.withLock { $0 }.map { entry in
+        state.withLock { $0.entries }.map { entry in
             "\(Self.utc(entry.time)) pid=\(entry.process.number) uid=\(entry.uid)"
                 + " file=\(entry.file) command=\"\(entry.command)\""
                 + " errno=\(ErrnoName.of(entry.refusal.errno))"

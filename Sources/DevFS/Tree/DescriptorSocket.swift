@@ -4,24 +4,23 @@ import Synchronization
 import SystemPackage
 
 /// The UNIX socket that hands out descriptors, which can't cross FUSE: a buffer's file, a region's, a
-/// signal's eventfd. It takes them, too: memory that is to be a buffer. Runs on the event loop's
-/// thread; nothing it does waits.
+/// signal's eventfd. It takes them, too: memory that is to be a buffer.
+///
+/// It only accepts: all else, the refusal of a connection included, is done by the thread of the user
+/// whose connection it is (`SocketUser`). A connection that is only closed can keep its closer
+/// waiting, as descriptors may be queued in it.
 final class DescriptorSocket: Sendable {
-    /// Bytes of a request.
-    private static let limit = 256
-    /// Connections, of one user and in all, and signals of one connection.
-    private static let connectionsOfUser = 32
-    private static let connectionsInAll = 128
-    private static let countersOfConnection = 64
+    /// Connections of one user, refused ones that are not closed yet included, at which he is kept
+    /// from the socket.
+    private static let flood = 64
+    /// Users who can have a thread.
+    private static let usersInAll = 256
 
-    private struct Connection {
-        var uid: UInt32
-        var watch: EventLoop.Watch?
-        var pending: [UInt8] = []
-        /// What came with the request that is being received.
-        var given: GivenDescriptor?
-        /// Signals that count for this peer, until it closes the connection.
-        var counters: [(Signal, EventCounterListener)] = []
+    private struct State {
+        var users: [UInt32: SocketUser] = [:]
+        /// Those who are kept from the socket.
+        var denied: Set<UInt32> = []
+        var isClosed = false
     }
 
     let tree: FileSystem
@@ -30,12 +29,15 @@ final class DescriptorSocket: Sendable {
     private let listener: SharedDescriptor
     private let watch = Mutex<EventLoop.Watch?>(nil)
     private let spare = Mutex<SharedDescriptor?>(nil)
-    private let connections = Mutex<[CInt: Connection]>([:])
+    private let state = Mutex(State())
+    /// Users whose thread has not ended yet.
+    private let living = Atomic(0)
 
-    init(_ tree: FileSystem, _ loop: EventLoop, path: String) throws(Errno) {
+    /// - Parameter isPrivate: for the mount's owner, and root, alone.
+    init(_ tree: FileSystem, path: String, isPrivate: Bool) throws(Errno) {
         self.tree = tree
-        self.loop = loop
         self.path = path
+        loop = try EventLoop("devfs-accept")
         // What a server that died left there.
         try? Syscalls.unlink(path, at: Syscalls.currentDirectory)
         let descriptor = Descriptor(
@@ -47,8 +49,9 @@ final class DescriptorSocket: Sendable {
             unsafe chown(path, tree.options.uid, tree.options.gid)
         }
         // Who asks is checked by his credentials.
-        try check { unsafe chmod(path, tree.options.allowsOthers ? 0o666 : 0o600) }
-        try check { listen(descriptor.raw, 16) }
+        let isOpen = tree.options.allowsOthers && !isPrivate
+        try check { unsafe chmod(path, isOpen ? 0o666 : 0o600) }
+        try check { listen(descriptor.raw, 64) }
         listener = SharedDescriptor(descriptor)
         spare.withLock { $0 = Self.spareDescriptor() }
         let started = try loop.watch(listener.raw) { [weak self] in self?.accept() }
@@ -63,25 +66,54 @@ final class DescriptorSocket: Sendable {
             }
             return
         }
-        let uid = (try? peer(of: raw))?.1.uid ?? UInt32.max
-        let isAdmitted = connections.withLock { connections in
-            let own = connections.values.count { $0.uid == uid }
-            guard own < Self.connectionsOfUser, connections.count < Self.connectionsInAll else {
-                return false
-            }
-            connections[raw] = Connection(uid: uid)
-            return true
-        }
-        guard isAdmitted else {
-            answer(raw, "error EUSERS too many connections")
+        guard let uid = (try? Self.peer(of: raw))?.1.uid, let user = user(uid) else {
+            // There is nobody whose thread could close it.
             Glibc.close(raw)
             return
         }
-        guard let watch = try? loop.watch(raw, { [weak self] in self?.receive(raw) }) else {
-            drop(raw)
-            return
+        if user.take(raw) >= Self.flood { keepOut(uid, true) }
+    }
+
+    private func user(_ uid: UInt32) -> SocketUser? {
+        state.withLock { state in
+            if let user = state.users[uid] { return user }
+            guard !state.isClosed,
+                state.users.count < Self.usersInAll || !tree.quotas.isLimited(uid)
+            else { return nil }
+            let fresh = try? SocketUser(uid, tree) { [weak self] in self?.closed($0, $1) }
+            state.users[uid] = fresh
+            if fresh != nil { living.add(1, ordering: .relaxed) }
+            return fresh
         }
-        connections.withLock { $0[raw]?.watch = watch }
+    }
+
+    /// A user has closed a connection; who has none left needs no thread.
+    private func closed(_ user: SocketUser, _ left: Int) {
+        if left == Self.flood / 2 { keepOut(user.uid, false) }
+        guard left == 0 else { return }
+        // On the thread that takes connections, so that none comes in between.
+        loop.perform { [self] in
+            let isIdle = state.withLock { state in
+                guard user.isIdle, state.users[user.uid] === user else { return false }
+                state.users[user.uid] = nil
+                return true
+            }
+            if isIdle { end(user) }
+        }
+    }
+
+    private func end(_ user: SocketUser) {
+        user.end { [self] in living.subtract(1, ordering: .relaxed) }
+    }
+
+    /// Who has so many connections that are not even closed is kept from the socket until they are.
+    private func keepOut(_ uid: UInt32, _ isOut: Bool) {
+        guard tree.quotas.isLimited(uid) else { return }
+        let denied: [UInt32]? = state.withLock { state in
+            let isNews = isOut ? state.denied.insert(uid).inserted : state.denied.remove(uid) != nil
+            return isNews ? state.denied.sorted() : nil
+        }
+        if let denied { _ = unsafe cfuse_deny(path, denied, denied.count) }
     }
 
     /// Without a free descriptor the caller would be announced for ever: the spare one is used to
@@ -98,131 +130,8 @@ final class DescriptorSocket: Sendable {
         return SharedDescriptor(null)
     }
 
-    private func drop(_ raw: CInt) {
-        guard let connection = connections.withLock({ $0.removeValue(forKey: raw) }) else { return }
-        if let watch = connection.watch { loop.stop(watch, raw) }
-        for (signal, counter) in connection.counters { signal.remove(counter) }
-        Glibc.close(raw)
-    }
-
-    private func receive(_ raw: CInt) {
-        var room = [UInt8](repeating: 0, count: Self.limit)
-        var given: CInt = -1
-        let count = unsafe cfuse_receive_fd(
-            raw, &room, room.count, &given, GivenDescriptor.isWelcome)
-        let descriptor = given >= 0 ? GivenDescriptor(owning: given) : nil
-        guard count > 0 else {
-            if count == 0 || (lastError != .wouldBlock && lastError != .interrupted) { drop(raw) }
-            return
-        }
-        let lines: [ArraySlice<UInt8>]? = connections.withLock { connections in
-            guard var connection = connections[raw] else { return nil }
-            connection.pending += room[..<count]
-            if let descriptor { connection.given = descriptor }
-            var lines: [ArraySlice<UInt8>] = []
-            while let end = connection.pending.firstIndex(of: UInt8(ascii: "\n")) {
-                lines.append(connection.pending[..<end])
-                connection.pending.removeFirst(end + 1)
-            }
-            connections[raw] = connection
-            return connection.pending.count > Self.limit ? nil : lines
-        }
-        guard let lines else {
-            answer(raw, "error EINVAL a request has at most \(Self.limit) bytes")
-            drop(raw)
-            return
-        }
-        for line in lines {
-            do throws(Refusal) {
-                try carryOut(String(decoding: line, as: UTF8.self)[...], for: raw)
-            } catch {
-                answer(raw, "error \(ErrnoName.of(error.errno)) \(error.why)")
-            }
-        }
-        // It goes with the requests that it came with, whether or not one of them took it.
-        connections.withLock { connections in
-            if connections[raw]?.pending.isEmpty == true { connections[raw]?.given = nil }
-        }
-    }
-
-    private func takeGiven(_ raw: CInt) -> GivenDescriptor? {
-        connections.withLock { connections in
-            defer { connections[raw]?.given = nil }
-            return connections[raw]?.given
-        }
-    }
-
-    private func answer(_ raw: CInt, _ text: String, descriptor: CInt = -1) {
-        let bytes = Array((text + "\n").utf8)
-        // A peer that does not read its answers is not waited for.
-        let sent = unsafe cfuse_send_fd(raw, bytes, bytes.count, descriptor)
-        if sent != bytes.count { drop(raw) }
-    }
-
-    private func carryOut(_ line: Substring, for raw: CInt) throws(Refusal) {
-        guard line.utf8.count <= Self.limit else {
-            throw .invalid("a request has at most \(Self.limit) bytes")
-        }
-        var words = try Words(line)
-        let what = try words.next("buffer, region, signal, import or pin")
-        let name = try words.name()
-        let (caller, peer) = try peer(of: raw)
-        guard tree.options.allowsOthers || peer.uid == geteuid() else {
-            throw Refusal(.permissionDenied, "the mount is its user's alone: -o allow_other")
-        }
-        switch what {
-        case "buffer":
-            let given = try tree.descriptor(
-                ofBuffer: name, writes: wantsToWrite(words), for: peer)
-            answer(raw, "ok", descriptor: given.raw)
-        case "region":
-            let given = try tree.descriptor(
-                ofRegion: name, writes: wantsToWrite(words), for: peer)
-            answer(raw, "ok", descriptor: given.raw)
-        case "signal":
-            try words.end()
-            guard let signal = tree.signals.find(name) else {
-                throw Refusal(.noSuchFileOrDirectory, "no signal \(name)")
-            }
-            // What was before is not counted.
-            tree.signals.catchUp()
-            do throws(Errno) {
-                let status = FileStatus(
-                    inode: 0, mode: 0o444 & ~tree.options.umask, uid: tree.options.uid,
-                    gid: tree.options.gid, at: tree.started)
-                guard peer.may(writes: false, status) else { throw Errno.permissionDenied }
-                let held = connections.withLock { $0[raw]?.counters.count ?? 0 }
-                guard held < Self.countersOfConnection else { throw Errno.tooManyUsers }
-                let counter = try EventCounter()
-                let listener = EventCounterListener(counter)
-                connections.withLock { $0[raw]?.counters.append((signal, listener)) }
-                guard signal.add(listener) else { throw Errno.noDevice }
-                answer(raw, "ok", descriptor: counter.raw)
-            } catch {
-                throw Refusal(error, "the signal can't be given to uid \(peer.uid)")
-            }
-        case "import", "pin":
-            let (memory, direction) = try Self.foreignMemory(what, words)
-            try take(
-                memory, takeGiven(raw), as: name, direction: direction, by: caller, peer)
-            answer(raw, "ok")
-        default: throw .invalid("neither buffer, region, signal, import nor pin: \(what)")
-        }
-    }
-
-    /// The words after the name of a file: `rw`, which is the default, or `ro`.
-    private func wantsToWrite(_ rest: Words) throws(Refusal) -> Bool {
-        var words = rest
-        let access = words.isEmpty ? "rw" : try words.next("rw or ro")
-        guard access == "rw" || access == "ro" else { throw .invalid("neither rw nor ro") }
-        try words.end()
-        if access == "rw" && tree.options.isReadOnly {
-            throw Refusal(.readOnlyFileSystem, "the mount is read-only")
-        }
-        return access == "rw"
-    }
-
-    private func peer(of raw: CInt) throws(Refusal) -> (Caller, Credentials) {
+    /// Who connected, as the kernel noted it then: SO_PEERCRED and SO_PEERGROUPS of unix(7).
+    static func peer(of raw: CInt) throws(Refusal) -> (Caller, Credentials) {
         var pid: pid_t = 0
         var uid: uid_t = 0
         var gid: gid_t = 0
@@ -238,9 +147,18 @@ final class DescriptorSocket: Sendable {
         )
     }
 
-    func close() {
+    /// Ends all connections. Whoever keeps his own thread waiting is not waited for.
+    /// - Parameter waits: a moment for the others.
+    func close(waits: Bool) {
         if let started = watch.withLock({ $0.take() }) { loop.stop(started, listener.raw) }
-        for raw in connections.withLock({ Array($0.keys) }) { drop(raw) }
+        let users = state.withLock { state in
+            state.isClosed = true
+            defer { state.users.removeAll() }
+            return Array(state.users.values)
+        }
+        for user in users { end(user) }
+        loop.shutDown(waits: false)
         try? Syscalls.unlink(path, at: Syscalls.currentDirectory)
+        for _ in 0..<(waits ? 100 : 0) where living.load(ordering: .relaxed) > 0 { usleep(2000) }
     }
 }

@@ -15,20 +15,23 @@ public struct AttributeChanges: Sendable, Equatable {
 }
 
 extension FileSystem {
-    func unlink(_ name: String, in parent: Inode) throws(Errno) {
+    func unlink(_ name: String, in parent: Inode, by caller: Caller) throws(Errno) {
         guard try node(of: parent) == .directory(.buffers) else { throw .notPermitted }
         guard let valid = Name(name), let buffer = buffers[valid] else {
             throw .noSuchFileOrDirectory
         }
-        try remove(buffer)
+        try remove(buffer, by: caller.uid)
     }
 
-    func remove(_ buffer: Buffer) throws(Errno) {
+    /// - Throws: EPERM where it is another user's.
+    func remove(_ buffer: Buffer, by uid: UInt32) throws(Errno) {
+        try checkOwner(of: buffer, uid)
         try buffers.remove(buffer)
     }
 
     func rename(
-        _ old: String, in parent: Inode, to new: String, in newParent: Inode, flags: RenameFlags
+        _ old: String, in parent: Inode, to new: String, in newParent: Inode, flags: RenameFlags,
+        by caller: Caller
     ) throws(Errno) {
         guard try node(of: parent) == .directory(.buffers),
             try node(of: newParent) == .directory(.buffers)
@@ -38,7 +41,17 @@ extension FileSystem {
             throw .noSuchFileOrDirectory
         }
         guard let target = Name(new) else { throw .invalidArgument }
-        try buffers.rename(buffer, to: target, flags: flags)
+        try rename(buffer, to: target, flags: flags, by: caller.uid)
+    }
+
+    /// - Throws: EPERM where it, or whom it takes the name from, is another user's.
+    func rename(
+        _ buffer: Buffer, to name: Name, flags: RenameFlags, by uid: UInt32
+    ) throws(Errno) {
+        try checkOwner(of: buffer, uid)
+        try buffers.rename(buffer, to: name, flags: flags) { (replaced) throws(Errno) in
+            try checkOwner(of: replaced, uid)
+        }
     }
 
     func setAttributes(

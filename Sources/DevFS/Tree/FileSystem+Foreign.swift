@@ -22,10 +22,13 @@ extension FileSystem {
             throw Refusal(
                 .notSupported, "this device has no \(memory.heap.name) heap: it needs the module")
         }
-        let traits = BufferTraits(heap: memory.heap, direction: direction).owned(by: caller.pid)
+        // The peer may have ended since it connected: its number alone says little of it.
+        let traits = BufferTraits(heap: memory.heap, direction: direction)
+            .owned(by: Opener(waiting: caller, identifies: true))
         let owner = ownership(of: caller, mode: 0o666)
         if case .sharedMemory(let range) = memory { try Self.check(descriptor, range) }
-        _ = try buffers.make(name, traits: traits) { () throws(Refusal) in
+        let charge = try quotas.charge(.buffers, to: caller.uid)
+        let buffer = try buffers.make(name, traits: traits) { () throws(Refusal) in
             switch memory {
             case .dmaBuf:
                 try hardware.importMemory(descriptor, as: name, traits: traits, owner: owner)
@@ -33,6 +36,7 @@ extension FileSystem {
                 try hardware.pinMemory(descriptor, range, as: name, traits: traits, owner: owner)
             }
         }
+        buffer.state.withLock { $0.charge = charge }
         metrics.allocations.add()
     }
 

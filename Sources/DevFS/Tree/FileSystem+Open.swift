@@ -27,8 +27,13 @@ extension FileSystem {
             guard isReadable || !flags.reads, file.write != nil || !flags.writes else {
                 throw .permissionDenied
             }
-            if let open = file.open { return try open(self, subject) }
-            return OpenTextFile(file, of: subject, in: self, path: folder + file.name)
+            if let open = file.open { return try open(self, subject, caller) }
+            let opener =
+                flags.writes
+                ? Opener(waiting: caller, identifies: file.traits.contains(.identified))
+                : Opener(caller)
+            return OpenTextFile(
+                file, of: subject, in: self, path: folder + file.name, by: opener)
         }
         switch try node(of: inode) {
         case .rootFile(let row): return try text(Layout.root, row, "", ())
@@ -60,7 +65,7 @@ extension FileSystem {
                         by: caller)
                 }
             }
-            return try BufferFile(buffer, in: buffers, log: log)
+            return try BufferFile(buffer, in: buffers, log: log, by: caller)
         default: throw .isDirectory
         }
     }
@@ -73,12 +78,14 @@ extension FileSystem {
         guard let valid = Name(name) else { throw .invalidArgument }
         while true {
             do throws(Refusal) {
-                let traits = BufferTraits(heap: options.heap).owned(by: caller.pid)
+                let opener = Opener(waiting: caller, identifies: true)
+                let traits = BufferTraits(heap: options.heap).owned(by: opener)
                 let buffer = try buffers.allocate(
-                    valid, size: 0, traits: traits, owner: ownership(of: caller, mode: mode))
+                    valid, size: 0, traits: traits, owner: ownership(of: caller, mode: mode),
+                    payer: caller.uid, quotas: quotas)
                 metrics.allocations.add()
                 let file = try refusing("opening") { () throws(Errno) in
-                    try BufferFile(buffer, in: buffers, log: log)
+                    try BufferFile(buffer, in: buffers, log: log, by: caller)
                 }
                 return (try refusing("reading") { () throws(Errno) in try status(of: file) }, file)
             } catch  where error.errno == .fileExists && !flags.isExclusive {
@@ -87,14 +94,27 @@ extension FileSystem {
                 throw error.errno
             }
             do throws(Errno) {
-                let inode = Inode(try lookup(name, in: parent).inode)
-                let file = try open(inode, flags, by: caller)
-                return (try status(of: inode, file: file), file)
+                return try openExisting(valid, flags, by: caller)
             } catch .noSuchFileOrDirectory {
                 // It went between the two: the name is free again.
-            } catch .staleNFSFileHandle {
             }
         }
+    }
+
+    /// The kernel found no file of that name, so it has checked no mode: one that is there by now is
+    /// opened where its mode gives the right. Else ESTALE makes the kernel look again, and check.
+    private func openExisting(
+        _ name: Name, _ flags: OpenFlags, by caller: Caller
+    ) throws(Errno) -> (FileStatus, any OpenFile) {
+        guard let buffer = buffers[name] else { throw .noSuchFileOrDirectory }
+        let found = try buffers.status(of: buffer)
+        let user = Credentials(Opener(waiting: caller))
+        guard
+            user.isGiven(
+                reads: flags.reads, writes: flags.writes || flags.truncates, found)
+        else { throw .staleNFSFileHandle }
+        let file = try open(Node.buffer(buffer.id).inode, flags, by: caller)
+        return (try status(of: Node.buffer(buffer.id).inode, file: file), file)
     }
 
     func refusing<T>(
@@ -115,20 +135,20 @@ extension FileSystem {
     }
 
     /// A line of `control/alloc`.
-    func allocate(_ request: AllocationRequest, by caller: Caller) throws(Refusal) {
+    func allocate(_ request: AllocationRequest, by opener: Opener) throws(Refusal) {
         let heap = request.heap ?? options.heap
         guard backend.heaps.contains(heap), heap.isAllocatable else {
             throw .invalid("this device has no \(heap.name) heap to allocate from")
         }
         let traits = BufferTraits(
             heap: heap, direction: request.direction, lease: request.lease
-        ).owned(by: caller.pid)
+        ).owned(by: opener)
         if request.lease == .process && traits.ownerStart == 0 {
             throw Refusal(.noSuchProcess, "the process of the lease is not to be seen from here")
         }
         let buffer = try buffers.allocate(
             request.name, size: request.size, traits: traits,
-            owner: ownership(of: caller, mode: 0o666))
+            owner: ownership(of: opener.caller, mode: 0o666), payer: opener.uid, quotas: quotas)
         metrics.allocations.add()
         if request.lease == .process {
             do throws(Errno) {
@@ -142,12 +162,11 @@ extension FileSystem {
 }
 
 extension BufferTraits {
-    /// With the process that the buffer belongs to: that of the caller's thread.
-    func owned(by caller: ProcessID) -> BufferTraits {
+    /// With the process that the buffer belongs to.
+    func owned(by opener: Opener) -> BufferTraits {
         var traits = self
-        let owner = ProcessHandle.process(of: caller)
-        traits.owner = owner
-        traits.ownerStart = (try? ProcessHandle.startTime(of: owner)) ?? 0
+        traits.owner = opener.pid
+        traits.ownerStart = opener.process?.start ?? 0
         return traits
     }
 

@@ -31,13 +31,14 @@ extension FileSystem {
 
     func status(of node: Node) throws(Errno) -> FileStatus {
         func file<S>(
-            _ table: [TextFile<S>], _ row: Int, _ subject: S, _ time: Timestamp? = nil
+            _ table: [TextFile<S>], _ row: Int, _ subject: S, _ time: Timestamp? = nil,
+            owner: UInt32? = nil
         ) throws(Errno) -> FileStatus {
             guard table.indices.contains(row) else { throw .staleNFSFileHandle }
             let file = table[row]
             var status = FileStatus(
                 inode: node.inode.number, mode: S_IFREG | (file.mode & ~options.umask),
-                uid: options.uid, gid: options.gid, at: time ?? started)
+                uid: owner ?? options.uid, gid: options.gid, at: time ?? started)
             status.size = length(of: file, subject)
             // As much as a file without holes has, or cp(1) takes it for sparse.
             status.blocks = (status.size + 511) / 512
@@ -68,20 +69,25 @@ extension FileSystem {
             let status = try buffers.status(of: buffer)
             var result = try file(Layout.attributes, row, buffer, status.changed)
             // Addresses are the mount owner's business, the rest the buffer owner's.
-            if Layout.attributes[row].mode != Layout.secret {
-                (result.uid, result.gid) = (status.uid, status.gid)
+            if Layout.attributes[row].mode == Layout.secret { return result }
+            (result.uid, result.gid) = (status.uid, status.gid)
+            // Who may write the buffer may sync it, by whatever way.
+            if Layout.attributes[row].isForWriters {
+                result.mode = S_IFREG | (status.mode & 0o222)
             }
             return result
         case .signal(let id):
             _ = try signal(id)
             return directory(signals.changed)
         case .signalFile(let id, let row):
-            return try file(Layout.signal, row, try signal(id))
+            let signal = try signal(id)
+            return try file(Layout.signal, row, signal, owner: signal.owner)
         case .stream(let id):
             _ = try stream(id)
             return directory(streams.changed)
         case .streamFile(let id, let row):
-            return try file(Layout.stream, row, try stream(id))
+            let stream = try stream(id)
+            return readable(try file(Layout.stream, row, stream), as: stream)
         case .region(let index):
             let region = try region(index)
             var status = FileStatus(
@@ -91,6 +97,24 @@ extension FileSystem {
             status.size = region.size
             return status
         }
+    }
+
+    /// Who may read the stream's buffer may read the stream, and who made the stream may set it.
+    private func readable(_ status: FileStatus, as stream: Stream) -> FileStatus {
+        var status = status
+        guard let buffer = try? Syscalls.status(of: stream.descriptor) else {
+            status.mode = S_IFREG
+            return status
+        }
+        status.gid = buffer.gid
+        if status.mode & 0o222 != 0 {
+            status.uid = stream.owner
+            status.mode = S_IFREG | 0o600 | (buffer.mode & 0o044)
+        } else {
+            status.uid = buffer.uid
+            status.mode = S_IFREG | (buffer.mode & 0o444)
+        }
+        return status
     }
 
     /// The length of a text as a path tells it. A kernel that splices (sendfile(2), busybox cat)

@@ -18,6 +18,8 @@ public struct TreeOptions: Sendable, Equatable {
     public var umask: UInt32 = 0o022
     /// Where buffers come from whose command does not say.
     public var heap = Heap.system
+    /// What each user can have, instead of the defaults.
+    var quotas: [Quotas.Resource: UInt64] = [:]
 
     public init(uid: UInt32, gid: UInt32) {
         self.uid = uid
@@ -34,13 +36,21 @@ public final class FileSystem: Sendable {
     let signals: SignalTable
     let streams: StreamTable
     let leases: Leases
+    let quotas: Quotas
     let log = CommandLog()
     let metrics = Metrics()
     let regionUse = FileUse()
+    /// Of the socket for everybody, and of the one that nobody but the mount's owner and root can
+    /// use up. They are of one length, as `st_size` tells it.
     let socketPath: String
+    let ownersSocketPath: String
     let started = Timestamp.now()
+    /// Does what may take long or wait for somebody.
+    let pool: WorkPool
     private let loop: EventLoop
-    private let socket = Mutex<DescriptorSocket?>(nil)
+    private let sockets = Mutex<[DescriptorSocket]>([])
+    /// The newest texts of files that tell of many objects: who opens one that says the same shares it.
+    private let reports = Mutex<[String: [UInt8]]>([:])
     /// What the mount can do, known once the kernel has answered.
     private let mountFeatures = Mutex<[Feature]>([])
     private let wasRemoved = Atomic(false)
@@ -53,15 +63,21 @@ public final class FileSystem: Sendable {
         self.hardware = hardware
         self.options = options
         loop = try EventLoop()
+        let quotas = Quotas(administrators: [options.uid, geteuid()], limits: options.quotas)
+        self.quotas = quotas
+        pool = try WorkPool(loop) { quotas.isLimited($0) }
         buffers = try BufferTable(backend)
-        signals = SignalTable(loop, device: hardware?.events)
-        streams = StreamTable(buffers, signals)
+        signals = SignalTable(
+            loop, device: hardware?.events, owner: options.uid, quotas: quotas)
+        streams = StreamTable(buffers, signals, quotas: quotas)
         leases = Leases(loop, buffers)
         socketPath = "\(backend.runtimeDirectory)/socket"
+        ownersSocketPath = "\(backend.runtimeDirectory)/owners"
         buffers.whenUnlinked { [weak leases, metrics] in
             leases?.unbind($0)
             metrics.frees.add()
         }
+        limitUsers()
         if let events = hardware?.events { try follow(events) }
         for buffer in buffers.all where buffer.traits.lease == .process {
             do throws(Errno) {
@@ -83,7 +99,7 @@ public final class FileSystem: Sendable {
                 wasRemoved.store(true, ordering: .releasing)
                 streams.endAll()
                 // A server of the next device of that name may come from here on.
-                socket.withLock { $0.take() }?.close()
+                closeSockets(waits: false)
                 backend.letGo()
             }
         }
@@ -104,8 +120,32 @@ public final class FileSystem: Sendable {
 
     /// Starts to hand out descriptors at `socketPath`.
     func openSocket() throws(Errno) {
-        let server = try DescriptorSocket(self, loop, path: socketPath)
-        socket.withLock { $0 = server }
+        let all = try DescriptorSocket(self, path: socketPath, isPrivate: false)
+        sockets.withLock { $0.append(all) }
+        let owners = try DescriptorSocket(self, path: ownersSocketPath, isPrivate: true)
+        sockets.withLock { $0.append(owners) }
+    }
+
+    private func closeSockets(waits: Bool) {
+        let all = sockets.withLock { sockets in
+            defer { sockets.removeAll() }
+            return sockets
+        }
+        for socket in all { socket.close(waits: waits) }
+    }
+
+    /// The same text, and whether another open file has it already.
+    func shared(_ text: [UInt8], of path: String) -> (text: [UInt8], isShared: Bool) {
+        reports.withLock { reports in
+            if let present = reports[path], present == text { return (present, true) }
+            reports[path] = text
+            return (text, false)
+        }
+    }
+
+    /// The path that a user is told.
+    func socketPath(for uid: UInt32) -> String {
+        isAdministrator(uid) ? ownersSocketPath : socketPath
     }
 
     var features: [Feature] { mountFeatures.withLock { $0 } + backend.features }
@@ -116,9 +156,10 @@ public final class FileSystem: Sendable {
 
     /// Ends all that waits and runs; buffers stay.
     func shutDown() {
-        socket.withLock { $0.take() }?.close()
+        closeSockets(waits: true)
         streams.removeAll()
         signals.removeAll()
+        pool.shutDown()
         loop.shutDown()
     }
 

@@ -75,8 +75,45 @@ enum Node: Hashable {
         }
     }
 
+    /// The number by which the kernel is to know the file after this look-up, which `Node(_:)` takes as
+    /// well; `st_ino` stays `inode`.
+    ///
+    /// A write holds the lock of the kernel's inode while it fetches the writer's pages, which may
+    /// never come. So each look-up of a command file gives another inode: no two openers share one.
+    var handle: Inode {
+        guard takesCommands else { return inode }
+        let nonce = UInt64.random(in: 0...UInt64.max)
+        let number = inode.number
+        if case .controlFile = self {
+            return Inode(number | 0x80 << 56 | (nonce & (1 << 48 - 1)) << 8)
+        }
+        // Others have their object's number in the lower half. One that takes more has no room.
+        guard number >> 32 & 0xff_ffff == 0 else { return inode }
+        return Inode(number | 0x80 << 56 | (nonce & 0xff_ffff) << 32)
+    }
+
+    private var takesCommands: Bool {
+        switch self {
+        case .controlFile(let row): Layout.control.takesCommands(row)
+        case .attribute(_, let row): Layout.attributes.takesCommands(row)
+        case .signalFile(_, let row): Layout.signal.takesCommands(row)
+        case .streamFile(_, let row): Layout.stream.takesCommands(row)
+        default: false
+        }
+    }
+
+    /// The file's own number, from one that `handle` gave.
+    private static func own(_ inode: Inode) -> Inode {
+        switch inode.number >> 56 {
+        case 0x83: Inode(inode.number & 0x7f00_0000_0000_00ff)
+        case 0x88, 0x8a, 0x8c: Inode(inode.number & 0x7f00_0000_ffff_ffff)
+        default: inode
+        }
+    }
+
     /// Nil for a number that no inode has.
     init?(_ inode: Inode) {
+        let inode = Self.own(inode)
         let id = inode.number >> 8 & (1 << 48 - 1)
         let row = Int(inode.number & 0xff)
         switch inode.number >> 56 {
@@ -103,5 +140,11 @@ enum Node: Hashable {
         }
         // Bits that this kind has no use for are no number of ours.
         guard self.inode == inode else { return nil }
+    }
+}
+
+extension Array {
+    fileprivate func takesCommands<S>(_ row: Int) -> Bool where Element == TextFile<S> {
+        indices.contains(row) && self[row].write != nil
     }
 }

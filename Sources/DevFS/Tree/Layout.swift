@@ -25,24 +25,26 @@ enum Layout {
 
     static let control: [TextFile<Void>] = [
         .commands(
-            "alloc", 0o666, isReport: true, read: { tree, _ in Report.buffers(tree) },
-            parse: AllocationRequest.parse,
-            run: { tree, _, request, caller throws(Refusal) in
-                try tree.allocate(request, by: caller)
+            "alloc", 0o666, isReport: true, [.slow, .identified],
+            read: { tree, _ in Report.buffers(tree) }, parse: AllocationRequest.parse,
+            run: { tree, _, request, opener throws(Refusal) in
+                try tree.allocate(request, by: opener)
             }),
         .commands(
-            "free", 0o222, parse: Name.parse,
-            run: { tree, _, name, _ throws(Refusal) in
-                try refusing("no buffer \(name)") { () throws(Errno) in
-                    guard let buffer = tree.buffers[name] else { throw .noSuchFileOrDirectory }
-                    try tree.remove(buffer)
+            "free", 0o222, .slow, parse: Name.parse,
+            run: { tree, _, name, opener throws(Refusal) in
+                guard let buffer = tree.buffers[name] else {
+                    throw Refusal(.noSuchFileOrDirectory, "no buffer \(name)")
+                }
+                try refusing("\(name) can't be freed by uid \(opener.uid)") {
+                    () throws(Errno) in try tree.remove(buffer, by: opener.uid)
                 }
             }),
         .commands(
-            "sync", 0o222, parse: SyncRequest.parse,
-            run: { tree, _, request, caller throws(Refusal) in
+            "sync", 0o222, .slow, parse: SyncRequest.parse,
+            run: { tree, _, request, opener throws(Refusal) in
                 let buffer = try tree.buffer(
-                    request.name, for: caller, reads: false, writes: true)
+                    request.name, for: Credentials(opener), reads: false, writes: true)
                 try tree.sync(
                     buffer, offset: request.offset, length: request.length,
                     direction: buffer.traits.direction, for: request.target)
@@ -50,18 +52,14 @@ enum Layout {
         .commands(
             "signal", 0o666, isReport: true, read: { tree, _ in Report.signals(tree) },
             parse: SignalRequest.parse,
-            run: { tree, _, request, _ throws(Refusal) in try tree.signals.carryOut(request) }),
+            run: { tree, _, request, opener throws(Refusal) in
+                try tree.carryOut(request, by: opener)
+            }),
         .commands(
-            "stream", 0o666, isReport: true, read: { tree, _ in Report.streams(tree) },
+            "stream", 0o666, isReport: true, .slow, read: { tree, _ in Report.streams(tree) },
             parse: StreamRequest.parse,
-            run: { tree, _, request, caller throws(Refusal) in
-                if case .create(let stream) = request {
-                    // Its reader sees the buffer, and the generator writes it.
-                    var isWritten = false
-                    if case .pattern = stream.source { isWritten = true }
-                    _ = try tree.buffer(stream.buffer, for: caller, writes: isWritten)
-                }
-                try tree.streams.carryOut(request)
+            run: { tree, _, request, opener throws(Refusal) in
+                try tree.carryOut(request, by: opener)
             }),
         TextFile("log", 0o444, isReport: true, read: { tree, _ in tree.log.text }),
         TextFile(
@@ -69,6 +67,17 @@ enum Layout {
             read: { tree, _ throws(Errno) in
                 if tree.isGone { throw .noDevice }
                 return tree.socketPath + "\n"
+            },
+            open: { tree, _, caller in
+                // Each user's own: administrators' is not to be used up by others.
+                let path = tree.socketPath(for: caller.uid)
+                return OpenTextFile(
+                    TextFile<Void>(
+                        "socket", 0o444,
+                        read: { tree, _ throws(Errno) in
+                            if tree.isGone { throw .noDevice }
+                            return path + "\n"
+                        }), of: (), in: tree, path: "control/socket", by: Opener(caller))
             }),
     ]
 
@@ -91,7 +100,7 @@ enum Layout {
 
     static let attributes: [TextFile<Buffer>] = [
         .value(
-            "size", 0o644,
+            "size", 0o644, .slow,
             read: { tree, buffer throws(Errno) in try tree.buffers.status(of: buffer).size },
             parse: { word throws(Refusal) in try Words.size(word, "the size") },
             write: { tree, buffer, size, _ throws(Refusal) in
@@ -144,28 +153,29 @@ enum Layout {
         .value(
             "name", 0o644, read: { _, buffer in buffer.name },
             parse: { word throws(Refusal) in try Name.parse(word) },
-            write: { tree, buffer, name, _ throws(Refusal) in
-                try refusing("\(name) is there already") { () throws(Errno) in
-                    try tree.buffers.rename(buffer, to: name, flags: .noReplace)
+            write: { tree, buffer, name, opener throws(Refusal) in
+                try refusing("it can't be renamed to \(name)") { () throws(Errno) in
+                    try tree.rename(buffer, to: name, flags: .noReplace, by: opener.uid)
                 }
             }),
         .value(
-            "lease", 0o644, read: { _, buffer in buffer.traits.lease.rawValue },
+            "lease", 0o644, [.slow, .identified],
+            read: { _, buffer in buffer.traits.lease.rawValue },
             parse: { word throws(Refusal) in
                 guard let lease = Lease(rawValue: String(word)) else {
                     throw .invalid("lease is none or process")
                 }
                 return lease
             },
-            write: { tree, buffer, lease, caller throws(Refusal) in
-                try tree.setLease(lease, of: buffer, by: caller)
+            write: { tree, buffer, lease, opener throws(Refusal) in
+                try tree.setLease(lease, of: buffer, by: opener)
             }),
     ]
 
     // MARK: signals/NAME/
 
     static let signal: [TextFile<Signal>] = [
-        TextFile("wait", 0o444, open: { _, signal throws(Errno) in try WaitFile(signal) }),
+        TextFile("wait", 0o444, open: { _, signal, _ throws(Errno) in try WaitFile(signal) }),
         .value("count", 0o444) { _, signal throws(Errno) in try signal.summary().count },
         .value("missed", 0o444) { _, signal throws(Errno) in try signal.summary().missed },
         .value(
@@ -178,7 +188,7 @@ enum Layout {
                 }
             }),
         .value(
-            "trigger", 0o222,
+            "trigger", 0o222, .slowInBulk,
             parse: { word throws(Refusal) in
                 guard let count = Number.parse(word), (1...1_000_000).contains(count) else {
                     throw .invalid("a number of events, 1 to 1000000")
@@ -189,20 +199,20 @@ enum Layout {
                 try tree.signals.trigger(signal, count)
             }),
         .commands(
-            "notify", 0o666, isReport: true,
+            "notify", 0o666, isReport: true, [.slow, .identified],
             read: { tree, signal in
                 tree.signals.notifications(of: signal).map { $0.text + "\n" }.joined()
             },
             parse: NotifyRequest.parse,
-            run: { tree, signal, request, caller throws(Refusal) in
-                try tree.signals.carryOut(request, on: signal, by: caller)
+            run: { tree, signal, request, opener throws(Refusal) in
+                try tree.signals.carryOut(request, on: signal, by: opener)
             }),
     ]
 
     // MARK: streams/NAME/
 
     static let stream: [TextFile<Stream>] = [
-        TextFile("data", 0o444, open: { _, stream throws(Errno) in try StreamFile(stream) }),
+        TextFile("data", 0o444, open: { _, stream, _ throws(Errno) in try StreamFile(stream) }),
         .value("status", 0o444) { _, stream in stream.upToDate.status.rawValue },
         .value("available", 0o444) { _, stream in stream.upToDate.available },
         .value("overruns", 0o444) { _, stream in stream.upToDate.overruns },
@@ -251,25 +261,25 @@ extension TextFile {
 
     /// A file with one value that can be written.
     static func value<Value, Shown: CustomStringConvertible & SendableMetatype>(
-        _ name: String, _ mode: UInt32,
+        _ name: String, _ mode: UInt32, _ traits: CommandTraits = [],
         read: @escaping @Sendable (FileSystem, Subject) throws(Errno) -> Shown,
         parse: @escaping @Sendable (Substring) throws(Refusal) -> Value,
-        write: @escaping @Sendable (FileSystem, Subject, Value, Caller) throws(Refusal) -> Void
+        write: @escaping @Sendable (FileSystem, Subject, Value, Opener) throws(Refusal) -> Void
     ) -> TextFile {
         .commands(
-            name, mode, atMost: 1,
+            name, mode, atMost: 1, traits,
             read: { (tree, subject) throws(Errno) in "\(try read(tree, subject))\n" },
             parse: { line throws(Refusal) in try word(line, parse) }, run: write)
     }
 
     /// A file that is only written.
     static func value<Value>(
-        _ name: String, _ mode: UInt32,
+        _ name: String, _ mode: UInt32, _ traits: CommandTraits = [],
         parse: @escaping @Sendable (Substring) throws(Refusal) -> Value,
-        write: @escaping @Sendable (FileSystem, Subject, Value, Caller) throws(Refusal) -> Void
+        write: @escaping @Sendable (FileSystem, Subject, Value, Opener) throws(Refusal) -> Void
     ) -> TextFile {
         .commands(
-            name, mode, atMost: 1, parse: { line throws(Refusal) in try word(line, parse) },
+            name, mode, atMost: 1, traits, parse: { line throws(Refusal) in try word(line, parse) },
             run: write)
     }
 
@@ -289,7 +299,7 @@ extension TextFile<Buffer> {
     /// packed form does all in one number: bits 63:32 offset, 31:4 size, 3:2 direction, 0 go.
     static func sync(_ name: String, _ target: SyncTarget) -> TextFile<Buffer> {
         .value(
-            name, 0o222,
+            name, 0o222, [.slow, .forWriters],
             parse: { word throws(Refusal) in
                 guard let number = Number.plain(word) else {
                     throw .invalid("1, or a packed 64-bit number")
@@ -340,11 +350,11 @@ extension FileSystem {
     }
 
     /// Writing `process` makes the writer the owner.
-    func setLease(_ lease: Lease, of buffer: Buffer, by caller: Caller) throws(Refusal) {
+    func setLease(_ lease: Lease, of buffer: Buffer, by opener: Opener) throws(Refusal) {
         var traits = buffer.traits
         traits.lease = lease
         if lease == .process {
-            traits = traits.owned(by: caller.pid)
+            traits = traits.owned(by: opener)
             guard traits.ownerStart != 0 else {
                 throw Refusal(
                     .noSuchProcess, "the process of the lease is not to be seen from here")

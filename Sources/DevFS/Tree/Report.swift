@@ -79,7 +79,21 @@ enum Report {
             refused   \(tree.log.count) commands (the newest are in control/log)
             features  \(on)
 
-            """ + (try facts(tree))
+            """ + users(tree) + (try facts(tree))
+    }
+
+    /// A line for each user who has something: what, and of how much.
+    private static func users(_ tree: FileSystem) -> String {
+        tree.quotas.use.map { uid, used in
+            let words = Quotas.Resource.allCases.compactMap { resource in
+                used[resource].map { count in
+                    let limit = tree.quotas.limit(of: resource).each
+                    let isLimited = tree.quotas.isLimited(uid) && limit < UInt64.max
+                    return "\(resource.rawValue) \(count)" + (isLimited ? "/\(limit)" : "")
+                }
+            }
+            return "user      \(uid): \(words.joined(separator: ", "))\n"
+        }.joined()
     }
 
     private static func memory(_ tree: FileSystem) throws(Errno) -> String {
@@ -139,6 +153,15 @@ enum Report {
         text.add(
             "devfs_refused_commands_total", "counter", "Commands that were refused.",
             tree.log.count)
+        text.add(
+            "devfs_user_resource", "gauge", "What a user has of the mount, by uid.",
+            tree.quotas.use.flatMap { uid, used in
+                Quotas.Resource.allCases.compactMap { resource in
+                    used[resource].map {
+                        ([("uid", "\(uid)"), ("resource", resource.rawValue)], $0)
+                    }
+                }
+            })
         let signals = tree.signals.all
         text.add(
             "devfs_signal_events_total", "counter", "Events of a signal.",

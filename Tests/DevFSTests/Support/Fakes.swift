@@ -89,18 +89,4 @@ extension OpenFile {
     func text(count: Int = 1 << 20) throws(Errno) -> String {
         String(decoding: try bytes(count: count), as: UTF8.self)
     }
-
-    @discardableResult
-    func write(
-        _ bytes: [UInt8], at offset: UInt64 = 0, by caller: Caller = .me
-    ) throws(Errno) -> Int {
-        let result = unsafe bytes.withUnsafeBytes { raw -> Result<Int, Errno> in
-            do throws(Errno) {
-                return .success(unsafe try write(raw, at: offset, by: caller))
-            } catch {
-                return .failure(error)
-            }
-        }
-        return try result.get()
-    }
 }

@@ -62,7 +62,7 @@ struct Client {
     func write(_ path: String, bytes: [UInt8], at offset: UInt64 = 0) throws(Errno) -> Int {
         let file = try open(path, O_WRONLY)
         defer { file.close() }
-        return try file.write(bytes, at: offset, by: caller)
+        return try file.write(bytes, at: offset)
     }
 
     /// The errno of a write, nil where it was carried out whole.
@@ -87,13 +87,14 @@ struct Client {
 
     func unlink(_ path: String) throws(Errno) {
         let (directory, name) = split(path)
-        try tree.unlink(name, in: try inode(directory))
+        try tree.unlink(name, in: try inode(directory), by: caller)
     }
 
     func rename(_ old: String, _ new: String, _ flags: RenameFlags = []) throws(Errno) {
         let (from, name) = split(old)
         let (to, newName) = split(new)
-        try tree.rename(name, in: try inode(from), to: newName, in: try inode(to), flags: flags)
+        try tree.rename(
+            name, in: try inode(from), to: newName, in: try inode(to), flags: flags, by: caller)
     }
 
     func split(_ path: String) -> (String, String) {

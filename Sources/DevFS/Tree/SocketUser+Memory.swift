@@ -1,7 +1,7 @@
 import SystemPackage
 
 /// Requests that bring a descriptor: memory of the peer becomes a buffer.
-extension DescriptorSocket {
+extension SocketUser {
     /// `import NAME [direction=D]` or `pin NAME OFFSET LENGTH [direction=D]`, after the name.
     static func foreignMemory(
         _ what: Substring, _ words: consuming Words

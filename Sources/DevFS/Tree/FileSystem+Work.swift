@@ -1,0 +1,34 @@
+import SystemPackage
+
+/// Which requests may take long or wait for somebody. They are the pool's: libfuse's threads serve
+/// everyone, so none of them does such a thing. docs/SECURITY.md has the list.
+extension FileSystem {
+    /// The lane of a change of a buffer; nil where it can't wait for anybody.
+    func lane(changing inode: Inode, resizes: Bool) -> BufferID? {
+        guard case .buffer(let id)? = Node(inode), let buffer = buffers[id] else { return nil }
+        return resizes || buffer.mayBeHeld ? id : nil
+    }
+
+    /// The lane of a sync. Memory that is on no bus needs none.
+    func lane(syncing buffer: Buffer) -> BufferID? {
+        backend is any BuslessBackend || !buffer.mayBeHeld ? nil : buffer.id
+    }
+
+    /// What of an open may wait: cutting a buffer for its users, a region for the other file of its
+    /// BAR. The outer nil is neither.
+    func work(opening inode: Inode, _ flags: OpenFlags) -> BufferID?? {
+        switch Node(inode) {
+        case .buffer(let id)? where flags.truncates: .some(id)
+        case .region?: .some(nil)
+        default: nil
+        }
+    }
+
+    /// Making a list of so many takes long.
+    func isLong(listing directory: Inode) -> Bool {
+        switch Node(directory) {
+        case .directory(.buffers)?, .directory(.attributes)?: buffers.count > 1000
+        default: false
+        }
+    }
+}

@@ -1,0 +1,219 @@
+import CFuse
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// All connections of one user to the socket, with a thread of their own.
+///
+/// A peer can make the receiving of what he sent, the closing of it and the opening of his buffers
+/// wait (SO_LINGER, his own file system, a lease): it is his own requests that wait then. Everything
+/// here runs on that thread but what says otherwise.
+final class SocketUser: Sendable {
+    /// Bytes of a request.
+    private static let limit = 256
+    /// Threads that close what this user gave, at which no more is taken.
+    private static let closings = 16
+
+    private struct Connection {
+        var watch: EventLoop.Watch?
+        var charge: Quotas.Charge
+        var pending: [UInt8] = []
+        /// What came with the request that is being received.
+        var given: GivenDescriptor?
+        /// Signals that count for this peer, until it closes the connection.
+        var counters: [(Signal, EventCounterListener, Quotas.Charge)] = []
+    }
+
+    let uid: UInt32
+    let tree: FileSystem
+    /// Accepted and not closed yet, those that were refused included. From any thread.
+    private let open = Atomic(0)
+    private let closings: ClosingCount
+    private let loop: EventLoop
+    private let connections = Mutex<[CInt: Connection]>([:])
+    /// Called when a connection was closed, with how many are left.
+    private let closed: @Sendable (SocketUser, Int) -> Void
+
+    init(
+        _ uid: UInt32, _ tree: FileSystem,
+        closed: @escaping @Sendable (SocketUser, Int) -> Void
+    ) throws(Errno) {
+        self.uid = uid
+        self.tree = tree
+        self.closed = closed
+        closings = ClosingCount(limit: Self.closings)
+        loop = try EventLoop("devfs-peer")
+    }
+
+    /// Takes a connection; how many it has now. From any thread.
+    func take(_ raw: CInt) -> Int {
+        let count = open.add(1, ordering: .relaxed).newValue
+        loop.perform { [weak self] in
+            if let self { admit(raw) } else { close(raw) }
+        }
+        return count
+    }
+
+    private func admit(_ raw: CInt) {
+        guard let charge = tree.quotas.tryCharge(.connections, to: uid) else {
+            answer(raw, "error EUSERS too many connections")
+            return finish(raw)
+        }
+        connections.withLock { $0[raw] = Connection(charge: charge) }
+        guard let watch = try? loop.watch(raw, { [weak self] in self?.receive(raw) }) else {
+            return drop(raw)
+        }
+        connections.withLock { $0[raw]?.watch = watch }
+    }
+
+    private func drop(_ raw: CInt) {
+        guard let connection = connections.withLock({ $0.removeValue(forKey: raw) }) else { return }
+        if let watch = connection.watch { loop.stop(watch, raw) }
+        for (signal, counter, _) in connection.counters { signal.remove(counter) }
+        finish(raw)
+    }
+
+    /// Closes it, with whatever of its peer's is still in it.
+    private func finish(_ raw: CInt) {
+        Glibc.close(raw)
+        closed(self, open.subtract(1, ordering: .relaxed).newValue)
+    }
+
+    /// Nobody is connected. From any thread.
+    var isIdle: Bool { open.load(ordering: .relaxed) == 0 }
+
+    /// Ends all connections, and the thread, which does `ended` last. From any thread.
+    func end(_ ended: @escaping @Sendable () -> Void) {
+        loop.perform { [self] in
+            for raw in connections.withLock({ Array($0.keys) }) { drop(raw) }
+            ended()
+        }
+        loop.shutDown(waits: false)
+    }
+
+    private func receive(_ raw: CInt) {
+        var room = [UInt8](repeating: 0, count: Self.limit)
+        var given: CInt = -1
+        let count = unsafe cfuse_receive_fd(raw, &room, room.count, &given, closings.isWelcome)
+        let descriptor = given >= 0 ? GivenDescriptor(owning: given, closings) : nil
+        guard count > 0 else {
+            if count == 0 || (lastError != .wouldBlock && lastError != .interrupted) { drop(raw) }
+            return
+        }
+        let lines: [ArraySlice<UInt8>]? = connections.withLock { connections in
+            guard var connection = connections[raw] else { return nil }
+            connection.pending += room[..<count]
+            if let descriptor { connection.given = descriptor }
+            var lines: [ArraySlice<UInt8>] = []
+            while let end = connection.pending.firstIndex(of: UInt8(ascii: "\n")) {
+                lines.append(connection.pending[..<end])
+                connection.pending.removeFirst(end + 1)
+            }
+            connections[raw] = connection
+            return connection.pending.count > Self.limit ? nil : lines
+        }
+        guard let lines else {
+            answer(raw, "error EINVAL a request has at most \(Self.limit) bytes")
+            return drop(raw)
+        }
+        for line in lines {
+            do throws(Refusal) {
+                try carryOut(String(decoding: line, as: UTF8.self)[...], for: raw)
+            } catch {
+                reply(raw, "error \(ErrnoName.of(error.errno)) \(error.why)")
+            }
+        }
+        // It goes with the requests that it came with, whether or not one of them took it.
+        connections.withLock { connections in
+            if connections[raw]?.pending.isEmpty == true { connections[raw]?.given = nil }
+        }
+    }
+
+    func takeGiven(_ raw: CInt) -> GivenDescriptor? {
+        connections.withLock { connections in
+            defer { connections[raw]?.given = nil }
+            return connections[raw]?.given
+        }
+    }
+
+    /// False where the peer did not take it: one that does not read its answers is not waited for.
+    @discardableResult
+    private func answer(_ raw: CInt, _ text: String, descriptor: CInt = -1) -> Bool {
+        let bytes = Array((text + "\n").utf8)
+        return unsafe cfuse_send_fd(raw, bytes, bytes.count, descriptor) == bytes.count
+    }
+
+    private func reply(_ raw: CInt, _ text: String, descriptor: CInt = -1) {
+        if !answer(raw, text, descriptor: descriptor) { drop(raw) }
+    }
+
+    private func carryOut(_ line: Substring, for raw: CInt) throws(Refusal) {
+        guard line.utf8.count <= Self.limit else {
+            throw .invalid("a request has at most \(Self.limit) bytes")
+        }
+        var words = try Words(line)
+        let what = try words.next("buffer, region, signal, import or pin")
+        let name = try words.name()
+        let (caller, peer) = try DescriptorSocket.peer(of: raw)
+        guard tree.options.allowsOthers || peer.uid == geteuid() else {
+            throw Refusal(.permissionDenied, "the mount is its user's alone: -o allow_other")
+        }
+        switch what {
+        case "buffer":
+            let given = try tree.descriptor(
+                ofBuffer: name, writes: wantsToWrite(words), for: peer)
+            reply(raw, "ok", descriptor: given.raw)
+        case "region":
+            let given = try tree.descriptor(
+                ofRegion: name, writes: wantsToWrite(words), for: peer)
+            reply(raw, "ok", descriptor: given.raw)
+        case "signal":
+            try words.end()
+            let counter = try counter(of: name, for: raw, peer)
+            reply(raw, "ok", descriptor: counter.raw)
+        case "import", "pin":
+            let (memory, direction) = try Self.foreignMemory(what, words)
+            try take(
+                memory, takeGiven(raw), as: name, direction: direction, by: caller, peer)
+            reply(raw, "ok")
+        default: throw .invalid("neither buffer, region, signal, import nor pin: \(what)")
+        }
+    }
+
+    /// An eventfd that counts a signal's events from here on.
+    private func counter(
+        of name: Name, for raw: CInt, _ peer: Credentials
+    ) throws(Refusal) -> EventCounter {
+        guard let signal = tree.signals.find(name) else {
+            throw Refusal(.noSuchFileOrDirectory, "no signal \(name)")
+        }
+        let charge = try tree.quotas.charge(.counters, to: uid)
+        // What was before is not counted.
+        tree.signals.catchUp()
+        do throws(Errno) {
+            let status = FileStatus(
+                inode: 0, mode: 0o444 & ~tree.options.umask, uid: tree.options.uid,
+                gid: tree.options.gid, at: tree.started)
+            guard peer.may(writes: false, status) else { throw Errno.permissionDenied }
+            let counter = try EventCounter()
+            let listener = EventCounterListener(counter) { [loop] in loop.perform($0) }
+            connections.withLock { $0[raw]?.counters.append((signal, listener, charge)) }
+            guard signal.add(listener) else { throw Errno.noDevice }
+            return counter
+        } catch {
+            throw Refusal(error, "the signal can't be given to uid \(peer.uid)")
+        }
+    }
+
+    /// The words after the name of a file: `rw`, which is the default, or `ro`.
+    private func wantsToWrite(_ rest: Words) throws(Refusal) -> Bool {
+        var words = rest
+        let access = words.isEmpty ? "rw" : try words.next("rw or ro")
+        guard access == "rw" || access == "ro" else { throw .invalid("neither rw nor ro") }
+        try words.end()
+        if access == "rw" && tree.options.isReadOnly {
+            throw Refusal(.readOnlyFileSystem, "the mount is read-only")
+        }
+        return access == "rw"
+    }
+}
