@@ -27,6 +27,7 @@ struct MountCommand: ParsableCommand {
                                polls, and poll(2) finds every file ready
               quota_files=4096 what one user can have of the mount: quota_buffers,
                                quota_bytes, ...: see SECURITY.md
+              no_sandbox       keep all capabilities and system calls, for debugging
               huge=always      huge pages: never, always, within_size, advise
 
             ro noexec nosuid nodev noatime sync dirsync and their opposites are as for mount(8); \
@@ -47,8 +48,8 @@ struct MountCommand: ParsableCommand {
         help: ArgumentHelp("Mount options, comma-separated.", valueName: "opt,opt"),
         completion: .list([
             "size=", "uid=", "gid=", "umask=", "heap=", "allow_other", "passthrough",
-            "no_passthrough", "io_uring", "no_poll", "huge=", "quota_buffers=", "quota_bytes=",
-            "quota_files=", "ro",
+            "no_passthrough", "io_uring", "no_poll", "no_sandbox", "huge=", "quota_buffers=",
+            "quota_bytes=", "quota_files=", "ro",
         ]))
     var o: [String] = []
 

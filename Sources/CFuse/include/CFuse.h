@@ -171,6 +171,28 @@ int cfuse_dma_import(int node, struct devfs_dma_import *_Nonnull import);
 /* PIN of `length` bytes from `offset` of a shared memory file, which is mapped for the call. */
 int cfuse_dma_pin(int node, struct devfs_dma_alloc *_Nonnull alloc, int memory, uint64_t offset);
 
+/*
+ * Drops all capabilities of this thread, and of those that it starts from now on, but those whose bit
+ * is set in `kept`: from each set and the bounding one. capabilities(7)
+ */
+int cfuse_keep_capabilities(uint64_t kept);
+/* prctl(2), PR_SET_NO_NEW_PRIVS */
+int cfuse_no_new_privileges(void);
+/*
+ * Denies every system call that the server does not need, to all threads and with EPERM; takes
+ * no_new_privs or CAP_SYS_ADMIN. io_uring is left out of it only where it is asked for. seccomp(2)
+ */
+int cfuse_filter_calls(bool io_uring);
+/* There is a list of system calls for this architecture. */
+bool cfuse_can_filter_calls(void);
+/*
+ * Starts a process that waits to run fusermount3, which a process with no_new_privs can't; it ends
+ * when `ask` is closed. Its pid, or -1.
+ */
+pid_t cfuse_unmounter_start(const char *_Nonnull mountpoint, int *_Nonnull ask);
+/* Closes the connection, has that process unmount, and waits for its end. */
+void cfuse_unmounter_finish(struct fuse_session *_Nonnull se, pid_t unmounter, int ask);
+
 /* struct dma_buf_sync and its ioctl, from <linux/dma-buf.h>. */
 static const unsigned int CFUSE_DMA_BUF_IOCTL_SYNC = 0x40086200u;
 

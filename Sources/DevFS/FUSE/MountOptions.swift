@@ -34,6 +34,9 @@ public struct MountOptions: Sendable, Equatable {
     /// and no request asks the server. The kernel can't leave it out for buffers alone, and
     /// an io_uring of a client polls ahead of each transfer.
     public var poll: Bool = true
+    /// `sandbox`, `no_sandbox`: false, the server keeps all its capabilities and system calls, for
+    /// debuggers and sanitizers.
+    public var sandbox: Bool = true
     /// `huge=`: huge pages of the memory device's tmpfs, `never`, `always`, `within_size` or
     /// `advise` (tmpfs(5)). Nil: the kernel's default.
     public var hugePages: String?
@@ -111,6 +114,8 @@ extension MountOptions {
         case "no_io_uring": ioUring = false
         case "poll": poll = true
         case "no_poll": poll = false
+        case "sandbox": sandbox = true
+        case "no_sandbox": sandbox = false
         case "size", "uid", "gid", "umask", "heap", "huge":
             throw Self.invalid(flag, "it needs a value: \(flag)=VALUE")
         default:

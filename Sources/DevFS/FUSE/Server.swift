@@ -31,6 +31,8 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
     private let session: Session
     private let fuse: OpaquePointer
     private let mountpoint: String
+    private let options: MountOptions
+    private let sandbox: Sandbox
     private let log: Logger
 
     private static let noPassthrough = SetupError(
@@ -51,6 +53,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         source: String, mountpoint: String, options: MountOptions, isVerbose: Bool = false
     ) throws(SetupError) {
         self.mountpoint = mountpoint
+        self.options = options
         var log = Logger(label: "devfs") { StreamLogHandler.standardError(label: $0) }
         log.logLevel = isVerbose ? .info : .notice
         self.log = log
@@ -71,6 +74,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         if options.passthrough == true && !cfuse_has_passthrough() {
             throw Self.noPassthrough
         }
+        sandbox = try Sandbox(options, source: source, mountpoint: mountpoint)
         let backend = try Self.backend(source, options)
         if options.passthrough == true && !backend.allowsPassthrough {
             throw Self.noPassthrough
@@ -130,10 +134,11 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
             throw SetupError("catching signals", .ioError)
         }
         log.info("\(session.tree.backend.source) is mounted on \(mountpoint)")
+        try sandbox.enter(options)
         let result = unsafe cfuse_session_loop(fuse, Self.threads)
         // Whoever waits is answered as long as there is a connection to answer on.
         session.end()
-        unsafe fuse_session_unmount(fuse)
+        unsafe sandbox.unmount(fuse)
         unsafe fuse_remove_signal_handlers(fuse)
         log.info("\(mountpoint) is unmounted")
         if session.isRefused { throw Self.noPassthrough }

@@ -77,6 +77,7 @@ import SystemPackage
             Feature("parallel_direct_writes", agreed.parallel_direct_writes),
             Feature(
                 "poll", wishes.poll, wishes.poll ? "" : "switched off by the mount option no_poll"),
+            Feature("sandbox", Sandbox.obstacle == nil, Sandbox.obstacle ?? ""),
         ])
         if wishes.needsPassthrough && !agreed.passthrough {
             refusal.store(true, ordering: .releasing)
