@@ -21,13 +21,22 @@ extension MemoryStore {
     /// The buffers that have a name.
     func list() throws(Errno) -> [BufferDescription] {
         var found: [BufferDescription] = []
+        // Most buffers of a device were made alike, by one process.
+        var last: (text: String, record: MemoryRecord)?
         for text in try Syscalls.names(in: buffers.raw) {
             // One that went since the names were read is none.
             guard let name = Name(text),
                 let status = try? Syscalls.status(of: "\(text)/\(Self.file)", at: buffers.raw)
             else { continue }
             let id = BufferID(status.inode)
-            let record = record(of: name, status)
+            let kept = try? Syscalls.link("\(text)/\(Self.traits)", at: buffers.raw)
+            let record: MemoryRecord
+            if let last, last.text == kept {
+                record = last.record
+            } else {
+                record = Self.record(kept, status)
+                last = kept.map { ($0, record) }
+            }
             found.append(BufferDescription(id: id, name: name, traits: record.traits))
             // One that changed since it was read is known.
             owners.withLock { if $0[id] == nil { $0.set(record, of: id) } }
@@ -37,9 +46,12 @@ extension MemoryStore {
 
     /// What is kept of a buffer.
     func record(of name: Name, _ status: FileStatus) -> MemoryRecord {
-        let kept = try? Syscalls.link("\(name)/\(Self.traits)", at: buffers.raw)
-        return kept.flatMap(MemoryRecord.init(text:))
-            ?? Self.record(of: status, BufferTraits(heap: .system))
+        Self.record(try? Syscalls.link("\(name)/\(Self.traits)", at: buffers.raw), status)
+    }
+
+    private static func record(_ text: String?, _ status: FileStatus) -> MemoryRecord {
+        text.flatMap(MemoryRecord.init(text:))
+            ?? record(of: status, BufferTraits(heap: .system))
     }
 
     private static func record(of status: FileStatus, _ traits: BufferTraits) -> MemoryRecord {

@@ -225,7 +225,9 @@ enum Syscalls {
     static func link(_ name: String, at directory: CInt) throws(Errno) -> String {
         var text = [CChar](repeating: 0, count: 4096)
         let count = try check { unsafe readlinkat(directory, name, &text, text.count) }
-        return String(decoding: text[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return unsafe text.withUnsafeBytes { bytes in
+            unsafe String(decoding: bytes[..<count], as: UTF8.self)
+        }
     }
 
     /// The names in a directory, without `.` and `..`. `readdir(3)`
