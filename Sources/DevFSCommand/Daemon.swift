@@ -19,7 +19,7 @@ enum Daemon {
     /// Starts the server and returns once its mount answers.
     ///
     /// - Throws: the server's own error; how it died, if it said nothing; a time-out.
-    static func start(_ arguments: [String], mountpoint: String) throws {
+    static func start(_ arguments: [String], _ source: String, on mountpoint: String) throws {
         let what = "mounting \(mountpoint)"
         let pipe = try attempting(what) { try FileDescriptor.pipe() }
         let pid = try attempting("starting the server") {
@@ -33,15 +33,16 @@ enum Daemon {
         watch()
 
         let report = try attempting(what) { try DaemonReport.read(pipe.readEnd) }
-        let refusal = report == .ready ? refusal(of: mountpoint) : nil
-        if report == .ready && refusal == nil && waitEndedBy.load(ordering: .relaxed) == 0 {
+        // The kernel has agreed by then, and whatever is asked of the mount is answered. A look-up
+        // by its path could lead elsewhere, to somebody who does not.
+        if report == .ready && waitEndedBy.load(ordering: .relaxed) == 0 {
             alarm(0)
             return
         }
         kill(pid, SIGTERM)
         let ending = try attempting("waiting for the server") { try Processes.wait(for: pid) }
         alarm(0)
-        cleanUp(mountpoint)
+        cleanUp(source)
         switch waitEndedBy.load(ordering: .relaxed) {
         case SIGALRM: throw Failure(what, "no answer for \(patience) s", status: .timedOut)
         case SIGINT: throw Failure(what, "interrupted", status: .interrupted)
@@ -51,9 +52,6 @@ enum Daemon {
         if case .failed(let text) = report {
             Terminal.complain(text)
             throw Failure.silent(.failed)
-        }
-        if let refusal, ending.isByRequest {
-            throw Failure(what, refusal, detail: "the mount did not answer")
         }
         throw Failure(what, "the server ended before the mount answered (\(ending))")
     }
@@ -66,20 +64,9 @@ enum Daemon {
     }
 
     /// A server that was killed leaves a dead mount behind.
-    private static func cleanUp(_ mountpoint: String) {
-        let ours = try? Mounts.devfs().last { $0.mountpoint == mountpoint }
-        if let ours, ours.isDead { try? ours.detach(isLazy: true) }
-    }
-
-    /// Why the tree does not answer a look-up; nil if it does. `EACCES`, by the mode of the root
-    /// (`uid=1000,umask=077` for another user), is an answer too.
-    private static func refusal(of mountpoint: String) -> Errno? {
-        do {
-            _ = try Stat(FilePath("\(mountpoint)/version"))
-            return nil
-        } catch {
-            return error == .permissionDenied ? nil : error
-        }
+    private static func cleanUp(_ source: String) {
+        let full = source == "memory" ? "memory:default" : source
+        try? MountEntry.removeDead(of: full)
     }
 
     /// A server that hangs, or Ctrl-C, ends the server, and thereby every call of ours that waits

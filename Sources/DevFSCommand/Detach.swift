@@ -6,18 +6,17 @@ extension MountEntry {
     /// Unmounts it, be its server alive or dead; lazily, even if it is in use.
     func detach(isLazy: Bool) throws {
         let what = "unmounting \(mountpoint)"
-        do {
-            try Syscalls.unmount(
-                mountpoint, flags: Int32(UMOUNT_NOFOLLOW | (isLazy ? MNT_DETACH : 0)))
-        } catch Errno.resourceBusy {
+        do throws(Errno) {
+            try unmount(lazily: isLazy)
+        } catch .resourceBusy {
             throw Failure(
                 what, Errno.resourceBusy,
-                detail: "`fuser -vm \(mountpoint)` shows by whom; --lazy detaches it")
-        } catch Errno.notPermitted {
+                detail: "`fuser -vm \(mountpoint.shellQuoted)` shows by whom; --lazy detaches it")
+        } catch .notPermitted {
             // An ordinary user's mounts are fusermount3's business.
             try detachAsUser(isLazy: isLazy, what)
-        } catch let errno as Errno {
-            throw Failure(what, errno)
+        } catch {
+            throw Failure(what, error)
         }
     }
 

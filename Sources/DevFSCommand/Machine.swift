@@ -47,7 +47,8 @@ struct Machine {
         let permissions = (try? Stat(FilePath(path)))?.permissions ?? []
         if !permissions.contains(.setUserID) {
             let what = "\(path) is not setuid root: an ordinary user cannot mount"
-            let fix = "sudo chown root \(path) && sudo chmod u+s \(path)"
+            let word = path.shellQuoted
+            let fix = "sudo chown root \(word) && sudo chmod u+s \(word)"
             return isRoot ? .warn(name, what, fix: fix) : .fail(name, what, fix: fix)
         }
         if Syscalls.userName(getuid()) == String(getuid()) {
@@ -87,13 +88,21 @@ struct Machine {
     }
 
     private func deadMounts() -> [Check] {
-        let dead = ((try? Mounts.devfs()) ?? []).filter(\.isDead)
-        if dead.isEmpty { return [.ok("dead-mounts", "none")] }
+        let name = "dead-mounts"
+        let mounts: [MountEntry]
+        do {
+            mounts = try Mounts.devfs()
+        } catch {
+            return [.warn(name, "\(error)", fix: nil)]
+        }
+        // This user's and root's: servers of others are not asked.
+        let dead = mounts.filter(\.isDead)
+        if dead.isEmpty { return [.ok(name, "none")] }
         return dead.map { mount in
-            .warn(
-                "dead-mounts", "the server of \(mount.source) on \(mount.mountpoint) has died",
-                fix: "devfs mount \(mount.source) '\(mount.mountpoint)'"
-                    + "   # or: devfs unmount '\(mount.mountpoint)'")
+            let (source, place) = (mount.source.shellQuoted, mount.mountpoint.shellQuoted)
+            return .warn(
+                name, "the server of \(mount.source) on \(mount.mountpoint) has died",
+                fix: "devfs mount -- \(source) \(place)   # or: devfs unmount -- \(place)")
         }
     }
 

@@ -80,8 +80,8 @@ struct MountCommand: ParsableCommand {
 
     private func mount() throws {
         let parsed = try MountOptions.parse(o, isSloppy: sloppy)
-        // The server must not depend on a directory that it leaves.
-        let absolute = try Mounts.absolutePath(mountpoint)
+        // The server leaves its working directory. It alone looks the path up, once.
+        let absolute = try Mounts.unresolvedPath(mountpoint)
         if let readyDescriptor {
             try serve(at: absolute, parsed, for: FileDescriptor(rawValue: readyDescriptor))
         } else if foreground {
@@ -91,7 +91,7 @@ struct MountCommand: ParsableCommand {
             var arguments = ["devfs", "mount", "-f", "--ready-descriptor", "3"]
             if sloppy { arguments.append("--sloppy") }
             for text in o { arguments += ["-o", text] }
-            try Daemon.start(arguments + ["--", source, absolute], mountpoint: absolute)
+            try Daemon.start(arguments + ["--", source, absolute], source, on: mountpoint)
         }
     }
 
@@ -102,12 +102,13 @@ struct MountCommand: ParsableCommand {
         let report = DaemonReport(pipe)
         let isReady = Atomic(false)
         do {
-            // Fails for the leader of a process group, which this is not.
-            setsid()
             // A parent that was killed must not take the mount with it.
             signal(SIGPIPE, SIG_IGN)
             try Syscalls.changeDirectory("/")
             let server = try Server(source: source, mountpoint: mountpoint, options: options)
+            // Fails for the leader of a process group, which this is not. Not before it is mounted:
+            // systemd's automounts let their own process group pass, and have others wait.
+            setsid()
             try server.run {
                 report.ready()
                 isReady.store(true, ordering: .releasing)

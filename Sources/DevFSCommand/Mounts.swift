@@ -1,4 +1,5 @@
 import DevFS
+import Glibc
 import SystemPackage
 
 /// What is mounted, as this process sees it.
@@ -14,16 +15,58 @@ enum Mounts {
         try attempting("reading /proc/self/mountinfo") { try MountEntry.all() }
     }
 
-    /// The DevFS mount that `path` is on.
+    /// The DevFS mount that `path` is on. One that another user serves, who may never answer, is
+    /// looked at only where it is asked for by name.
     ///
     /// - Throws: "nothing found" if `path` is on another file system, or is not there.
     static func containing(_ path: String) throws -> MountEntry {
-        let absolute = try absolutePath(path)
+        let isHere = path == "."
+        let absolute = try isHere ? Syscalls.currentDirectory() : absolutePath(path)
         let visible = try visible(at: absolute)
         guard let visible, visible.type == type else {
             throw Failure(path, "not on a DevFS mount", status: .notFound)
         }
+        if isHere && visible.isStrangers {
+            throw Failure(
+                path,
+                "a mount of \(Syscalls.userName(visible.user ?? 0)), who may never answer; "
+                    + "give its path to ask it all the same")
+        }
         return visible
+    }
+
+    /// The DevFS mount that `path` is on, found without asking the file system itself.
+    ///
+    /// - Throws: as `containing`, and for root where a user can make the path lead elsewhere.
+    static func toUnmount(_ path: String) throws -> MountEntry {
+        guard geteuid() == 0 else { return try containing(path) }
+        let absolute = try unresolvedPath(path)
+        let mount: UInt64
+        do throws(Place.Failure) {
+            mount = try Place.find(absolute).mount
+        } catch {
+            guard error.why.isEmpty else {
+                throw Failure(path, error.errno, detail: error.why)
+            }
+            // Of what is below a dead mount nothing is there.
+            mount = error.mount
+        }
+        guard let entry = try all().first(where: { $0.id == mount }), entry.type == type else {
+            throw Failure(path, "not on a DevFS mount", status: .notFound)
+        }
+        return entry
+    }
+
+    /// An absolute path to the same place, not looked up: `..` and symbolic links are in it still.
+    static func unresolvedPath(_ path: String) throws -> String {
+        guard !path.isEmpty else {
+            throw Failure("an empty path", Errno.noSuchFileOrDirectory)
+        }
+        if path.hasPrefix("/") { return path }
+        let current = try attempting("finding the working directory") {
+            try Syscalls.currentDirectory()
+        }
+        return "\(current)/\(path)"
     }
 
     /// `path` without symbolic links, as far as they can be looked up: on a dead mount nothing can.

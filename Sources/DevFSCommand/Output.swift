@@ -1,3 +1,4 @@
+import DevFS
 import FoundationEssentials
 import SystemPackage
 
@@ -5,16 +6,26 @@ import SystemPackage
 enum Output {
     /// Prints a value as indented JSON.
     static func json(_ value: some Encodable) throws {
-        try line(encoded(value, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]))
+        try write(encoded(value, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]))
     }
 
     /// Prints a value as JSON on a line of its own, at once.
     static func jsonLine(_ value: some Encodable) throws {
-        try line(encoded(value, options: [.sortedKeys, .withoutEscapingSlashes]))
+        try write(encoded(value, options: [.sortedKeys, .withoutEscapingSlashes]))
     }
 
-    /// Prints text and a newline, at once: the reader may be a pipe that waits for it.
+    /// Prints one line, at once: the reader may be a pipe that waits for it. Names of others are in
+    /// it, so that what does not print is escaped, a newline too.
     static func line(_ text: String) throws {
+        try write(text.printable)
+    }
+
+    /// Prints lines, as `line` does.
+    static func lines(_ texts: some Sequence<some StringProtocol>) throws {
+        try write(texts.map { String($0).printable }.joined(separator: "\n"))
+    }
+
+    private static func write(_ text: String) throws {
         try attempting("writing the output") {
             _ = try FileDescriptor.standardOutput.writeAll("\(text)\n".utf8)
         }
@@ -25,12 +36,14 @@ enum Output {
     ) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = options
-        return String(decoding: try encoder.encode(value), as: UTF8.self)
+        return String.printableJSON(String(decoding: try encoder.encode(value), as: UTF8.self))
     }
 
     /// Prints rows below a heading, in columns two blanks apart; nothing where there is no row.
     static func table(_ heading: [String], _ rows: [[String]]) throws {
         guard !rows.isEmpty else { return }
+        // Before the widths are counted.
+        let rows = rows.map { $0.map(\.printable) }
         var widths = heading.map(\.count)
         for row in rows {
             for (column, cell) in row.enumerated() {
@@ -46,7 +59,7 @@ enum Output {
             while line.last == " " { line.removeLast() }
             lines.append(line)
         }
-        try line(lines.joined(separator: "\n"))
+        try Self.lines(lines)
     }
 
     /// Bytes as the tree takes them: in the largest unit that divides them.

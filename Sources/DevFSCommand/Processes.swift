@@ -8,14 +8,6 @@ enum Processes {
         case exited(Int32)
         case killed(Int32)
 
-        /// True for an end as after SIGTERM, whether it is caught or not.
-        var isByRequest: Bool {
-            switch self {
-            case .exited(let status): status == 0
-            case .killed(let signal): signal == SIGTERM
-            }
-        }
-
         var description: String {
             switch self {
             case .exited(let status): "exit code \(status)"

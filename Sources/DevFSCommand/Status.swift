@@ -23,8 +23,8 @@ struct StatusCommand: ParsableCommand {
         let tree = try Tree(containing: path)
         if json { return try Output.json(StatusReport(tree)) }
         let (status, features) = (try tree.text("status"), try tree.text("features"))
-        let list = features.split(separator: "\n").map { "\n  \($0)" }.joined()
-        try Output.line("\(status)\nfeatures:\(list)")
+        let list = features.split(separator: "\n").map { "  \($0)" }
+        try Output.lines(status.split(separator: "\n").map(String.init) + ["features:"] + list)
     }
 }
 

@@ -1,11 +1,13 @@
+import DevFS
 import Glibc
 import SystemPackage
 
 /// What people read on stderr.
 enum Terminal {
-    /// Prints `devfs: MESSAGE`.
+    /// Prints `devfs: MESSAGE` on one line. Names of others are in it, so that what does not print
+    /// is escaped.
     static func complain(_ message: String) {
-        write("devfs: \(message)\n")
+        write("devfs: \(message.printable)\n")
     }
 
     /// Nobody can be told when stderr itself fails.
@@ -35,7 +37,7 @@ struct Progress {
         guard now - last >= Self.interval else { return }
         last = now
         isOnScreen = true
-        Terminal.write("\r\u{1B}[K\(text(now - start))")
+        Terminal.write("\r\u{1B}[K\(text(now - start).printable)")
     }
 
     /// Clears the line, so that what is printed next starts on an empty one.

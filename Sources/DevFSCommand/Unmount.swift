@@ -27,7 +27,7 @@ struct UnmountCommand: ParsableCommand {
     var lazy = false
 
     func run() throws {
-        let entry = try Mounts.containing(mount.path)
+        let entry = try Mounts.toUnmount(mount.path)
         let server = lazy ? nil : Self.server(of: entry)
         defer { try? server?.close() }
         try entry.detach(isLazy: lazy)
@@ -42,9 +42,10 @@ struct UnmountCommand: ParsableCommand {
         }
     }
 
-    /// A descriptor of the server's process; nil where the server is dead, or not to be found out.
+    /// A descriptor of the server's process; nil where the server is dead, another user's, or not to
+    /// be found out.
     private static func server(of entry: MountEntry) -> FileDescriptor? {
-        guard let address = try? Files.text(of: "\(entry.mountpoint)/control/socket"),
+        guard !entry.isStrangers, let address = try? entry.text(of: "control/socket"),
             let socket = try? Syscalls.connect(to: String(address.prefix { $0 != "\n" }))
         else { return nil }
         // The pid cannot become another process's while the server holds the other end.

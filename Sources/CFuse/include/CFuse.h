@@ -115,6 +115,24 @@ void cfuse_name_thread(pthread_t thread, const char *_Nonnull name);
 /* O_PATH and O_TMPFILE, which need _GNU_SOURCE. */
 extern const int cfuse_o_path;
 extern const int cfuse_o_tmpfile;
+/*
+ * Mounts by descriptor (mount.c): a file system context, its parameters (a flag where `value` is
+ * NULL), a mount of it that is nowhere yet, and its place, an O_PATH descriptor. -1 with errno;
+ * read(2) of the context says more. fsopen(2), fsconfig(2), fsmount(2), move_mount(2)
+ */
+int cfuse_fsopen(const char *_Nonnull type);
+int cfuse_fsconfig(int context, const char *_Nonnull key, const char *_Nullable value);
+int cfuse_fsmount(int context, unsigned int attributes);
+int cfuse_move_mount(int mount, int directory);
+/* MOUNT_ATTR_* of <linux/mount.h>. */
+static const unsigned int CFUSE_MOUNT_RDONLY = 0x1, CFUSE_MOUNT_NOSUID = 0x2, CFUSE_MOUNT_NODEV = 0x4,
+			  CFUSE_MOUNT_NOEXEC = 0x8, CFUSE_MOUNT_NOATIME = 0x10;
+/* 1 where the descriptor is the root of a mount, 0 where not, -1. statx(2) */
+int cfuse_is_mount_root(int fd);
+/* The same of being on a tmpfs. fstatfs(2) */
+int cfuse_is_on_tmpfs(int fd);
+/* An exclusive lock of one byte (F_OFD_SETLK); EAGAIN where another has it. */
+int cfuse_lock_byte(int fd, off_t offset);
 /* Inode numbers of tmpfs are never used again, those of a disk are. statfs(2) */
 bool cfuse_is_tmpfs(const char *_Nonnull path);
 /* A regular file on a tmpfs (a memfd, too) or hugetlbfs, whose pages need nobody to come. Does not wait. */

@@ -14,7 +14,9 @@ enum DeviceLock {
             try Syscalls.claim(lock.raw)
             return lock
         } catch .wouldBlock {
-            let place = MemoryDevices.mounts(of: source).first.map { " at \($0.mountpoint)" }
+            // Only to say where.
+            let place = (try? MemoryDevices.mounts(of: source))?.first
+                .map { " at \($0.mountpoint)" }
             throw SetupError(
                 "locking \(source)", .resourceBusy,
                 fix: "it is mounted\(place ?? ""); use it there or unmount it")

@@ -29,7 +29,8 @@ final class KernelBackend: Backend {
             throw SetupError(
                 "opening \(path)", error,
                 fix: error == .noSuchFileOrDirectory
-                    ? "load the module: modprobe devfs_dma" : "its group is dma; see ls -l \(path)")
+                    ? "load the module: modprobe devfs_dma"
+                    : "its group is dma; see ls -l \(path.shellQuoted)")
         }
         var info = devfs_dma_info()
         guard unsafe cfuse_dma_info(node.raw, &info) == 0 else {
@@ -50,13 +51,8 @@ final class KernelBackend: Backend {
         let device = path.split(separator: "/").last.map(String.init) ?? "device"
         // Not a name of a memory device, which live beside it.
         runtimeDirectory = "\(MemoryDevice.base())/.\(device)"
-        for directory in [MemoryDevice.base(), runtimeDirectory] {
-            do throws(Errno) {
-                try Syscalls.makeDirectory(directory, mode: 0o755)
-            } catch {
-                throw SetupError("making \(directory)", error)
-            }
-        }
+        try OwnDirectory.make(MemoryDevice.base())
+        try OwnDirectory.make(runtimeDirectory)
         lock = Mutex(SharedDescriptor(try DeviceLock.take(in: runtimeDirectory, of: path)))
     }
 

@@ -43,20 +43,14 @@ public struct MemoryDevice: Sendable {
         path = "\(Self.base())/\(name)"
     }
 
+    /// Servers of this user lock a byte of it while they mount, one for each directory.
+    static var mountingLock: String { "\(base())/.mounting" }
+
     /// Makes the directories where they are missing and refuses those of someone else.
     func makeDirectories() throws(SetupError) {
-        let base = Self.base()
-        for directory in [base, path, data] {
-            do throws(Errno) {
-                try Syscalls.makeDirectory(directory, mode: directory == data ? 0o700 : 0o755)
-                // Anyone may have made a directory in /dev/shm before us.
-                guard try Syscalls.status(of: directory).uid == geteuid() else {
-                    throw .permissionDenied
-                }
-            } catch {
-                throw SetupError("making \(directory) for the memory device", error)
-            }
-        }
+        try OwnDirectory.make(Self.base())
+        try OwnDirectory.make(path)
+        try OwnDirectory.make(data, mode: 0o700)
     }
 
     /// - Throws: EBUSY where a server has the device.
@@ -64,10 +58,27 @@ public struct MemoryDevice: Sendable {
         try DeviceLock.take(in: path, of: source)
     }
 
-    /// `data` is a file system of its own.
-    var isMounted: Bool {
-        guard let mounts = try? MountEntry.all() else { return false }
-        return mounts.contains { $0.mountpoint == data }
+    /// `data` is a tmpfs of its own. Only the directory itself is asked, never a list of mounts.
+    ///
+    /// - Throws: where it can't be told or something else is mounted there. Then nothing must be
+    ///   mounted: it would hide the buffers.
+    func isMounted() throws(SetupError) -> Bool {
+        let attempt = "looking at \(data)"
+        do throws(Errno) {
+            let above = try Syscalls.open(path, flags: cfuse_o_path | O_NOFOLLOW | O_DIRECTORY)
+            let own = try Syscalls.open(
+                "data", at: above.raw, flags: cfuse_o_path | O_NOFOLLOW | O_DIRECTORY)
+            let isOther = try Syscalls.fileSystem(of: own.raw) != Syscalls.fileSystem(of: above.raw)
+            let isRoot = try check { cfuse_is_mount_root(own.raw) } == 1
+            if !isOther && !isRoot { return false }
+            if isOther && isRoot, try check({ cfuse_is_on_tmpfs(own.raw) }) == 1 { return true }
+        } catch .noSuchFileOrDirectory {
+            return false
+        } catch {
+            throw SetupError(attempt, error)
+        }
+        throw SetupError(
+            attempt, .resourceBusy, fix: "something else is mounted there: umount \(data)")
     }
 
     /// Files that a device can have: three for each buffer of a page, and for as many again and
@@ -83,7 +94,7 @@ public struct MemoryDevice: Sendable {
         let limit = size.map { "size=\($0)" }
         let inodes = "nr_inodes=\(Self.inodes(for: size ?? Self.defaultSize))"
         let flags = UInt(MS_NOSUID | MS_NODEV | MS_NOEXEC)
-        if isMounted {
+        if try isMounted() {
             // One that an earlier version mounted has no limit of them, and can't get one.
             let isLimited = (try? Syscalls.space(of: data))?.files ?? 0 > 0
             let changes = [
@@ -143,8 +154,8 @@ public struct MemoryDeviceInfo: Sendable, Codable, Equatable {
 /// The memory devices of this user.
 public enum MemoryDevices {
     /// Mounts of a device, dead ones included.
-    static func mounts(of source: String) -> [MountEntry] {
-        ((try? MountEntry.all()) ?? []).filter { $0.isOurs && $0.source == source }
+    static func mounts(of source: String) throws(Errno) -> [MountEntry] {
+        try MountEntry.all().filter { $0.isOurs && $0.source == source }
     }
 
     /// All devices, by name; a device that can't be read is left out.
@@ -153,22 +164,30 @@ public enum MemoryDevices {
         guard let directory = try? Syscalls.open(base, flags: O_RDONLY | O_DIRECTORY),
             let names = try? Syscalls.names(in: directory.raw)
         else { return [] }
+        // A table that can't be read says where nothing is mounted, and nothing else.
+        let mounts = ((try? MountEntry.all()) ?? []).filter(\.isOurs)
+        let places = Dictionary(
+            mounts.map { ($0.source, $0.mountpoint) }, uniquingKeysWith: { first, _ in first })
         return names.sorted().compactMap { text in
             guard let name = Name(text) else { return nil }
-            return try? info(MemoryDevice(name))
+            let device = MemoryDevice(name)
+            return try? info(device, mountpoint: places[device.source])
         }
     }
 
-    private static func info(_ device: MemoryDevice) throws(SetupError) -> MemoryDeviceInfo {
+    private static func info(
+        _ device: MemoryDevice, mountpoint: String?
+    ) throws(SetupError) -> MemoryDeviceInfo {
+        let isMounted = try device.isMounted()
         do throws(Errno) {
             let lock = try Syscalls.open("\(device.path)/lock", flags: O_RDWR | O_NOFOLLOW)
             let isAlive = try Syscalls.isClaimed(lock.raw)
-            let store = try MemoryStore(device, isPrivate: device.isMounted)
+            let store = try MemoryStore(device, isPrivate: isMounted)
             let space = try store.space()
             return MemoryDeviceInfo(
                 name: device.name.text, path: device.path, size: space.size,
-                used: space.used, buffers: try store.nameCount(),
-                mountpoint: mounts(of: device.source).first?.mountpoint, alive: isAlive)
+                used: space.used, buffers: try store.nameCount(), mountpoint: mountpoint,
+                alive: isAlive)
         } catch {
             throw SetupError("reading \(device.path)", error)
         }
@@ -197,16 +216,25 @@ public enum MemoryDevices {
                 "removing device \(name)", .invalidArgument, fix: "see devfs device list")
         }
         let device = MemoryDevice(valid)
-        guard (try? Syscalls.status(of: device.path)) != nil else {
+        let attempt = "removing \(device.source)"
+        do throws(Errno) {
+            _ = try Syscalls.status(of: device.path)
+        } catch {
             throw SetupError(
-                "removing \(device.source)", .noSuchFileOrDirectory, fix: "see devfs device list")
+                attempt, error,
+                fix: error == .noSuchFileOrDirectory ? "see devfs device list" : "")
         }
         let lock = try device.lock()
-        for mount in mounts(of: device.source) where mount.isDead {
-            try Unmount.lazily(mount.mountpoint)
-        }
+        let mounts: [MountEntry]
         do throws(Errno) {
-            if device.isMounted {
+            mounts = try self.mounts(of: device.source)
+        } catch {
+            throw SetupError("reading /proc/self/mountinfo", error)
+        }
+        for mount in mounts where mount.isDead { try mount.unmountDead() }
+        let isMounted = try device.isMounted()
+        do throws(Errno) {
+            if isMounted {
                 try unmountData(of: device)
             } else if let store = try? MemoryStore(device, isPrivate: false) {
                 try store.removeAll()
@@ -216,31 +244,24 @@ public enum MemoryDevices {
                 try? Syscalls.unlink("\(device.path)/\(file)", at: Syscalls.currentDirectory)
             }
             try Syscalls.removeDirectory(device.path)
-            // The last device of an ordinary user takes the directory of all with it.
-            if geteuid() != 0 { try? Syscalls.removeDirectory(MemoryDevice.base()) }
+            if geteuid() != 0 { removeBase() }
         } catch {
             throw SetupError(
-                "removing \(device.source)", error,
+                attempt, error,
                 fix: error == .resourceBusy ? "a descriptor of one of its buffers is open" : "")
         }
         _ = lock.raw
     }
-}
 
-/// Takes mounts away that nobody serves any more.
-enum Unmount {
-    /// `umount2(2)` with MNT_DETACH, or fusermount3 where that is not permitted.
-    static func lazily(_ mountpoint: String) throws(SetupError) {
-        do throws(Errno) {
-            try Syscalls.unmount(mountpoint, lazily: true)
-        } catch .notPermitted {
-            guard Spawn.run(["fusermount3", "-u", "-z", mountpoint]) == 0 else {
-                throw SetupError(
-                    "unmounting the dead mount \(mountpoint)", .notPermitted,
-                    fix: "fusermount3 -u -z \(mountpoint)")
-            }
-        } catch {
-            throw SetupError("unmounting the dead mount \(mountpoint)", error)
-        }
+    /// The last device of an ordinary user takes the directory of all with it.
+    private static func removeBase() {
+        let base = MemoryDevice.base()
+        guard let directory = try? Syscalls.open(base, flags: O_RDONLY | O_DIRECTORY),
+            let names = try? Syscalls.names(in: directory.raw),
+            names.allSatisfy({ $0 == ".mounting" })
+        else { return }
+        // Two servers of his that mount on one directory in this moment stack: harmless.
+        try? Syscalls.unlink(".mounting", at: directory.raw)
+        try? Syscalls.removeDirectory(base)
     }
 }

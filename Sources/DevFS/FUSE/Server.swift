@@ -30,9 +30,12 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
 @safe public final class Server {
     private let session: Session
     private let fuse: OpaquePointer
+    /// As the kernel named it when it was mounted.
     private let mountpoint: String
     private let options: MountOptions
     private let sandbox: Sandbox
+    /// Nil where fusermount3 mounted it.
+    private let mount: KernelMount?
     private let log: Logger
 
     private static let noPassthrough = SetupError(
@@ -52,7 +55,6 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
     public init(
         source: String, mountpoint: String, options: MountOptions, isVerbose: Bool = false
     ) throws(SetupError) {
-        self.mountpoint = mountpoint
         self.options = options
         var log = Logger(label: "devfs") { StreamLogHandler.standardError(label: $0) }
         log.logLevel = isVerbose ? .info : .notice
@@ -79,10 +81,9 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         if options.passthrough == true && !backend.allowsPassthrough {
             throw Self.noPassthrough
         }
-        try Self.cleanUp(mountpoint, source: backend.source, log)
         // Held until it is mounted, so that of two servers at once on one directory one is told.
-        let claim = try Self.claim(mountpoint)
-        try Self.cleanUp(mountpoint, source: backend.source, log)
+        let claim = try Self.claim(mountpoint, source: backend.source, log)
+        self.mountpoint = claim.place.path
         Self.raiseDescriptorLimit()
         let tree: FileSystem
         do throws(Errno) {
@@ -110,15 +111,18 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
                 fix: "libfuse printed which option it does not know")
         }
         unsafe self.fuse = fuse
-        guard unsafe fuse_session_mount(fuse, mountpoint) == 0 else {
-            let error = lastError
+        do throws(SetupError) {
+            // From here on a signal ends the loop, be it one that has not begun, and with it the
+            // mount.
+            guard unsafe fuse_set_signal_handlers(fuse) == 0 else {
+                throw SetupError("catching signals", .ioError)
+            }
+            mount = unsafe try Self.mount(fuse, backend.source, on: claim.place, options)
+        } catch {
             tree.shutDown()
-            throw SetupError(
-                "mounting \(backend.source) on \(mountpoint)",
-                error.rawValue == 0 ? .ioError : error, fix: "devfs doctor says what is missing")
+            throw error
         }
-        unsafe session.attach(fuse)
-        _ = consume claim
+        withExtendedLifetime(claim) { unsafe session.attach(fuse) }
     }
 
     deinit {
@@ -130,17 +134,15 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
     /// - Parameter whenReady: called once, when the kernel has agreed and requests are answered.
     public func run(whenReady: @escaping @Sendable () -> Void = {}) throws(SetupError) {
         session.whenReady(whenReady)
-        guard unsafe fuse_set_signal_handlers(fuse) == 0 else {
-            throw SetupError("catching signals", .ioError)
-        }
-        log.info("\(session.tree.backend.source) is mounted on \(mountpoint)")
+        log.info("\(session.tree.backend.source) is mounted on \(mountpoint.printable)")
         try sandbox.enter(options)
         let result = unsafe cfuse_session_loop(fuse, Self.threads)
         // Whoever waits is answered as long as there is a connection to answer on.
         session.end()
-        unsafe sandbox.unmount(fuse)
+        let failure = unmount()
         unsafe fuse_remove_signal_handlers(fuse)
-        log.info("\(mountpoint) is unmounted")
+        if let failure { throw failure }
+        log.info("\(mountpoint.printable) is unmounted")
         if session.isRefused { throw Self.noPassthrough }
         // A positive number is the signal that ended it, as it should.
         if result < 0 {
@@ -148,7 +150,55 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The reason why it is mounted still.
+    private func unmount() -> SetupError? {
+        guard let mount else {
+            unsafe sandbox.unmount(fuse)
+            return nil
+        }
+        do throws(Errno) {
+            try mount.remove()
+            return nil
+        } catch {
+            return SetupError(
+                "unmounting \(mountpoint)", error,
+                fix: "the next devfs mount of this device takes it away")
+        }
+    }
+
     // MARK: Setting up
+
+    /// Mounts by descriptor where that is permitted; else by fusermount3, which knows a path alone
+    /// and looks that an ordinary user may mount where it leads.
+    private static func mount(
+        _ fuse: OpaquePointer, _ source: String, on place: Place, _ options: MountOptions
+    ) throws(SetupError) -> KernelMount? {
+        let attempt = "mounting \(source) on \(place.path)"
+        guard ProcessHandle.isSystemAdministrator else {
+            guard geteuid() != 0 || place.isStable else {
+                throw SetupError(
+                    attempt, .permissionDenied,
+                    fix: "another user can make it lead elsewhere, and without CAP_SYS_ADMIN "
+                        + "fusermount3 would follow him")
+            }
+            guard unsafe fuse_session_mount(fuse, place.path) == 0 else {
+                let error = lastError
+                throw SetupError(
+                    attempt, error.rawValue == 0 ? .ioError : error,
+                    fix: "devfs doctor says what is missing")
+            }
+            return nil
+        }
+        let connection = try KernelMount.connection()
+        let mount = try KernelMount(
+            connection: connection.raw, source: source, on: place, options: options)
+        // It is libfuse's from now on.
+        guard unsafe fuse_session_mount(fuse, "/dev/fd/\(connection.take())") == 0 else {
+            try? mount.remove()
+            throw SetupError(attempt, .ioError)
+        }
+        return mount
+    }
 
     private static func backend(
         _ source: String, _ options: MountOptions
@@ -197,47 +247,8 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         var list = ["fsname=\(source)", "subtype=devfs", "default_permissions"]
         if options.allowOther { list.append("allow_other") }
         if options.readOnly && !options.kernelOptions.contains("ro") { list.append("ro") }
-        return (list + options.kernelOptions).joined(separator: ",")
-    }
-
-    /// Takes away what a server that died left: on this mount point, and of this device.
-    private static func cleanUp(
-        _ mountpoint: String, source: String, _ log: Logger
-    ) throws(SetupError) {
-        let mounts: [MountEntry]
-        do throws(Errno) {
-            mounts = try MountEntry.all()
-        } catch {
-            throw SetupError("reading /proc/self/mountinfo", error)
-        }
-        for mount in mounts where mount.isOurs {
-            // The device's lock is ours, so a mount of it has no server.
-            guard mount.source == source || mount.mountpoint == mountpoint else { continue }
-            if mount.isDead {
-                log.notice("cleaning up the dead mount \(mount.mountpoint) of \(mount.source)")
-                try Unmount.lazily(mount.mountpoint)
-            } else if mount.mountpoint == mountpoint {
-                throw SetupError(
-                    "mounting on \(mountpoint)", .resourceBusy,
-                    fix: "\(mount.source) is mounted there; devfs unmount \(mountpoint)")
-            }
-        }
-    }
-
-    /// Locks the directory that is to be the mount point.
-    private static func claim(_ path: String) throws(SetupError) -> Descriptor {
-        do throws(Errno) {
-            let directory = try Syscalls.open(path, flags: O_RDONLY | O_DIRECTORY)
-            try Syscalls.lock(directory.raw)
-            return directory
-        } catch .wouldBlock {
-            throw SetupError(
-                "mounting on \(path)", .resourceBusy, fix: "another mount is being made there")
-        } catch {
-            throw SetupError(
-                "mounting on \(path)", error,
-                fix: error == .noSuchFileOrDirectory ? "mkdir -p \(path)" : "")
-        }
+        // libfuse has no word for what is the absence of another.
+        return (list + options.kernelOptions.filter { $0 != "atime" }).joined(separator: ",")
     }
 
     /// Every open buffer takes a descriptor. `setrlimit(2)`

@@ -171,9 +171,9 @@ public struct DeviceBinder: Sendable {
     }
 
     private func mountpoint(of node: String) -> String? {
-        let lines = (sysfs.text("/proc/self/mountinfo") ?? "").split(separator: "\n")
-        return lines.first { $0.contains(" fuse.devfs \(node) ") }?
-            .split(separator: " ").dropFirst(4).first.map(String.init)
+        let table = MountEntry.parse(Array((sysfs.text("/proc/self/mountinfo") ?? "").utf8))
+        return table.first { $0.type == "fuse.devfs" && !$0.isStrangers && $0.source == node }?
+            .mountpoint
     }
 
     // MARK: What was before

@@ -4,38 +4,69 @@ import SystemPackage
 
 /// A line of /proc/self/mountinfo. `proc_pid_mountinfo(5)`
 public struct MountEntry: Sendable, Equatable {
+    /// The number that `mnt_id` of /proc/self/fdinfo has as well; free for another mount once this
+    /// one is gone.
+    public var id: UInt64 = 0
+    /// `MAJOR:MINOR` of its file system.
+    public var device = ""
     public var mountpoint: String
     /// `fuse.devfs`, `tmpfs`, ...
     public var type: String
     public var source: String
-    /// Who mounted a FUSE file system: its `user_id=`.
+    /// Who mounted a FUSE file system, and answers for it: its `user_id=`.
     public var user: UInt32?
 
     /// A mount of DevFS that this user made. Anybody can give one of his own our type and source.
     var isOurs: Bool { type == "fuse.devfs" && user == geteuid() }
 
+    /// Another user answers for what is on it, or does not: whoever asks him may wait for ever.
+    /// Root's are trusted.
+    public var isStrangers: Bool { user.map { $0 != 0 && $0 != geteuid() } ?? false }
+
     /// All mounts of this mount namespace, oldest first.
     public static func all() throws(Errno) -> [MountEntry] {
-        let text = try Syscalls.contents(of: "/proc/self/mountinfo")
-        return String(decoding: text, as: UTF8.self).split(separator: "\n").compactMap { line in
-            let fields = line.split(separator: " ")
-            guard let dash = fields.firstIndex(of: "-"), dash >= 6, dash + 2 < fields.count
+        parse(try Syscalls.contents(of: "/proc/self/mountinfo"))
+    }
+
+    /// The entries of a table, in one pass over it; a line that is none is left out.
+    static func parse(_ table: [UInt8]) -> [MountEntry] {
+        table.split(separator: UInt8(ascii: "\n")).compactMap { line in
+            // The kernel escapes blanks within a field; a field may be empty, as a source is that
+            // somebody gave an empty name.
+            let fields = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+            guard
+                let dash = fields.indices.dropFirst(6).first(where: {
+                    fields[$0].elementsEqual("-".utf8)
+                }),
+                dash + 3 < fields.count, let id = UInt64(String(decoding: fields[0], as: UTF8.self))
             else { return nil }
-            let options = dash + 3 < fields.count ? fields[dash + 3].split(separator: ",") : []
-            let user = options.first { $0.hasPrefix("user_id=") }?.dropFirst("user_id=".utf8.count)
             return MountEntry(
-                mountpoint: unescape(fields[4]), type: String(fields[dash + 1]),
-                source: unescape(fields[dash + 2]), user: user.flatMap { UInt32($0) })
+                id: id, device: String(decoding: fields[2], as: UTF8.self),
+                mountpoint: unescape(fields[4]), type: unescape(fields[dash + 1]),
+                source: unescape(fields[dash + 2]), user: user(fields[dash + 3]))
         }
     }
 
+    /// FUSE writes its own options last, whatever a security module writes before them.
+    /// fs/fuse/inode.c, fuse_show_options()
+    private static func user(_ options: ArraySlice<UInt8>) -> UInt32? {
+        let key = Array("user_id=".utf8)
+        guard
+            let option = options.split(separator: UInt8(ascii: ",")).last(where: {
+                $0.starts(with: key)
+            })
+        else { return nil }
+        return UInt32(String(decoding: option.dropFirst(key.count), as: UTF8.self))
+    }
+
     /// Blanks and backslashes stand as `\ooo` there.
-    private static func unescape(_ text: Substring) -> String {
-        guard text.contains("\\") else { return String(text) }
+    private static func unescape(_ text: ArraySlice<UInt8>) -> String {
+        let backslash = UInt8(ascii: "\\")
+        guard text.contains(backslash) else { return String(decoding: text, as: UTF8.self) }
         var bytes: [UInt8] = []
-        var rest = Substring(text).utf8[...]
+        var rest = text
         while let byte = rest.popFirst() {
-            if byte == UInt8(ascii: "\\"),
+            if byte == backslash,
                 let code = UInt8(String(decoding: rest.prefix(3), as: UTF8.self), radix: 8)
             {
                 bytes.append(code)
@@ -45,16 +76,6 @@ public struct MountEntry: Sendable, Equatable {
             }
         }
         return String(decoding: bytes, as: UTF8.self)
-    }
-
-    /// True where the server of a FUSE mount is gone.
-    public var isDead: Bool {
-        do throws(Errno) {
-            _ = try Syscalls.status(of: mountpoint)
-            return false
-        } catch {
-            return error == .socketNotConnected
-        }
     }
 }
 
@@ -73,5 +94,25 @@ extension Syscalls {
         try check {
             unsafe umount2(directory, CInt(UMOUNT_NOFOLLOW) | (lazily ? CInt(MNT_DETACH) : 0))
         }
+    }
+
+    /// Takes away, lazily, the mount whose root the descriptor is. `umount2(2)`, MNT_DETACH
+    static func detach(_ root: SharedDescriptor) throws(Errno) {
+        try withExtendedLifetime(root) { () throws(Errno) -> Void in
+            let path = "/proc/self/fd/\(root.raw)"
+            try check { unsafe umount2(path, CInt(MNT_DETACH)) }
+        }
+    }
+
+    /// The mount that a descriptor is on; no file system is asked. `proc_pid_fdinfo(5)`, mnt_id
+    static func mountID(of descriptor: CInt) throws(Errno) -> UInt64 {
+        let text = try contents(of: "/proc/self/fdinfo/\(descriptor)")
+        let key = "mnt_id:\t"
+        let line = String(decoding: text, as: UTF8.self).split(separator: "\n")
+            .first { $0.hasPrefix(key) }
+        guard let id = line.flatMap({ UInt64($0.dropFirst(key.utf8.count)) }) else {
+            throw .ioError
+        }
+        return id
     }
 }

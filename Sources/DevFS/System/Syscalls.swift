@@ -39,6 +39,13 @@ enum Syscalls {
         return (UInt64(bitPattern: Int64(status.st_size)), status.st_blocks &* 512 < status.st_size)
     }
 
+    /// The file system that a descriptor is on: its `st_dev`.
+    static func fileSystem(of descriptor: CInt) throws(Errno) -> dev_t {
+        var status = stat()
+        try check { unsafe fstat(descriptor, &status) }
+        return status.st_dev
+    }
+
     /// `fstatat(2)`, not following a symbolic link.
     static func status(
         of path: String, at directory: CInt = currentDirectory
@@ -324,23 +331,22 @@ enum Syscalls {
         try check { flock(descriptor, LOCK_EX | LOCK_NB) }
     }
 
-    /// All of a small file, 1 MiB at most. `read(2)`
+    /// All of a file of the kernel's, however long it is. `read(2)`
     static func contents(
         of path: String, at directory: CInt = currentDirectory
     ) throws(Errno) -> [UInt8] {
         let file = try open(path, at: directory, flags: O_RDONLY)
         var all: [UInt8] = []
         var room = [UInt8](repeating: 0, count: 16384)
-        while all.count < 1 << 20 {
+        while true {
             let count = try check {
                 unsafe room.withUnsafeMutableBytes {
                     unsafe CFuse.read(file.raw, $0.baseAddress, $0.count)
                 }
             }
-            if count == 0 { break }
+            if count == 0 { return all }
             all += room[..<count]
         }
-        return all
     }
 
     /// True where the descriptor's is the only open file description of its inode, mappings

@@ -24,7 +24,7 @@ extension MountTests {
                 try mount.python(
                     """
                     import socket
-                    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                     s.connect(get("control/socket").strip())
                     """)
                 let own = try Self.fields("/proc/self/status")
@@ -72,11 +72,11 @@ extension MountTests {
                 for task in /proc/$server/task/*; do
                     grep -q '^NoNewPrivs:.1' $task/status; grep -q '^Seccomp:.2' $task/status
                 done
-                cd /; helper=$(cat /proc/$server/task/$server/children)
+                cd /; read -r helper < /proc/$server/task/$server/children || :
                 [ "$(cat /proc/$helper/comm)" = devfs-unmount ]
                 kill $server; wait $server
-                ! grep -q " $MNT " /proc/mounts
-                [ ! -e /proc/$helper ]
+                if grep -q " $MNT " /proc/mounts; then echo "still mounted"; exit 1; fi
+                [ ! -e /proc/$helper ] || grep -q '^State:.Z' /proc/$helper/status
                 """)
         }
 
@@ -85,13 +85,15 @@ extension MountTests {
             try UserSession.run(
                 """
                 start
-                cd /; helper=$(cat /proc/$server/task/$server/children)
+                cd /; read -r helper < /proc/$server/task/$server/children || :
                 kill -KILL $server; wait $server || :
+                # Who inherited it may take its time to bury it.
+                ended() { [ ! -e /proc/$helper ] || grep -q '^State:.Z' /proc/$helper/status; }
                 for try in {1..1000}; do
-                    [ -n "$helper" ] && [ -e /proc/$helper ] || break
+                    ! ended || break
                     read -t 0.01 < <(:) || :
                 done
-                [ ! -e /proc/$helper ]
+                [ -n "$helper" ]; ended
                 grep -q " $MNT " /proc/mounts
                 """)
         }

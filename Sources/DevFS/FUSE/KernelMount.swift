@@ -1,0 +1,143 @@
+import CFuse
+import Glibc
+import SystemPackage
+
+/// A FUSE mount that root made on a descriptor, where libfuse and fusermount3 go by a path that
+/// a user may lead elsewhere in between.
+///
+/// Nothing of it is kept open: that would make `umount` fail with EBUSY.
+struct KernelMount: Sendable {
+    private let id: UInt64
+    /// Its file system, which lasts as long as the connection: with it the number of the mount
+    /// can't be another's.
+    private let device: String?
+    private let source: String
+    /// The name that it is mounted on, which stays as long as it is mounted there, whatever becomes
+    /// of the path: rename(2) and unlink(2) of it are EBUSY, or take the mount away.
+    private let anchor: (directory: SharedDescriptor, name: String)?
+
+    /// `/dev/fuse`, where the requests of one mount will come from.
+    static func connection() throws(SetupError) -> Descriptor {
+        do throws(Errno) {
+            return try Syscalls.open("/dev/fuse", flags: O_RDWR)
+        } catch {
+            throw SetupError("opening /dev/fuse", error, fix: "devfs doctor says what is missing")
+        }
+    }
+
+    /// Mounts.
+    ///
+    /// - Parameter connection: of `/dev/fuse`, and of no other mount.
+    init(
+        connection: CInt, source: String, on place: Place, options: MountOptions
+    ) throws(SetupError) {
+        self.source = source
+        anchor = place.parent.map { ($0, place.name) }
+        let attempt = "mounting \(source) on \(place.path)"
+        let context: SharedDescriptor
+        do throws(Errno) {
+            let raw = try check { unsafe cfuse_fsopen("fuse") }
+            context = SharedDescriptor(Descriptor(owning: raw))
+        } catch {
+            throw SetupError(attempt, error, fix: "devfs doctor says what is missing")
+        }
+        do throws(Errno) {
+            let values = [
+                ("source", source), ("subtype", "devfs"), ("fd", "\(connection)"),
+                // S_IFDIR, octal.
+                ("rootmode", "40000"), ("user_id", "\(getuid())"), ("group_id", "\(getgid())"),
+            ]
+            for (key, value) in values {
+                try check { unsafe cfuse_fsconfig(context.raw, key, value) }
+            }
+            for flag in options.superblockFlags {
+                try check { unsafe cfuse_fsconfig(context.raw, flag, nil) }
+            }
+            let raw = try check { cfuse_fsmount(context.raw, options.mountAttributes) }
+            let mount = SharedDescriptor(Descriptor(owning: raw))
+            let id = try Syscalls.mountID(of: mount.raw)
+            try check { cfuse_move_mount(mount.raw, place.directory.raw) }
+            self.id = id
+            // Still held, so that the number is its own.
+            device = withExtendedLifetime(mount) {
+                (try? MountEntry.all())?.first { $0.id == id }?.device
+            }
+        } catch {
+            throw SetupError(attempt, error, fix: Self.message(context.raw))
+        }
+    }
+
+    /// Why the kernel refused, in its own words. `fsopen(2)`
+    private static func message(_ context: CInt) -> String {
+        var room = [UInt8](repeating: 0, count: 256)
+        let count = unsafe room.withUnsafeMutableBytes {
+            unsafe read(context, $0.baseAddress, $0.count)
+        }
+        // Behind its kind: `e `, `w ` or `i `.
+        guard count > 2 else { return "devfs doctor says what is missing" }
+        return String(decoding: room[2..<count], as: UTF8.self)
+    }
+
+    /// Takes it away where it still is, with what was mounted on it. Lazily: whoever uses it finds
+    /// that its server has ended.
+    func remove() throws(Errno) {
+        // Each turn takes one that lies on top, or ours.
+        for _ in 0..<100 {
+            let table = try MountEntry.all()
+            guard let own = table.first(where: isThis) else { return }
+            guard let top = try top(of: own, table) else { continue }
+            try Syscalls.detach(top)
+        }
+        throw .resourceBusy
+    }
+
+    /// The root of what is visible where ours is mounted; nil where it was moved meanwhile.
+    private func top(of own: MountEntry, _ table: [MountEntry]) throws(Errno) -> SharedDescriptor? {
+        let isThere = { (mount: UInt64) in
+            table.first { $0.id == mount }?.mountpoint == own.mountpoint
+        }
+        if let anchor {
+            let root = try Syscalls.open(
+                anchor.name, at: anchor.directory.raw, flags: cfuse_o_path | O_NOFOLLOW)
+            if isThere(try Syscalls.mountID(of: root.raw)) { return SharedDescriptor(root) }
+        }
+        // Root has moved it (`mount --move`), or there was no name.
+        do throws(Place.Failure) {
+            let place = try Place.find(own.mountpoint, followsLinks: false)
+            return isThere(place.mount) ? place.directory : nil
+        } catch {
+            if error.errno == .noSuchFileOrDirectory { return nil }
+            throw error.errno
+        }
+    }
+
+    private func isThis(_ mount: MountEntry) -> Bool {
+        mount.id == id && mount.isOurs && mount.source == source
+            && device.map { $0 == mount.device } ?? true
+    }
+}
+
+extension MountOptions {
+    /// Flags of the file system, as fsconfig(2) takes them.
+    var superblockFlags: [String] {
+        ["default_permissions"] + (allowOther ? ["allow_other"] : []) + (readOnly ? ["ro"] : [])
+            + kernelOptions.filter { $0 == "sync" || $0 == "dirsync" }
+    }
+
+    /// Attributes of the mount, as fsmount(2) takes them. `nosuid` and `nodev` unless told
+    /// otherwise, as libfuse has it.
+    var mountAttributes: UInt32 {
+        var attributes = CFUSE_MOUNT_NOSUID | CFUSE_MOUNT_NODEV
+        if readOnly { attributes |= CFUSE_MOUNT_RDONLY }
+        for option in kernelOptions {
+            switch option {
+            case "suid": attributes &= ~CFUSE_MOUNT_NOSUID
+            case "dev": attributes &= ~CFUSE_MOUNT_NODEV
+            case "noexec": attributes |= CFUSE_MOUNT_NOEXEC
+            case "noatime": attributes |= CFUSE_MOUNT_NOATIME
+            default: break
+            }
+        }
+        return attributes
+    }
+}

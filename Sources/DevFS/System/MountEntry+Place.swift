@@ -1,0 +1,80 @@
+import CFuse
+import Glibc
+import SystemPackage
+
+/// A mount that is in the table, found again by descriptor: its path there is one that a user may
+/// have given to something else meanwhile.
+extension MountEntry {
+    /// - Throws: EBUSY where it is covered by another mount; what the way to it gives.
+    private func place() throws(Errno) -> Place {
+        do throws(Place.Failure) {
+            let place = try Place.find(mountpoint, followsLinks: false)
+            if place.mount == id { return place }
+        } catch {
+            throw error.errno
+        }
+        throw .resourceBusy
+    }
+
+    /// True where the server is gone; false where that can't be told, too. Servers of other users
+    /// are not asked.
+    public var isDead: Bool {
+        guard user != nil, !isStrangers, let place = try? place() else { return false }
+        return withExtendedLifetime(place) {
+            do throws(Errno) {
+                _ = try Syscalls.status(of: place.directory.raw)
+                return false
+            } catch {
+                return error == .socketNotConnected
+            }
+        }
+    }
+
+    /// Takes it away; lazily, even if it is in use. `umount2(2)`
+    /// - Throws: EPERM to an ordinary user, EBUSY, EINVAL where another is there by now.
+    public func unmount(lazily: Bool) throws(Errno) {
+        if lazily { return try Syscalls.detach(place().directory) }
+        // A descriptor of the mount itself would keep it busy.
+        guard let (parent, name) = try parent() else { throw .resourceBusy }
+        try withExtendedLifetime(parent) { () throws(Errno) in
+            try Syscalls.unmount("/proc/self/fd/\(parent.raw)/\(name)")
+        }
+    }
+
+    private func parent() throws(Errno) -> (SharedDescriptor, String)? {
+        let place = try place()
+        return place.parent.map { ($0, place.name) }
+    }
+
+    /// The same by umount2(2), or by fusermount3 where that is not permitted.
+    func unmountDead() throws(SetupError) {
+        let attempt = "unmounting the dead mount \(mountpoint)"
+        do throws(Errno) {
+            try unmount(lazily: true)
+        } catch .notPermitted {
+            guard Spawn.run(["fusermount3", "-u", "-z", "--", mountpoint]) == 0 else {
+                throw SetupError(
+                    attempt, .notPermitted, fix: "fusermount3 -u -z -- \(mountpoint.shellQuoted)")
+            }
+        } catch {
+            throw SetupError(attempt, error)
+        }
+    }
+
+    /// The text of a file on it.
+    public func text(of file: String) throws(Errno) -> String {
+        let place = try place()
+        return try withExtendedLifetime(place) { () throws(Errno) in
+            let path = "/proc/self/fd/\(place.directory.raw)/\(file)"
+            return String(decoding: try Syscalls.contents(of: path), as: UTF8.self)
+        }
+    }
+
+    /// Takes away the mounts of a device whose server has died.
+    /// - Parameter source: as the table has it; nobody serves it now.
+    public static func removeDead(of source: String) throws {
+        for mount in try all() where mount.isOurs && mount.source == source && mount.isDead {
+            try mount.unmountDead()
+        }
+    }
+}
