@@ -43,6 +43,14 @@ out:
 	return se;
 }
 
+#ifdef M_ARENA_MAX
+/* Threads come and go: what each left free in an arena of its own would be nobody's. */
+__attribute__((constructor)) static void share_arena(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+}
+#endif
+
 int cfuse_session_loop(struct fuse_session *se, unsigned int max_threads)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
