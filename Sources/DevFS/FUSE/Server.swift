@@ -144,8 +144,9 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         if let failure { throw failure }
         log.info("\(mountpoint.printable) is unmounted")
         if session.isRefused { throw Self.noPassthrough }
-        // A positive number is the signal that ended it, as it should.
-        if result < 0 {
+        // A positive number is the signal that ended it, as it should. A request that is being read while
+        // the mount is taken away is ECONNABORTED (fuse_dev_do_read in fs/fuse/dev.c).
+        if result < 0 && result != -ECONNABORTED {
             throw SetupError("serving \(mountpoint)", Errno(rawValue: -result))
         }
     }
