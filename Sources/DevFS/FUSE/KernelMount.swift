@@ -13,7 +13,7 @@ struct KernelMount: Sendable {
     private let device: String?
     private let source: String
     /// The name that it is mounted on, which stays as long as it is mounted there, whatever becomes
-    /// of the path: rename(2) and unlink(2) of it are EBUSY, or take the mount away.
+    /// of the path: rename(2) and unlink(2) of it in this mount namespace are EBUSY.
     private let anchor: (directory: SharedDescriptor, name: String)?
 
     /// `/dev/fuse`, where the requests of one mount will come from.
@@ -96,10 +96,13 @@ struct KernelMount: Sendable {
         let isThere = { (mount: UInt64) in
             table.first { $0.id == mount }?.mountpoint == own.mountpoint
         }
-        if let anchor {
-            let root = try Syscalls.open(
-                anchor.name, at: anchor.directory.raw, flags: cfuse_o_path | O_NOFOLLOW)
-            if isThere(try Syscalls.mountID(of: root.raw)) { return SharedDescriptor(root) }
+        // From another mount namespace the name can be taken away or changed all the same.
+        if let anchor,
+            let root = try? Syscalls.open(
+                anchor.name, at: anchor.directory.raw, flags: cfuse_o_path | O_NOFOLLOW),
+            isThere(try Syscalls.mountID(of: root.raw))
+        {
+            return SharedDescriptor(root)
         }
         // Root has moved it (`mount --move`), or there was no name.
         do throws(Place.Failure) {
