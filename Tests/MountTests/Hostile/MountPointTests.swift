@@ -101,7 +101,7 @@ extension MountTests {
                     place = sys.argv[1] + "/$(touch x)\\x1b[31m"
                     os.mkdir(place)
                     device = os.open("/dev/fuse", os.O_RDWR)
-                    options = f"fd={device},rootmode=40000,user_id=65534,group_id=65534,subtype=devfs"
+                    options = f"fd={device},rootmode=40000,user_id=65534,group_id=65534,subtype=devfs,allow_other"
                     assert not libc.mount(b"memory:evil", place.encode(), b"fuse", 0, options.encode())
                     for words in ["doctor"], ["list", "--devices"], ["device", "list"]:
                         result = subprocess.run(
