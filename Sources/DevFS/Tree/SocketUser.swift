@@ -115,6 +115,9 @@ final class SocketUser: Sendable {
             return drop(raw)
         }
         for line in lines {
+            // An answer that the peer did not take has closed it: the number may be that of another
+            // user's connection by now.
+            guard connections.withLock({ $0[raw] != nil }) else { return }
             do throws(Refusal) {
                 try carryOut(String(decoding: line, as: UTF8.self)[...], for: raw)
             } catch {
