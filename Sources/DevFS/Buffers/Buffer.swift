@@ -55,7 +55,7 @@ final class Buffer: Sendable {
         var owner: SyncTarget = .cpu
     }
 
-    struct State {
+    struct State: ~Copyable {
         var name: Name
         var traits: BufferTraits
         var isLinked = true
@@ -64,9 +64,7 @@ final class Buffer: Sendable {
         var streams = 0
         /// Open descriptors whose writes do not pass the server.
         var directWriters = 0
-        /// Of who made it: the buffer, and its bytes.
-        var charge: Quotas.Charge?
-        var bytes: Quotas.Charge?
+        var charge: BufferCharge?
         /// Its memory is being cut: nobody may begin to use it.
         var isShrinking = false
         var memory: BufferMemory?
@@ -104,11 +102,18 @@ final class Buffer: Sendable {
     /// Before it grows to `size` bytes.
     /// - Throws: EDQUOT beyond what its maker can have.
     func charge(_ size: UInt64) throws(Refusal) {
-        try state.withLock({ $0.bytes })?.change(to: size)
+        if let refusal = state.withLock({ $0.charge?.change(to: size) ?? nil }) { throw refusal }
     }
 
     /// When it has become `size` bytes long.
-    func correctCharge(_ size: UInt64) { state.withLock({ $0.bytes })?.correct(to: size) }
+    func correctCharge(_ size: UInt64) { state.withLock { $0.charge?.correct(to: size) } }
+
+    /// From now on its maker pays for it.
+    func pay(by charge: consuming BufferCharge) {
+        // A closure can't consume what it captures.
+        var charge = Optional(charge)
+        state.withLock { $0.charge = charge.take() }
+    }
 
     /// Descriptors and streams that use it.
     var references: Int { state.withLock { $0.handles + $0.streams } }

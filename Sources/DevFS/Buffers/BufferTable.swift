@@ -139,15 +139,11 @@ final class BufferTable: Sendable {
         _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership, payer: UInt32,
         quotas: Quotas
     ) throws(Refusal) -> Buffer {
-        let charge = try quotas.charge(.buffers, to: payer)
-        let bytes = try quotas.charge(.bytes, size, to: payer)
+        let charge = try BufferCharge.taking(size, of: payer, from: quotas)
         let buffer = try make(name, traits: traits) { () throws(Refusal) in
             try backend.allocate(name, size: size, traits: traits, owner: owner)
         }
-        buffer.state.withLock { state in
-            state.charge = charge
-            state.bytes = bytes
-        }
+        buffer.pay(by: charge)
         return buffer
     }
 

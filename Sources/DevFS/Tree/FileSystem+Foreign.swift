@@ -27,7 +27,7 @@ extension FileSystem {
             .owned(by: Opener(waiting: caller, identifies: true))
         let owner = ownership(of: caller, mode: 0o666)
         if case .sharedMemory(let range) = memory { try Self.check(descriptor, range) }
-        let charge = try quotas.charge(.buffers, to: caller.uid)
+        let charge = try BufferCharge.taking(of: caller.uid, from: quotas)
         let buffer = try buffers.make(name, traits: traits) { () throws(Refusal) in
             switch memory {
             case .dmaBuf:
@@ -36,7 +36,7 @@ extension FileSystem {
                 try hardware.pinMemory(descriptor, range, as: name, traits: traits, owner: owner)
             }
         }
-        buffer.state.withLock { $0.charge = charge }
+        buffer.pay(by: charge)
         metrics.allocations.add()
     }
 

@@ -18,12 +18,7 @@ extension FileSystem {
         if let size = try? backend.space().size { quotas.limit(.bytes, toAll: size - size / 16) }
         for buffer in buffers.all {
             guard let status = try? buffers.status(of: buffer) else { continue }
-            let charge = quotas.count(.buffers, of: status.uid)
-            let bytes = quotas.count(.bytes, status.size, of: status.uid)
-            buffer.state.withLock { state in
-                state.charge = charge
-                state.bytes = bytes
-            }
+            buffer.pay(by: .counting(status.size, of: status.uid, in: quotas))
         }
     }
 }

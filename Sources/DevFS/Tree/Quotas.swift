@@ -70,40 +70,16 @@ final class Quotas: Sendable {
         private let quotas: Quotas
         private let resource: Resource
         private let uid: UInt32
-        private let amount: Mutex<UInt64>
+        private let amount: UInt64
 
         fileprivate init(_ quotas: Quotas, _ resource: Resource, _ uid: UInt32, _ amount: UInt64) {
             self.quotas = quotas
             self.resource = resource
             self.uid = uid
-            self.amount = Mutex(amount)
+            self.amount = amount
         }
 
-        /// Makes it larger or smaller.
-        /// - Throws: the resource's errno, and it stays as it was.
-        func change(to wanted: UInt64) throws(Refusal) {
-            let isDone = amount.withLock { amount in
-                if wanted > amount {
-                    guard quotas.take(resource, wanted - amount, uid) else { return false }
-                } else {
-                    quotas.give(resource, amount - wanted, uid)
-                }
-                amount = wanted
-                return true
-            }
-            if !isDone { throw quotas.refusal(resource, uid) }
-        }
-
-        /// Makes it what it has become, whatever the limit.
-        func correct(to wanted: UInt64) {
-            amount.withLock { amount in
-                if wanted > amount { quotas.add(resource, wanted - amount, uid) }
-                if wanted < amount { quotas.give(resource, amount - wanted, uid) }
-                amount = wanted
-            }
-        }
-
-        deinit { quotas.give(resource, amount.withLock { $0 }, uid) }
+        deinit { quotas.give(resource, amount, uid) }
     }
 
     private struct State {
@@ -170,7 +146,7 @@ final class Quotas: Sendable {
                 + "or all users their \(limit.all)")
     }
 
-    private func take(_ resource: Resource, _ amount: UInt64, _ uid: UInt32) -> Bool {
+    func take(_ resource: Resource, _ amount: UInt64, _ uid: UInt32) -> Bool {
         let isLimited = isLimited(uid)
         return state.withLock { state in
             let own = (state.used[uid]?[resource] ?? 0).addingReportingOverflow(amount)
@@ -188,7 +164,7 @@ final class Quotas: Sendable {
     }
 
     /// Counts what is there already.
-    private func add(_ resource: Resource, _ amount: UInt64, _ uid: UInt32) {
+    func add(_ resource: Resource, _ amount: UInt64, _ uid: UInt32) {
         let isLimited = isLimited(uid)
         state.withLock { state in
             state.used[uid, default: [:]][resource, default: 0] &+= amount
@@ -196,13 +172,7 @@ final class Quotas: Sendable {
         }
     }
 
-    /// A charge for what is there already, whatever the limit.
-    func count(_ resource: Resource, _ amount: UInt64 = 1, of uid: UInt32) -> Charge {
-        add(resource, amount, uid)
-        return Charge(self, resource, uid, amount)
-    }
-
-    private func give(_ resource: Resource, _ amount: UInt64, _ uid: UInt32) {
+    func give(_ resource: Resource, _ amount: UInt64, _ uid: UInt32) {
         let isLimited = isLimited(uid)
         state.withLock { state in
             let own = state.used[uid]?[resource] ?? 0
