@@ -55,21 +55,26 @@ final class Buffer: Sendable {
         var owner: SyncTarget = .cpu
     }
 
+    final class KeptSettings: Sendable {
+        let settings: Settings
+        init(_ settings: Settings) { self.settings = settings }
+    }
+
     struct State: ~Copyable {
         var name: Name
         var traits: BufferTraits
-        var isLinked = true
         /// Open descriptors through the mount.
         var handles = 0
         var streams = 0
         /// Open descriptors whose writes do not pass the server.
         var directWriters = 0
         var charge: BufferCharge?
+        var isLinked = true
         /// Its memory is being cut: nobody may begin to use it.
         var isShrinking = false
         var memory: BufferMemory?
-        /// The u-dma-buf sync attributes, made when they are first changed.
-        var sync: Settings?
+        /// The u-dma-buf sync attributes, made when they are first changed: few buffers have them.
+        var sync: KeptSettings?
     }
 
     let id: BufferID
@@ -119,14 +124,14 @@ final class Buffer: Sendable {
     var references: Int { state.withLock { $0.handles + $0.streams } }
 
     var syncSettings: Settings {
-        state.withLock { $0.sync ?? Settings(direction: $0.traits.direction) }
+        state.withLock { $0.sync?.settings ?? Settings(direction: $0.traits.direction) }
     }
 
     func changeSync(_ change: (inout Settings) -> Void) {
         state.withLock { state in
-            var settings = state.sync ?? Settings(direction: state.traits.direction)
+            var settings = state.sync?.settings ?? Settings(direction: state.traits.direction)
             change(&settings)
-            state.sync = settings
+            state.sync = KeptSettings(settings)
         }
     }
 

@@ -3,8 +3,8 @@
 /// It lies in the buffer itself: there may be very many of them.
 struct BufferCharge: ~Copyable {
     private let quotas: Quotas
-    private let uid: UInt32
     private var bytes: UInt64
+    private let uid: UInt32
 
     private init(_ quotas: Quotas, _ uid: UInt32, _ bytes: UInt64) {
         self.quotas = quotas
