@@ -1,14 +1,16 @@
-# Usage: stalled-file.py MOUNT
+# Usage: stalled-file.py MOUNT PROGRAM
 #
 # Gives a DevFS mount descriptors of a file that nobody answers for: this process serves it by FUSE,
 # and lets the requests of others wait. The mount must go on, and have the descriptors closed once
-# the file's server is gone.
+# the file's server is gone. A server that is told to end meanwhile, one of PROGRAM's on a device of
+# its own, leaves that to the next one.
 import ctypes
 import errno
 import os
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -76,7 +78,7 @@ def answer(device, unique, body, error=0):
 
 def main(mount):
     path = open(f"{mount}/control/socket").read().strip()
-    server = next(int(line.split()[-1]) for line in open(f"{mount}/status") if line.startswith("server"))
+    server = server_of(mount)
 
     def ask(line, descriptors=()):
         with socket.socket(socket.AF_UNIX) as peer:
@@ -124,4 +126,71 @@ def main(mount):
         assert not closing(), closing()
 
 
+def give_and_wait(path, mount, file):
+    """In a child: whoever has the file open can't start a program, which would close it."""
+    ready, told = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(50)
+        stalled = os.open(path, os.O_RDWR)
+        file.stall_now()
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(10)
+            peer.connect(open(f"{mount}/control/socket").read().strip())
+            socket.send_fds(peer, [b"import a\n"], [stalled])
+            os.write(told, peer.recv(1000))
+        signal.pause()
+    os.close(told)
+    answer = os.read(ready, 1000)
+    assert answer.startswith(b"error "), answer
+    return child
+
+
+def end_and_mount_again(program, directory, place):
+    device = f"memory:stalled-{os.getpid()}"
+
+    def mount():
+        return subprocess.run([program, "mount", device, directory], timeout=20, stderr=subprocess.PIPE)
+
+    file = giver = None
+    servers = []
+    try:
+        assert not mount().returncode
+        servers.append(server_of(directory))
+        with open(f"{directory}/control/alloc", "w") as control:
+            control.write("kept 4K\n")
+        with open(f"{directory}/buffers/kept", "r+") as buffer:
+            buffer.write("as it was")
+        file = OneFile(place)
+        giver = give_and_wait(place, directory, file)
+        os.kill(servers[0], signal.SIGTERM)
+        until = time.monotonic() + 10
+        while (mounted := mount()).returncode:
+            assert time.monotonic() < until, mounted.stderr
+            time.sleep(0.05)
+        # A thread of it closes the file still.
+        assert os.path.exists(f"/proc/{servers[0]}")
+        servers.append(server_of(directory))
+        assert open(f"{directory}/buffers/kept").read().startswith("as it was")
+    finally:
+        if file:
+            file.end()
+        if giver:
+            os.kill(giver, signal.SIGKILL), os.waitpid(giver, 0)
+        for server in servers[-1:]:
+            os.kill(server, signal.SIGTERM)
+        until = time.monotonic() + 10
+        while any(os.path.exists(f"/proc/{server}") for server in servers):
+            assert time.monotonic() < until, servers
+            time.sleep(0.05)
+        subprocess.run([program, "device", "remove", device], check=True, timeout=20)
+
+
+def server_of(mount):
+    with open(f"{mount}/status") as status:
+        return next(int(line.split()[-1]) for line in status if line.startswith("server"))
+
+
 main(os.path.realpath(sys.argv[1]))
+with tempfile.TemporaryDirectory(prefix="devfs-test-") as own, tempfile.NamedTemporaryFile() as file:
+    end_and_mount_again(sys.argv[2], own, file.name)

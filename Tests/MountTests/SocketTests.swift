@@ -188,7 +188,8 @@ extension MountTests {
         func `a file that nobody answers for does not stall the socket`() throws {
             try withMount { mount in
                 try mount.bash(
-                    "timeout 60 \(Machine.python) \(Machine.package)/Tests/stalled-file.py .")
+                    "timeout 60 \(Machine.python) \(Machine.package)/Tests/stalled-file.py . "
+                        + "'\(Machine.devfs)'")
             }
         }
 

@@ -185,7 +185,8 @@ protocol Backend: AnyObject, Sendable {
     func freed(_ id: BufferID)
     func status(of heap: Heap) throws(Errno) -> HeapStatus
     func space() throws(Errno) -> SpaceStatus
-    /// The device was removed: the next one of its name is another server's to have.
+    /// This server does nothing with the device any more: the next one may have it, even if this
+    /// process, a thread of which waits for a client, goes on. Also when the device was removed.
     func letGo()
     /// What the device has besides memory; nil for none.
     var hardware: (any Hardware)? { get }

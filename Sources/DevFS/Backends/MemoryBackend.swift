@@ -1,5 +1,6 @@
 import CFuse
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// The backend that needs no kernel module: buffers are files on a tmpfs that outlives the server.
@@ -12,13 +13,13 @@ final class MemoryBackend: BuslessBackend {
     private let store: MemoryStore
     private let isPrivate: Bool
     /// Held as long as this server runs.
-    private let lock: Descriptor
+    private let lock: Mutex<SharedDescriptor?>
 
     /// Makes or adopts the device.
     init(_ name: Name, size: UInt64?, huge: String?) throws(SetupError) {
         let device = MemoryDevice(name)
         try device.makeDirectories()
-        lock = try device.lock()
+        lock = Mutex(SharedDescriptor(try device.lock()))
         isPrivate = try device.mountData(size: size, huge: huge)
         do throws(Errno) {
             store = try MemoryStore(device, isPrivate: isPrivate, limit: size, serves: true)
@@ -33,6 +34,8 @@ final class MemoryBackend: BuslessBackend {
         source = device.source
         runtimeDirectory = device.path
     }
+
+    func letGo() { lock.withLock { $0 = nil } }
 
     let readStrategy = ReadStrategy.mapping
     var allowsPassthrough: Bool { isPrivate }

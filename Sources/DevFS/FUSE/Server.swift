@@ -142,6 +142,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         let failure = unmount()
         unsafe fuse_remove_signal_handlers(fuse)
         if let failure { throw failure }
+        session.tree.backend.letGo()
         log.info("\(mountpoint.printable) is unmounted")
         if session.isRefused { throw Self.noPassthrough }
         // A positive number is the signal that ended it, as it should. A request that is being read while
