@@ -66,7 +66,9 @@ extension FileSystem {
                 }
             }
             do throws(Errno) {
-                return try BufferFile(buffer, in: buffers, log: log, by: caller)
+                let file = try BufferFile(buffer, in: buffers, log: log, by: caller)
+                if flags.truncates && buffer.traits.heap.isFixed { try file.clear() }
+                return file
             } catch .noSuchFileOrDirectory {
                 // It was removed since the look-up: the kernel is to look again.
                 throw .staleNFSFileHandle
