@@ -17,6 +17,11 @@ test_kernels := $(if $(filter file,$(origin KERNEL)),$(filter-out 7 arm64,$(KERN
 # sparse wants headers that are used as they are: those of 7 need a newer C library in Debian 12.
 lint_kernels := $(or $(filter 6.1 6.12,$(KERNEL)),$(filter-out arm64,$(KERNEL)))
 
+# BOOT=none builds what the guests of vm-test want and boots none of them.
+BOOT ?=
+# The releases that fresh-test makes new systems of.
+RELEASE ?= bookworm trixie
+
 # What `bench` is given: groups of workloads, --rounds=N, --record, ... QUICK=1 is the quick mode.
 BENCH_FLAGS ?=
 QUICK ?=
@@ -46,7 +51,7 @@ release := .build/release/devfs
 version := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/DevFS/Tree/Version.swift)
 module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
 scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/mount.devfs Tests/packaging \
-    Tests/Fuzz/run Tests/Fuzz/sanitize \
+    Tests/Fuzz/run Tests/Fuzz/sanitize $(addprefix Tests/fresh/,run enter checks) \
     $(addprefix Tests/VM/,all run dkms tree root bench init init-tree init-overlay init-root init-bench \
         tree-tests tree-signals root-tests example-tests fetch-kernel fetch-arm64 build-in-trixie \
         build-debug-kernel lint-kmod)
@@ -61,7 +66,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := build
-.PHONY: help setup build debug kmod run test host-test vm-test kasan fuzz sanitize bench bench-quick \
+.PHONY: help setup build debug kmod run test host-test vm-test fresh-test fresh-quick kasan fuzz sanitize bench bench-quick \
     bench-tools vm-bench lint lint-kmod unmount install uninstall clean distclean
 
 help: ## show this
@@ -111,7 +116,15 @@ test: host-test ## run every test that this machine can run
 
 vm-test: build debug ## build the kernel module and test it and devfs on it in QEMU, on each KERNEL
 	@.ci/setup $(if $(filter arm64,$(KERNEL)),arm64,vm)
-	Tests/VM/all $(KERNEL)
+	DEVFS_VM_BOOT='$(BOOT)' Tests/VM/all $(KERNEL)
+
+fresh-test: ## build and test in new systems of Debian 12 and 13 (RELEASE), about an hour
+	@.ci/setup fresh
+	Tests/fresh/run --full $(RELEASE)
+
+fresh-quick: ## the same without a Swift build of the project
+	@.ci/setup fresh
+	Tests/fresh/run $(RELEASE)
 
 kasan: ## the same on a kernel with KASAN, lockdep and fault injection, built first
 	@.ci/setup kasan

@@ -83,7 +83,8 @@ static void serve_open(const struct fuse_in_header *in)
 		reply(in, -EIO, NULL, 0);
 		return;
 	}
-	out.padding = backing_id;
+	/* The last field: `padding` in headers before 6.9, `backing_id` since. */
+	*(int32_t *)((char *)&out + offsetof(struct fuse_open_out, open_flags) + 4) = backing_id;
 	reply(in, 0, &out, sizeof(out));
 }
 
