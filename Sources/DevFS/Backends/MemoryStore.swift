@@ -28,6 +28,7 @@ final class MemoryStore: Sendable {
     let count = Atomic<UInt64>(0)
 
     let owners = Mutex(MemoryOwners())
+    private let usages = Together<Result<[Heap: UInt64], Errno>>()
     /// Held while a name or a record changes, over system calls that wait for no client.
     let changes = Mutex(())
 
@@ -220,10 +221,17 @@ final class MemoryStore: Sendable {
 
     /// Bytes of the named buffers of each heap.
     func usage() throws(Errno) -> [Heap: UInt64] {
-        var usage: [Heap: UInt64] = [:]
-        for buffer in try list() {
-            usage[buffer.traits.heap, default: 0] += (try? status(of: buffer))?.allocated ?? 0
+        let result: Result<[Heap: UInt64], Errno> = usages.get {
+            var usage: [Heap: UInt64] = [:]
+            do throws(Errno) {
+                for buffer in try list() {
+                    usage[buffer.traits.heap, default: 0] += (try? status(of: buffer))?.allocated ?? 0
+                }
+            } catch {
+                return .failure(error)
+            }
+            return .success(usage)
         }
-        return usage
+        return try result.get()
     }
 }

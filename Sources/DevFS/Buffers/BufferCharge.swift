@@ -1,4 +1,5 @@
-/// What a buffer takes of its maker's quota: one of his buffers, and its bytes. Given back with it.
+/// What a buffer takes of its maker's quota: one of his buffers, and its bytes, whole pages as the
+/// device has them. Given back with it.
 ///
 /// It lies in the buffer itself: there may be very many of them.
 struct BufferCharge: ~Copyable {
@@ -17,6 +18,7 @@ struct BufferCharge: ~Copyable {
     static func taking(
         _ bytes: UInt64 = 0, of uid: UInt32, from quotas: Quotas
     ) throws(Refusal) -> BufferCharge {
+        let bytes = pages(bytes)
         guard quotas.take(.buffers, 1, uid) else { throw quotas.refusal(.buffers, uid) }
         guard quotas.take(.bytes, bytes, uid) else {
             quotas.give(.buffers, 1, uid)
@@ -29,14 +31,16 @@ struct BufferCharge: ~Copyable {
     static func counting(
         _ bytes: UInt64, of uid: UInt32, in quotas: Quotas
     ) -> BufferCharge {
+        let bytes = pages(bytes)
         quotas.add(.buffers, 1, uid)
         quotas.add(.bytes, bytes, uid)
         return BufferCharge(quotas, uid, bytes)
     }
 
-    /// Before the buffer grows to, or when it has shrunk to, `wanted` bytes.
+    /// Before the buffer grows to, or when it has shrunk to, `size` bytes.
     /// - Returns: why it must not, with EDQUOT; nothing has changed then.
-    mutating func change(to wanted: UInt64) -> Refusal? {
+    mutating func change(to size: UInt64) -> Refusal? {
+        let wanted = Self.pages(size)
         if wanted > bytes {
             guard quotas.take(.bytes, wanted - bytes, uid) else {
                 return quotas.refusal(.bytes, uid)
@@ -48,12 +52,19 @@ struct BufferCharge: ~Copyable {
         return nil
     }
 
-    /// When the buffer has become `wanted` bytes long, whatever the limit.
-    mutating func correct(to wanted: UInt64) {
+    /// When the buffer has become `size` bytes long, whatever the limit.
+    mutating func correct(to size: UInt64) {
+        let wanted = Self.pages(size)
         if wanted > bytes { quotas.add(.bytes, wanted - bytes, uid) }
         if wanted < bytes { quotas.give(.bytes, bytes - wanted, uid) }
         bytes = wanted
     }
+
+    /// The size that a buffer has of the device; what is too large for that stays as it is.
+    private static func pages(_ size: UInt64) -> UInt64 {
+        size.addingReportingOverflow(page - 1).overflow ? size : (size + page - 1) / page * page
+    }
+    private static let page: UInt64 = 4096
 
     deinit {
         quotas.give(.bytes, bytes, uid)

@@ -38,6 +38,8 @@ public final class FileSystem: Sendable {
     let leases: Leases
     let quotas: Quotas
     let log = CommandLog()
+    /// The text of `control/alloc`.
+    let lists = Together<String>()
     let metrics = Metrics()
     let regionUse = FileUse()
     let closings = Closings()
