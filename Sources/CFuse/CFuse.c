@@ -250,11 +250,45 @@ int cfuse_fcntl(int fd, int command, int argument)
 	return fcntl(fd, command, argument);
 }
 
+/* Where the lock that tells its holder is, behind the one that counts. */
+#define HOLDER ((off_t)1 << 62)
+
+/* A POSIX lock is a process's, and tells which. It is no more than a hint: any close() drops it. */
+static int lock_as_holder(int fd, short type)
+{
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = HOLDER, .l_len = 1,
+	};
+
+	return fcntl(fd, F_SETLK, &lock);
+}
+
 int cfuse_lock(int fd)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = HOLDER };
 
-	return fcntl(fd, F_OFD_SETLK, &lock);
+	if (fcntl(fd, F_OFD_SETLK, &lock))
+		return -1;
+	(void)lock_as_holder(fd, F_WRLCK);
+	return 0;
+}
+
+int cfuse_lock_ends(int fd)
+{
+	return lock_as_holder(fd, F_RDLCK);
+}
+
+pid_t cfuse_lock_holder(int fd, bool *ends)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = HOLDER, .l_len = 1,
+	};
+
+	*ends = false;
+	if (fcntl(fd, F_GETLK, &lock) || lock.l_type == F_UNLCK || lock.l_pid <= 0)
+		return 0;
+	*ends = lock.l_type == F_RDLCK;
+	return lock.l_pid;
 }
 
 int cfuse_is_locked(int fd)

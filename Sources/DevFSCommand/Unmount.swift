@@ -36,9 +36,13 @@ struct UnmountCommand: ParsableCommand {
             try Syscalls.poll(server, POLLIN, timeout: Self.patience)
         }
         if ended == 0 {
-            throw Failure(
-                "unmounting \(entry.mountpoint)", "it is unmounted, but the server still runs",
-                status: .timedOut)
+            let holders = MountHolder.of(entry)
+            var why = "it is unmounted, but the server still runs"
+            if !holders.isEmpty {
+                why += ": other mount namespaces have the mount, too, of "
+                why += MountHolder.list(holders)
+            }
+            throw Failure("unmounting \(entry.mountpoint)", why, status: .timedOut)
         }
     }
 

@@ -90,6 +90,10 @@ int cfuse_epoll_wait(int epoll, uint64_t *_Nonnull number);
 int cfuse_fcntl(int fd, int command, int argument);
 /* An exclusive lock of the open file description (F_OFD_SETLK); EAGAIN where another has it. */
 int cfuse_lock(int fd);
+/* Says that who has the lock will end soon. */
+int cfuse_lock_ends(int fd);
+/* The process that has the lock, and whether it said so; 0 where it can't be told. F_GETLK */
+pid_t cfuse_lock_holder(int fd, bool *_Nonnull ends);
 /* 1 where another open file description has the lock, 0 where not, -1. Takes nothing. */
 int cfuse_is_locked(int fd);
 /* Takes a write lease and gives it back; EAGAIN where the inode is open elsewhere. fcntl(2) */

@@ -185,6 +185,8 @@ protocol Backend: AnyObject, Sendable {
     func freed(_ id: BufferID)
     func status(of heap: Heap) throws(Errno) -> HeapStatus
     func space() throws(Errno) -> SpaceStatus
+    /// The server will end now: who mounts the device next waits for that.
+    func announceEnd()
     /// This server does nothing with the device any more: the next one may have it, even if this
     /// process, a thread of which waits for a client, goes on. Also when the device was removed.
     func letGo()
@@ -196,6 +198,7 @@ extension Backend {
     var hardware: (any Hardware)? { nil }
     var foreignChanges: UInt64? { nil }
     func letGo() {}
+    func announceEnd() {}
     func discard(_ id: BufferID) {}
     var discardMayWait: Bool { false }
 

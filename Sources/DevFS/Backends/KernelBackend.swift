@@ -87,6 +87,8 @@ final class KernelBackend: Backend {
         ]
     }
 
+    func announceEnd() { lock.withLock { $0 }.map { DeviceLock.announceEnd($0.raw) } }
+
     func letGo() { lock.withLock { $0 = nil } }
 
     // MARK: Buffers

@@ -35,6 +35,8 @@ final class MemoryBackend: BuslessBackend {
         runtimeDirectory = device.path
     }
 
+    func announceEnd() { lock.withLock { $0 }.map { DeviceLock.announceEnd($0.raw) } }
+
     func letGo() { lock.withLock { $0 = nil } }
 
     let readStrategy = ReadStrategy.mapping

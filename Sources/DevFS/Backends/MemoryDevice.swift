@@ -225,13 +225,7 @@ public enum MemoryDevices {
                 fix: error == .noSuchFileOrDirectory ? "see devfs device list" : "")
         }
         let lock = try device.lock()
-        let mounts: [MountEntry]
-        do throws(Errno) {
-            mounts = try self.mounts(of: device.source)
-        } catch {
-            throw SetupError("reading /proc/self/mountinfo", error)
-        }
-        for mount in mounts where mount.isDead { try mount.unmountDead() }
+        try DeadMounts(of: device.source).remove(for: attempt)
         let isMounted = try device.isMounted()
         do throws(Errno) {
             if isMounted {

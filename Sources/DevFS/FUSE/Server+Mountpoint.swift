@@ -20,7 +20,10 @@ extension Server {
     static func claim(
         _ path: String, source: String, _ log: Logger
     ) throws(SetupError) -> Claim {
-        try cleanUp(source: source, log)
+        // The device's lock is ours, so a mount of it has no server.
+        try DeadMounts(of: source).remove(for: "mounting on \(path)", onto: path) { mount in
+            Self.tell(mount, log)
+        }
         // Once for each dead mount that lies there, and for each server that was quicker.
         for _ in 0..<20 {
             guard let place = try vacant(path, log) else { continue }
@@ -42,14 +45,6 @@ extension Server {
             }
         } catch {
             throw SetupError("mounting on \(path)", error)
-        }
-    }
-
-    /// Takes away what a server of this device that died left elsewhere: the device's lock is ours,
-    /// so a mount of it has no server.
-    private static func cleanUp(source: String, _ log: Logger) throws(SetupError) {
-        for mount in try table() where mount.isOurs && mount.source == source && mount.isDead {
-            try remove(mount, log)
         }
     }
 
@@ -86,8 +81,12 @@ extension Server {
     }
 
     private static func remove(_ mount: MountEntry, _ log: Logger) throws(SetupError) {
-        log.notice("cleaning up the dead mount \(mount.mountpoint.printable) of \(mount.source)")
+        tell(mount, log)
         try mount.unmountDead()
+    }
+
+    private static func tell(_ mount: MountEntry, _ log: Logger) {
+        log.notice("cleaning up the dead mount \(mount.mountpoint.printable) of \(mount.source)")
     }
 
     private static func table() throws(SetupError) -> [MountEntry] {

@@ -137,6 +137,8 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         log.info("\(session.tree.backend.source) is mounted on \(mountpoint.printable)")
         try sandbox.enter(options)
         let result = unsafe cfuse_session_loop(fuse, Self.threads)
+        // Who mounts the device next waits for our end from here on.
+        session.tree.backend.announceEnd()
         // Whoever waits is answered as long as there is a connection to answer on.
         session.end()
         let failure = unmount()

@@ -25,7 +25,8 @@ extension MountEntry {
                 _ = try Syscalls.status(of: place.directory.raw)
                 return false
             } catch {
-                return error == .socketNotConnected
+                // The second is that of a server which ended as it was asked.
+                return error == .socketNotConnected || error == .connectionAbort
             }
         }
     }
@@ -67,14 +68,6 @@ extension MountEntry {
         return try withExtendedLifetime(place) { () throws(Errno) in
             let path = "/proc/self/fd/\(place.directory.raw)/\(file)"
             return String(decoding: try Syscalls.contents(of: path), as: UTF8.self)
-        }
-    }
-
-    /// Takes away the mounts of a device whose server has died.
-    /// - Parameter source: as the table has it; nobody serves it now.
-    public static func removeDead(of source: String) throws {
-        for mount in try all() where mount.isOurs && mount.source == source && mount.isDead {
-            try mount.unmountDead()
         }
     }
 }

@@ -7,6 +7,10 @@ public struct MountEntry: Sendable, Equatable {
     /// The number that `mnt_id` of /proc/self/fdinfo has as well; free for another mount once this
     /// one is gone.
     public var id: UInt64 = 0
+    /// The mount that it is mounted on.
+    var parentID: UInt64 = 0
+    /// What of its file system is mounted: `/`, or less by a bind mount.
+    var root = "/"
     /// `MAJOR:MINOR` of its file system.
     public var device = ""
     public var mountpoint: String
@@ -28,6 +32,11 @@ public struct MountEntry: Sendable, Equatable {
         parse(try Syscalls.contents(of: "/proc/self/mountinfo"))
     }
 
+    /// All mounts of the mount namespace that a process is in.
+    static func all(seenBy process: pid_t) throws(Errno) -> [MountEntry] {
+        parse(try Syscalls.contents(of: "/proc/\(process)/mountinfo"))
+    }
+
     /// The entries of a table, in one pass over it; a line that is none is left out.
     static func parse(_ table: [UInt8]) -> [MountEntry] {
         table.split(separator: UInt8(ascii: "\n")).compactMap { line in
@@ -41,7 +50,8 @@ public struct MountEntry: Sendable, Equatable {
                 dash + 3 < fields.count, let id = UInt64(String(decoding: fields[0], as: UTF8.self))
             else { return nil }
             return MountEntry(
-                id: id, device: String(decoding: fields[2], as: UTF8.self),
+                id: id, parentID: UInt64(String(decoding: fields[1], as: UTF8.self)) ?? 0,
+                root: unescape(fields[3]), device: String(decoding: fields[2], as: UTF8.self),
                 mountpoint: unescape(fields[4]), type: unescape(fields[dash + 1]),
                 source: unescape(fields[dash + 2]), user: user(fields[dash + 3]))
         }
