@@ -181,6 +181,8 @@ struct RandomOperationTests {
             if truncates && entry.heap == .system {
                 expected = model.resize(name, to: 0)
                 if expected == nil { model.entries[name]?.bytes = [] }
+            } else if truncates {
+                model.entries[name]?.bytes = [UInt8](repeating: 0, count: entry.bytes.count)
             }
             var file: (any OpenFile)?
             let flags = O_RDWR | (truncates ? O_TRUNC : 0)

@@ -62,7 +62,8 @@ struct BufferCharge: ~Copyable {
 
     /// The size that a buffer has of the device; what is too large for that stays as it is.
     private static func pages(_ size: UInt64) -> UInt64 {
-        size.addingReportingOverflow(page - 1).overflow ? size : (size + page - 1) / page * page
+        let (up, overflow) = size.addingReportingOverflow(page - 1)
+        return overflow ? size : up / page * page
     }
     private static let page: UInt64 = 4096
 

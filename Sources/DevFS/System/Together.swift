@@ -18,7 +18,15 @@ final class Together<Value: Sendable>: Sendable {
     }
 
     private let arrivals = Atomic<UInt64>(0)
+    /// The arrivals that the last one, perhaps under way, serves.
+    private let begun = Atomic<UInt64>(0)
     private let state = Mutex(State())
+
+    /// How many have asked since the last one was begun.
+    var waiting: UInt64 {
+        arrivals.load(ordering: .sequentiallyConsistent)
+            - begun.load(ordering: .sequentiallyConsistent)
+    }
 
     func get(_ make: () -> Value) -> Value {
         let number = arrivals.add(1, ordering: .sequentiallyConsistent).newValue
@@ -32,6 +40,7 @@ final class Together<Value: Sendable>: Sendable {
             // All of these wait for the lock.
             state.left = all - state.served - 1
             state.served = all
+            begun.store(all, ordering: .sequentiallyConsistent)
             let value = make()
             state.value = state.left > 0 ? value : nil
             return value
