@@ -225,7 +225,8 @@ final class MemoryStore: Sendable {
             var usage: [Heap: UInt64] = [:]
             do throws(Errno) {
                 for buffer in try list() {
-                    usage[buffer.traits.heap, default: 0] += (try? status(of: buffer))?.allocated ?? 0
+                    usage[buffer.traits.heap, default: 0] +=
+                        (try? status(of: buffer))?.allocated ?? 0
                 }
             } catch {
                 return .failure(error)

@@ -10,39 +10,29 @@ import Synchronization
 /// Waits for whoever makes it, so what is made must wait for no client.
 final class Together<Value: Sendable>: Sendable {
     private struct State {
-        /// Everybody up to this number is served by `value`, or was.
+        /// Everybody up to this number is served by `value`.
         var served: UInt64 = 0
         var value: Value?
-        /// Who has not come for it yet.
-        var left: UInt64 = 0
     }
 
     private let arrivals = Atomic<UInt64>(0)
-    /// The arrivals that the last one, perhaps under way, serves.
-    private let begun = Atomic<UInt64>(0)
+    /// Who makes it or waits; the last of them drops it.
+    private let inside = Atomic(0)
     private let state = Mutex(State())
-
-    /// How many have asked since the last one was begun.
-    var waiting: UInt64 {
-        arrivals.load(ordering: .sequentiallyConsistent)
-            - begun.load(ordering: .sequentiallyConsistent)
-    }
 
     func get(_ make: () -> Value) -> Value {
         let number = arrivals.add(1, ordering: .sequentiallyConsistent).newValue
+        inside.add(1, ordering: .sequentiallyConsistent)
         return state.withLock { state in
-            if let value = state.value, state.served >= number {
-                state.left -= 1
-                if state.left == 0 { state.value = nil }
-                return value
+            defer {
+                if inside.subtract(1, ordering: .sequentiallyConsistent).newValue == 0 {
+                    state.value = nil
+                }
             }
-            let all = arrivals.load(ordering: .sequentiallyConsistent)
-            // All of these wait for the lock.
-            state.left = all - state.served - 1
-            state.served = all
-            begun.store(all, ordering: .sequentiallyConsistent)
+            if let value = state.value, state.served >= number { return value }
+            state.served = arrivals.load(ordering: .sequentiallyConsistent)
             let value = make()
-            state.value = state.left > 0 ? value : nil
+            state.value = value
             return value
         }
     }

@@ -26,7 +26,8 @@ enum Layout {
     static let control: [TextFile<Void>] = [
         .commands(
             "alloc", 0o666, isReport: true, [.slow, .identified],
-            read: { tree, _ in tree.lists.get { Report.buffers(tree) } }, parse: AllocationRequest.parse,
+            read: { tree, _ in tree.lists.get { Report.buffers(tree) } },
+            parse: AllocationRequest.parse,
             run: { tree, _, request, opener throws(Refusal) in
                 try tree.allocate(request, by: opener)
             }),

@@ -32,7 +32,9 @@ extension MountTests {
         }
 
         @Test(arguments: Mode.here, ["contiguous", "coherent"])
-        func `O_TRUNC of a fixed buffer makes it zero, and its size stays`(mode: Mode, heap: String) throws {
+        func `O_TRUNC of a fixed buffer makes it zero, and its size stays`(mode: Mode, heap: String)
+            throws
+        {
             try withMount(mode) { mount in
                 try mount.alloc("rx 64K heap=\(heap)")
                 try mount.fill("rx", pattern(65536))
