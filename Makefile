@@ -66,8 +66,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := build
-.PHONY: help setup build debug kmod run test host-test vm-test fresh-test fresh-quick kasan fuzz sanitize bench bench-quick \
-    bench-tools vm-bench lint lint-kmod unmount install uninstall clean distclean
+.PHONY: help setup build debug kmod run test host-test vm-test fresh-test fresh-quick kasan fuzz \
+    sanitize bench bench-quick bench-tools vm-bench lint lint-kmod unmount install uninstall clean distclean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12

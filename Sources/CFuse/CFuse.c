@@ -134,7 +134,6 @@ void cfuse_negotiate(struct fuse_conn_info *conn, bool want_passthrough, bool wa
 	 * waits here is limited by `quota_requests`, and beyond it he is answered at once.
 	 */
 	conn->max_background = 16384;
-	conn->congestion_threshold = 12288;
 	got->protocol_minor = conn->proto_minor;
 	/* A splice of memory is slower than a reply from memory. */
 	leave(conn, FUSE_CAP_SPLICE_READ);

@@ -106,7 +106,7 @@ judge() {
 	echo "log: $console.txt" >&2
 }
 
-# Usage: is_only_built && continue; before a boot. With DEVFS_VM_BOOT=none what a guest wants is made
+# Usage: ! is_only_built || continue; before a boot. With DEVFS_VM_BOOT=none what a guest wants is made
 # and no guest is started: that it could be made is the test.
 is_only_built() {
 	[ "${DEVFS_VM_BOOT:-}" = none ] || return 1

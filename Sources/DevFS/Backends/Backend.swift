@@ -185,11 +185,8 @@ protocol Backend: AnyObject, Sendable {
     func freed(_ id: BufferID)
     func status(of heap: Heap) throws(Errno) -> HeapStatus
     func space() throws(Errno) -> SpaceStatus
-    /// The server will end now: who mounts the device next waits for that.
-    func announceEnd()
-    /// This server does nothing with the device any more: the next one may have it, even if this
-    /// process, a thread of which waits for a client, goes on. Also when the device was removed.
-    func letGo()
+    /// What keeps other servers from the device; nil where nothing does.
+    var lock: DeviceLock? { get }
     /// What the device has besides memory; nil for none.
     var hardware: (any Hardware)? { get }
 }
@@ -197,8 +194,7 @@ protocol Backend: AnyObject, Sendable {
 extension Backend {
     var hardware: (any Hardware)? { nil }
     var foreignChanges: UInt64? { nil }
-    func letGo() {}
-    func announceEnd() {}
+    var lock: DeviceLock? { nil }
     func discard(_ id: BufferID) {}
     var discardMayWait: Bool { false }
 

@@ -1,9 +1,10 @@
 import CFuse
 import Glibc
+import Synchronization
 import SystemPackage
 
-/// The lock that the server of a device holds as long as it runs.
-enum DeviceLock {
+/// The lock that the server of a device holds as long as it runs, and gives up when it goes.
+final class DeviceLock: Sendable {
     /// How long a server that is ending is waited for: with 100,000 buffers it takes a second.
     private static let patience = Duration.seconds(10)
     /// Between two looks at it, microseconds.
@@ -11,18 +12,23 @@ enum DeviceLock {
     /// A server that ends is not always seen to: one that was not in so many looks is alive.
     private static let looks = 4
 
+    private let held: Mutex<SharedDescriptor?>
+
     /// Takes it; waits for a server that is ending.
     ///
     /// - Parameters:
     ///   - directory: the device's own, which outlives the server.
     ///   - source: what is mounted, for the error.
     /// - Throws: EBUSY where another server runs.
-    static func take(in directory: String, of source: String) throws(SetupError) -> Descriptor {
+    init(in directory: String, of source: String) throws(SetupError) {
         var reason = ""
         do throws(Errno) {
             let lock = try Syscalls.open(
                 "\(directory)/lock", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
-            if try claim(lock.raw) { return lock }
+            if try Self.claim(lock.raw) {
+                held = Mutex(SharedDescriptor(lock))
+                return
+            }
             reason = Self.reason(source, lock.raw)
         } catch {
             throw SetupError("locking \(directory)/lock", error)
@@ -46,8 +52,12 @@ enum DeviceLock {
         return false
     }
 
-    /// Says to who waits for the lock that this server is about to end.
-    static func announceEnd(_ lock: CInt) { _ = cfuse_lock_ends(lock) }
+    /// The server will end now: who mounts the device next waits for that.
+    func announceEnd() { held.withLock { _ = $0.map { cfuse_lock_ends($0.raw) } } }
+
+    /// The server does nothing with the device any more: the next one may have it, even if this
+    /// process, a thread of which waits for a client, goes on. Also when the device was removed.
+    func letGo() { held.withLock { $0 = nil } }
 
     /// The process that has the lock is on its way out.
     private static func isEnding(_ lock: CInt) -> Bool {

@@ -19,7 +19,7 @@ final class KernelBackend: Backend {
     let node: Descriptor
     private let isPrivileged: Bool
     /// Held as long as this server runs and the device is there: one server a device.
-    private let lock: Mutex<SharedDescriptor?>
+    let lock: DeviceLock?
 
     /// - Parameter path: the device's node, `/dev/devfs/NAME`.
     init(_ path: String) throws(SetupError) {
@@ -53,7 +53,7 @@ final class KernelBackend: Backend {
         runtimeDirectory = "\(MemoryDevice.base())/.\(device)"
         try OwnDirectory.make(MemoryDevice.base())
         try OwnDirectory.make(runtimeDirectory)
-        lock = Mutex(SharedDescriptor(try DeviceLock.take(in: runtimeDirectory, of: path)))
+        lock = try DeviceLock(in: runtimeDirectory, of: path)
     }
 
     /// The module syncs in its read, and coherent memory is no pages that a reply could come from.
@@ -86,10 +86,6 @@ final class KernelBackend: Backend {
                         ? noHardware : "the device has no memory of its own"),
         ]
     }
-
-    func announceEnd() { lock.withLock { $0 }.map { DeviceLock.announceEnd($0.raw) } }
-
-    func letGo() { lock.withLock { $0 = nil } }
 
     // MARK: Buffers
 

@@ -1,6 +1,5 @@
 import CFuse
 import Glibc
-import Synchronization
 import SystemPackage
 
 /// The backend that needs no kernel module: buffers are files on a tmpfs that outlives the server.
@@ -12,14 +11,13 @@ final class MemoryBackend: BuslessBackend {
     let runtimeDirectory: String
     private let store: MemoryStore
     private let isPrivate: Bool
-    /// Held as long as this server runs.
-    private let lock: Mutex<SharedDescriptor?>
+    let lock: DeviceLock?
 
     /// Makes or adopts the device.
     init(_ name: Name, size: UInt64?, huge: String?) throws(SetupError) {
         let device = MemoryDevice(name)
         try device.makeDirectories()
-        lock = Mutex(SharedDescriptor(try device.lock()))
+        lock = try device.lock()
         isPrivate = try device.mountData(size: size, huge: huge)
         do throws(Errno) {
             store = try MemoryStore(device, isPrivate: isPrivate, limit: size, serves: true)
@@ -34,10 +32,6 @@ final class MemoryBackend: BuslessBackend {
         source = device.source
         runtimeDirectory = device.path
     }
-
-    func announceEnd() { lock.withLock { $0 }.map { DeviceLock.announceEnd($0.raw) } }
-
-    func letGo() { lock.withLock { $0 = nil } }
 
     let readStrategy = ReadStrategy.mapping
     var allowsPassthrough: Bool { isPrivate }

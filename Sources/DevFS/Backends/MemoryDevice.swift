@@ -54,8 +54,8 @@ public struct MemoryDevice: Sendable {
     }
 
     /// - Throws: EBUSY where a server has the device.
-    func lock() throws(SetupError) -> Descriptor {
-        try DeviceLock.take(in: path, of: source)
+    func lock() throws(SetupError) -> DeviceLock {
+        try DeviceLock(in: path, of: source)
     }
 
     /// `data` is a tmpfs of its own. Only the directory itself is asked, never a list of mounts.
@@ -85,7 +85,7 @@ public struct MemoryDevice: Sendable {
     /// 100,000 empty ones. It bounds kernel memory too: extended attributes count as files, one for
     /// each KiB. mm/shmem.c, BOGO_INODE_SIZE
     private static func inodes(for size: UInt64) -> UInt64 {
-        3 * (size / MemoryStore.page + 100_000)
+        3 * (size / UInt64.page + 100_000)
     }
 
     /// Mounts or resizes the tmpfs; false where this user cannot mount one.
@@ -244,7 +244,7 @@ public enum MemoryDevices {
                 attempt, error,
                 fix: error == .resourceBusy ? "a descriptor of one of its buffers is open" : "")
         }
-        _ = lock.raw
+        lock.letGo()
     }
 
     /// The last device of an ordinary user takes the directory of all with it.

@@ -28,7 +28,7 @@ final class MemoryStore: Sendable {
     let count = Atomic<UInt64>(0)
 
     let owners = Mutex(MemoryOwners())
-    private let usages = Together<Result<[Heap: UInt64], Errno>>()
+    private let usages = Together<[Heap: UInt64]>()
     /// Held while a name or a record changes, over system calls that wait for no client.
     let changes = Mutex(())
 
@@ -37,13 +37,10 @@ final class MemoryStore: Sendable {
     private let quota: Mutex<MemoryQuota>
     private let memory: MemoryLimit
 
-    static let page: UInt64 = 4096
     /// Of a buffer's directory.
     static let file = "data"
     static let traits = "traits"
     static let limitFile = "limit"
-
-    static func pages(_ size: UInt64) -> UInt64 { (size + page - 1) / page * page }
 
     /// - Parameter limit: bytes, for a store that is not a tmpfs of its own; nil keeps what it was.
     /// - Parameter serves: its server's store, not a look at one that another server may have.
@@ -118,8 +115,7 @@ final class MemoryStore: Sendable {
 
     /// Bytes that a file takes at the most when it is full up to `end`.
     private static func growth(_ status: FileStatus, to end: UInt64) -> UInt64 {
-        let (whole, isHuge) = max(status.size, end).addingReportingOverflow(page - 1)
-        let bytes = isHuge ? UInt64.max : whole / page * page
+        let bytes = max(status.size, end).wholePages
         return bytes - min(bytes, status.allocated)
     }
 
@@ -131,16 +127,16 @@ final class MemoryStore: Sendable {
 
     /// May wait for a client who holds the file's lock.
     func resize(_ descriptor: CInt, to size: UInt64) throws(Errno) {
-        guard size <= UInt64(Int64.max) - Self.page else { throw .noSpace }
+        guard size <= UInt64(Int64.max) - UInt64.page else { throw .noSpace }
         let status = try Syscalls.status(of: descriptor)
         let old = status.size
         try changing(descriptor, status, Self.growth(status, to: size)) { (room) throws(Errno) in
             guard size > old else { return try Syscalls.truncate(descriptor, to: size) }
-            guard Self.pages(size) <= room else { throw .noSpace }
+            guard size.wholePages <= room else { throw .noSpace }
             do throws(Errno) {
                 // The last byte first: tmpfs gives huge pages only to what lies within the length.
                 // Never by ftruncate, which would cut what a client appends meanwhile.
-                if size - old > Self.page {
+                if size - old > UInt64.page {
                     try Syscalls.allocate(descriptor, size - 1..<size)
                 }
                 try Syscalls.allocate(descriptor, old..<size)
@@ -157,9 +153,9 @@ final class MemoryStore: Sendable {
     func populate(_ descriptor: CInt, _ range: Range<UInt64>) throws(Errno) {
         let status = try Syscalls.status(of: descriptor)
         let growth = min(
-            Self.growth(status, to: range.upperBound), Self.pages(UInt64(range.count)) + Self.page)
+            Self.growth(status, to: range.upperBound), UInt64(range.count).wholePages + UInt64.page)
         try changing(descriptor, status, growth) { (room) throws(Errno) in
-            guard Self.pages(UInt64(range.count)) <= room else { throw .noSpace }
+            guard UInt64(range.count).wholePages <= room else { throw .noSpace }
             try Syscalls.allocate(descriptor, range)
         }
     }
@@ -221,18 +217,12 @@ final class MemoryStore: Sendable {
 
     /// Bytes of the named buffers of each heap.
     func usage() throws(Errno) -> [Heap: UInt64] {
-        let result: Result<[Heap: UInt64], Errno> = usages.get {
+        try usages.get { () throws(Errno) in
             var usage: [Heap: UInt64] = [:]
-            do throws(Errno) {
-                for buffer in try list() {
-                    usage[buffer.traits.heap, default: 0] +=
-                        (try? status(of: buffer))?.allocated ?? 0
-                }
-            } catch {
-                return .failure(error)
+            for buffer in try list() {
+                usage[buffer.traits.heap, default: 0] += (try? status(of: buffer))?.allocated ?? 0
             }
-            return .success(usage)
+            return usage
         }
-        return try result.get()
     }
 }

@@ -18,7 +18,7 @@ struct BufferCharge: ~Copyable {
     static func taking(
         _ bytes: UInt64 = 0, of uid: UInt32, from quotas: Quotas
     ) throws(Refusal) -> BufferCharge {
-        let bytes = pages(bytes)
+        let bytes = bytes.wholePages
         guard quotas.take(.buffers, 1, uid) else { throw quotas.refusal(.buffers, uid) }
         guard quotas.take(.bytes, bytes, uid) else {
             quotas.give(.buffers, 1, uid)
@@ -31,7 +31,7 @@ struct BufferCharge: ~Copyable {
     static func counting(
         _ bytes: UInt64, of uid: UInt32, in quotas: Quotas
     ) -> BufferCharge {
-        let bytes = pages(bytes)
+        let bytes = bytes.wholePages
         quotas.add(.buffers, 1, uid)
         quotas.add(.bytes, bytes, uid)
         return BufferCharge(quotas, uid, bytes)
@@ -40,13 +40,13 @@ struct BufferCharge: ~Copyable {
     /// Before the buffer grows to, or when it has shrunk to, `size` bytes.
     /// - Returns: why it must not, with EDQUOT; nothing has changed then.
     mutating func change(to size: UInt64) -> Refusal? {
-        let wanted = Self.pages(size)
-        if wanted > bytes {
-            guard quotas.take(.bytes, wanted - bytes, uid) else {
-                return quotas.refusal(.bytes, uid)
-            }
-        } else {
-            quotas.give(.bytes, bytes - wanted, uid)
+        let wanted = size.wholePages
+        guard wanted > bytes else {
+            correct(to: size)
+            return nil
+        }
+        guard quotas.take(.bytes, wanted - bytes, uid) else {
+            return quotas.refusal(.bytes, uid)
         }
         bytes = wanted
         return nil
@@ -54,18 +54,11 @@ struct BufferCharge: ~Copyable {
 
     /// When the buffer has become `size` bytes long, whatever the limit.
     mutating func correct(to size: UInt64) {
-        let wanted = Self.pages(size)
+        let wanted = size.wholePages
         if wanted > bytes { quotas.add(.bytes, wanted - bytes, uid) }
         if wanted < bytes { quotas.give(.bytes, bytes - wanted, uid) }
         bytes = wanted
     }
-
-    /// The size that a buffer has of the device; what is too large for that stays as it is.
-    private static func pages(_ size: UInt64) -> UInt64 {
-        let (up, overflow) = size.addingReportingOverflow(page - 1)
-        return overflow ? size : up / page * page
-    }
-    private static let page: UInt64 = 4096
 
     deinit {
         quotas.give(.bytes, bytes, uid)

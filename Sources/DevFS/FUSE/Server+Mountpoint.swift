@@ -51,7 +51,7 @@ extension Server {
     /// The directory; nil where a dead mount was on it, which is gone now.
     private static func vacant(_ path: String, _ log: Logger) throws(SetupError) -> Place? {
         let place = try find(path)
-        guard let mount = try table().first(where: { $0.id == place.mount }),
+        guard let mount = try MountEntry.table().first(where: { $0.id == place.mount }),
             place.isMountRoot ?? (mount.mountpoint == place.path)
         else { return place }
         if mount.isStrangers {
@@ -87,14 +87,6 @@ extension Server {
 
     private static func tell(_ mount: MountEntry, _ log: Logger) {
         log.notice("cleaning up the dead mount \(mount.mountpoint.printable) of \(mount.source)")
-    }
-
-    private static func table() throws(SetupError) -> [MountEntry] {
-        do throws(Errno) {
-            return try MountEntry.all()
-        } catch {
-            throw SetupError("reading /proc/self/mountinfo", error)
-        }
     }
 
     /// A byte of a file for each directory: a lock on the directory itself could be held by anybody

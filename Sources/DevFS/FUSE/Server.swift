@@ -138,13 +138,13 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         try sandbox.enter(options)
         let result = unsafe cfuse_session_loop(fuse, Self.threads)
         // Who mounts the device next waits for our end from here on.
-        session.tree.backend.announceEnd()
+        session.tree.backend.lock?.announceEnd()
         // Whoever waits is answered as long as there is a connection to answer on.
         session.end()
         let failure = unmount()
         unsafe fuse_remove_signal_handlers(fuse)
         if let failure { throw failure }
-        session.tree.backend.letGo()
+        session.tree.backend.lock?.letGo()
         log.info("\(mountpoint.printable) is unmounted")
         if session.isRefused { throw Self.noPassthrough }
         // A positive number is the signal that ended it, as it should. A request that is being read while

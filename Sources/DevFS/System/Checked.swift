@@ -11,6 +11,15 @@ extension UInt64 {
         let (product, overflow) = multipliedReportingOverflow(by: other)
         return overflow ? .max : product
     }
+
+    /// Bytes of a page of memory.
+    static let page: UInt64 = 4096
+
+    /// So many bytes in whole pages, or the largest number where these are more.
+    var wholePages: UInt64 {
+        let (last, overflow) = addingReportingOverflow(Self.page - 1)
+        return overflow ? .max : last / Self.page * Self.page
+    }
 }
 
 /// Numbers of events. `count` and `suffix` end the server where there are 2^63 or more.

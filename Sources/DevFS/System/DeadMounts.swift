@@ -7,11 +7,7 @@ struct DeadMounts {
 
     /// - Parameter source: as the table has it; nobody serves it now.
     init(of source: String) throws(SetupError) {
-        do throws(Errno) {
-            table = try MountEntry.all()
-        } catch {
-            throw SetupError("reading /proc/self/mountinfo", error)
-        }
+        table = try MountEntry.table()
         dead = table.filter { $0.isOurs && $0.source == source && $0.isDead }
     }
 

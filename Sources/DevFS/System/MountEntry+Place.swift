@@ -5,6 +5,15 @@ import SystemPackage
 /// A mount that is in the table, found again by descriptor: its path there is one that a user may
 /// have given to something else meanwhile.
 extension MountEntry {
+    /// All mounts, for who sets something up.
+    static func table() throws(SetupError) -> [MountEntry] {
+        do throws(Errno) {
+            return try all()
+        } catch {
+            throw SetupError("reading /proc/self/mountinfo", error)
+        }
+    }
+
     /// - Throws: EBUSY where it is covered by another mount; what the way to it gives.
     private func place() throws(Errno) -> Place {
         do throws(Place.Failure) {

@@ -20,10 +20,10 @@ final class Together<Value: Sendable>: Sendable {
     private let inside = Atomic(0)
     private let state = Mutex(State())
 
-    func get(_ make: () -> Value) -> Value {
+    func get<Failure: Error>(_ make: () throws(Failure) -> Value) throws(Failure) -> Value {
         let number = arrivals.add(1, ordering: .sequentiallyConsistent).newValue
         inside.add(1, ordering: .sequentiallyConsistent)
-        return state.withLock { state in
+        return try state.withLock { (state) throws(Failure) in
             defer {
                 if inside.subtract(1, ordering: .sequentiallyConsistent).newValue == 0 {
                     state.value = nil
@@ -31,7 +31,7 @@ final class Together<Value: Sendable>: Sendable {
             }
             if let value = state.value, state.served >= number { return value }
             state.served = arrivals.load(ordering: .sequentiallyConsistent)
-            let value = make()
+            let value = try make()
             state.value = value
             return value
         }

@@ -103,7 +103,7 @@ public final class FileSystem: Sendable {
                 streams.endAll()
                 // A server of the next device of that name may come from here on.
                 closeSockets(waits: false)
-                backend.letGo()
+                backend.lock?.letGo()
             }
         }
         signals.stormy.set { [log] signal in

@@ -19,14 +19,12 @@ extension MountTests {
                     """
                     echo 'b 1M heap=contiguous' > control/alloc
                     head -c 1M /dev/zero | tr '\\0' '\\377' > buffers/b
-                    place=$(mktemp -d /tmp/devfs-test-XXXXXX)
-                    trap 'rm -rf "$place"' EXIT
-                    truncate -s 1M "$place/sparse"
-                    printf ends | dd of="$place/sparse" bs=1 seek=1048572 conv=notrunc status=none
-                    head -c 1M /dev/zero > "$place/zeros"
-                    tar -C "$place" -Scf "$place/sparse.tar" sparse
                     buffer=$PWD/buffers/b
-                    cd "$place"
+                    cd ..
+                    truncate -s 1M sparse
+                    printf ends | dd of=sparse bs=1 seek=1048572 conv=notrunc status=none
+                    head -c 1M /dev/zero > zeros
+                    tar -Scf sparse.tar sparse
                     expected=sparse
                     case '\(command)' in *zeros*) expected=zeros ;; esac
                     \(command.replacing("BUFFER", with: "\"$buffer\""))

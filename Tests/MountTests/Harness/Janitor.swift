@@ -15,6 +15,17 @@ enum Janitor {
         return unsafe Unmanaged.passRetained(child).takeUnretainedValue().pid
     }()
 
+    /// `remove_device NAME` in bash: a server that was just told to end may have it for a moment.
+    static let removeDevice = """
+        remove_device() {
+            for try in $(seq 50); do
+                \(Machine.devfs) device remove memory:$1 2> /dev/null && break
+                [ -e /run/devfs/$1 ] || break
+                sleep 0.1
+            done
+        }
+        """
+
     private static let script = """
         for fd in /proc/$$/fd/*; do
             n=${fd##*/}; [ "$n" -le 2 ] || [ "$n" -ge 255 ] || eval "exec $n>&-"

@@ -22,16 +22,13 @@ extension MountTests {
                 cp \(Machine.package)/mount-helpers/mount.devfs $DIR/sbin
                 ln -s \(Machine.devfs) $DIR/sbin/devfs
                 mount -t overlay overlay -o lowerdir=$DIR/sbin:/usr/sbin /usr/sbin
+                \(Janitor.removeDevice)
                 end() {
                     status=$?
                     set +e
                     cd /
                     umount -l $DIR/dma $DIR/two 2> /dev/null
-                    for try in $(seq 50); do
-                        \(Machine.devfs) device remove memory:$NAME 2> /dev/null && break
-                        [ -e /run/devfs/$NAME ] || break
-                        sleep 0.1
-                    done
+                    remove_device $NAME
                     umount /usr/sbin /etc/fstab 2> /dev/null
                     rm -rf $DIR
                     exit $status

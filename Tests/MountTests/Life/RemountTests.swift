@@ -107,18 +107,15 @@ extension MountTests {
             let script = """
                 set -eu
                 DEVFS=\(Machine.devfs) NAME=t-remount-\(getpid())
-                DIR=$(mktemp -d /tmp/devfs-test-remount-XXXXXX)
+                DIR=$(mktemp -d \(Janitor.prefix)remount-XXXXXX)
                 mkdir $DIR/dma $DIR/bind
+                \(Janitor.removeDevice)
                 end() {
                     status=$?
                     set +e
                     cd /
                     umount -l $DIR/bind $DIR/dma 2> /dev/null
-                    for try in $(seq 50); do
-                        $DEVFS device remove memory:$NAME 2> /dev/null && break
-                        [ -e /run/devfs/$NAME ] || break
-                        sleep 0.1
-                    done
+                    remove_device $NAME
                     rm -rf --one-file-system $DIR
                     exit $status
                 }
@@ -145,7 +142,7 @@ extension MountTests {
                 $DEVFS unmount $DIR/dma
                 """)
             #expect(output.status == 0, "\(output)")
-            #expect(output.text.contains("run umount /tmp/devfs-test-remount-"), "\(output)")
+            #expect(output.text.contains("run umount \(Janitor.prefix)remount-"), "\(output)")
         }
 
         @Test(.enabled(if: Machine.canBeOthers, "needs root to make a mount namespace"))
