@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <sys/vfs.h>
@@ -242,6 +243,36 @@ int cfuse_epoll_wait(int epoll, uint64_t *number)
 	if (count == 1)
 		*number = event.data.u64;
 	return count;
+}
+
+int cfuse_inotify(void)
+{
+	return inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+}
+
+int cfuse_watch_end(int fd, const char *path)
+{
+	return inotify_add_watch(fd, path, IN_DELETE_SELF);
+}
+
+int cfuse_take_ends(int fd, int *numbers, size_t room)
+{
+	struct inotify_event events[64];
+	ssize_t size = 0;
+	size_t count = 0;
+	bool is_whole = true;
+
+	while (count + sizeof(events) / sizeof(*events) <= room &&
+	       (size = read(fd, events, sizeof(events))) > 0) {
+		/* None of them has a name: what is watched are no directories. */
+		for (size_t i = 0; i < size / sizeof(*events); i++) {
+			if (events[i].mask & IN_DELETE_SELF)
+				numbers[count++] = events[i].wd;
+			if (events[i].mask & IN_Q_OVERFLOW)
+				is_whole = false;
+		}
+	}
+	return is_whole ? (int)count : -1;
 }
 
 int cfuse_fcntl(int fd, int command, int argument)

@@ -87,6 +87,11 @@ void cfuse_wait_readable(int fd, int64_t ns);
 /* epoll with the number of each descriptor; wait returns one at a time. */
 int cfuse_epoll_add(int epoll, int fd, uint64_t number);
 int cfuse_epoll_wait(int epoll, uint64_t *_Nonnull number);
+/* inotify(7): the ends of unlinked files, by the number that cfuse_watch_end gave each. */
+int cfuse_inotify(void);
+int cfuse_watch_end(int fd, const char *_Nonnull path);
+/* How many of those that have ended were taken; -1 where the kernel has lost some. */
+int cfuse_take_ends(int fd, int *_Nonnull numbers, size_t room);
 int cfuse_fcntl(int fd, int command, int argument);
 /* An exclusive lock of the open file description (F_OFD_SETLK); EAGAIN where another has it. */
 int cfuse_lock(int fd);

@@ -181,6 +181,8 @@ protocol Backend: AnyObject, Sendable {
     /// May wait for whoever holds the file's lock, which a client can for ever.
     func discard(_ id: BufferID)
     var discardMayWait: Bool { get }
+    /// The file of a removed buffer until `discard`, to wait for its end; nil where there is none.
+    func remains(of id: BufferID) -> String?
     /// The memory of a removed buffer is gone now: its last user closed it.
     func freed(_ id: BufferID)
     func status(of heap: Heap) throws(Errno) -> HeapStatus
@@ -197,6 +199,7 @@ extension Backend {
     var lock: DeviceLock? { nil }
     func discard(_ id: BufferID) {}
     var discardMayWait: Bool { false }
+    func remains(of id: BufferID) -> String? { nil }
 
     func openReadOnly(_ buffer: BufferDescription) throws(Errno) -> Descriptor {
         let own = try open(buffer)

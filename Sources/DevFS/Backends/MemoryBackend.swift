@@ -137,6 +137,7 @@ final class MemoryBackend: BuslessBackend {
 
     var discardMayWait: Bool { true }
     func discard(_ id: BufferID) { store.discard(id) }
+    func remains(of id: BufferID) -> String? { store.remains(of: id) }
 
     func freed(_ id: BufferID) { store.free(id) }
 

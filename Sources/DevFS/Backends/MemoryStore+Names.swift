@@ -167,6 +167,11 @@ extension MemoryStore {
         Self.clear("\(id.number)", at: gone.raw)
     }
 
+    /// A path of the file of a removed buffer, for calls that take no directory.
+    func remains(of id: BufferID) -> String {
+        "/proc/self/fd/\(gone.raw)/\(id.number)/\(Self.file)"
+    }
+
     /// Takes a directory of `new/` or `gone/` away, or what else is there.
     static func clear(_ place: String, at directory: CInt) {
         for name in [file, traits] { try? Syscalls.unlink("\(place)/\(name)", at: directory) }

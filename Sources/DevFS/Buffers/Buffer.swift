@@ -70,6 +70,8 @@ final class Buffer: Sendable {
         var directWriters = 0
         var charge: BufferCharge?
         var isLinked = true
+        /// It is removed, and its end will be told: `BufferTable.keepUntilEnd`.
+        var isKept = false
         /// Its memory is being cut: nobody may begin to use it.
         var isShrinking = false
         var memory: BufferMemory?
@@ -80,6 +82,9 @@ final class Buffer: Sendable {
     let id: BufferID
     /// The socket has given it out: who has it can keep its file locked for ever.
     private let wasExported = Atomic(false)
+    /// A client may have it by what the mount does not know of: a descriptor from the socket, or a
+    /// mapping of a file whose descriptor is closed.
+    private let wasOutside = Atomic(false)
     /// Others may give it up at any time, so nothing of it is kept beyond its use.
     let isOfOthers: Bool
     let state: Mutex<State>
@@ -91,7 +96,13 @@ final class Buffer: Sendable {
     }
 
     var isExported: Bool { wasExported.load(ordering: .relaxed) }
-    func exported() { wasExported.store(true, ordering: .relaxed) }
+    func exported() {
+        wasExported.store(true, ordering: .relaxed)
+        outside()
+    }
+
+    var mayOutlive: Bool { wasOutside.load(ordering: .relaxed) }
+    func outside() { wasOutside.store(true, ordering: .relaxed) }
 
     /// A client can be in the middle of a write that never ends, which keeps the file locked.
     var mayBeHeld: Bool { isExported || state.withLock { $0.directWriters > 0 } }
@@ -119,6 +130,9 @@ final class Buffer: Sendable {
         var charge = Optional(charge)
         state.withLock { $0.charge = charge.take() }
     }
+
+    /// Its memory is gone: nobody pays for it any more.
+    func settle() { state.withLock { $0.charge = nil } }
 
     /// Descriptors and streams that use it.
     var references: Int { state.withLock { $0.handles + $0.streams } }

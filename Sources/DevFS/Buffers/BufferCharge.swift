@@ -3,13 +3,11 @@
 ///
 /// It lies in the buffer itself: there may be very many of them.
 struct BufferCharge: ~Copyable {
-    private let quotas: Quotas
+    private let user: Quotas.User
     private var bytes: UInt64
-    private let uid: UInt32
 
-    private init(_ quotas: Quotas, _ uid: UInt32, _ bytes: UInt64) {
-        self.quotas = quotas
-        self.uid = uid
+    private init(_ user: Quotas.User, _ bytes: UInt64) {
+        self.user = user
         self.bytes = bytes
     }
 
@@ -19,12 +17,13 @@ struct BufferCharge: ~Copyable {
         _ bytes: UInt64 = 0, of uid: UInt32, from quotas: Quotas
     ) throws(Refusal) -> BufferCharge {
         let bytes = bytes.wholePages
-        guard quotas.take(.buffers, 1, uid) else { throw quotas.refusal(.buffers, uid) }
-        guard quotas.take(.bytes, bytes, uid) else {
-            quotas.give(.buffers, 1, uid)
-            throw quotas.refusal(.bytes, uid)
+        let user = quotas.user(uid)
+        guard user.take(.buffers) else { throw user.refusal(.buffers) }
+        guard user.take(.bytes, bytes) else {
+            user.give(.buffers, 1)
+            throw user.refusal(.bytes)
         }
-        return BufferCharge(quotas, uid, bytes)
+        return BufferCharge(user, bytes)
     }
 
     /// For a buffer that is there already, whatever the limits.
@@ -32,9 +31,10 @@ struct BufferCharge: ~Copyable {
         _ bytes: UInt64, of uid: UInt32, in quotas: Quotas
     ) -> BufferCharge {
         let bytes = bytes.wholePages
-        quotas.add(.buffers, 1, uid)
-        quotas.add(.bytes, bytes, uid)
-        return BufferCharge(quotas, uid, bytes)
+        let user = quotas.user(uid)
+        user.add(.buffers, 1)
+        user.add(.bytes, bytes)
+        return BufferCharge(user, bytes)
     }
 
     /// Before the buffer grows to, or when it has shrunk to, `size` bytes.
@@ -45,9 +45,7 @@ struct BufferCharge: ~Copyable {
             correct(to: size)
             return nil
         }
-        guard quotas.take(.bytes, wanted - bytes, uid) else {
-            return quotas.refusal(.bytes, uid)
-        }
+        guard user.take(.bytes, wanted - bytes) else { return user.refusal(.bytes) }
         bytes = wanted
         return nil
     }
@@ -55,13 +53,13 @@ struct BufferCharge: ~Copyable {
     /// When the buffer has become `size` bytes long, whatever the limit.
     mutating func correct(to size: UInt64) {
         let wanted = size.wholePages
-        if wanted > bytes { quotas.add(.bytes, wanted - bytes, uid) }
-        if wanted < bytes { quotas.give(.bytes, bytes - wanted, uid) }
+        if wanted > bytes { user.add(.bytes, wanted - bytes) }
+        if wanted < bytes { user.give(.bytes, bytes - wanted) }
         bytes = wanted
     }
 
     deinit {
-        quotas.give(.bytes, bytes, uid)
-        quotas.give(.buffers, 1, uid)
+        user.give(.bytes, bytes)
+        user.give(.buffers, 1)
     }
 }

@@ -7,12 +7,13 @@ extension BufferTable {
     /// - Parameter handles: open descriptors that the caller has itself: 1 for ftruncate, else 0.
     func resize(_ buffer: Buffer, to size: UInt64, handles: Int) throws(Refusal) {
         try withMemory(of: buffer) { (memory) throws(Refusal) in
-            let old: UInt64
+            let status: FileStatus
             do throws(Errno) {
-                old = try Syscalls.status(of: memory.descriptor.raw).size
+                status = try Syscalls.status(of: memory.descriptor.raw)
             } catch {
                 throw Refusal(error, "its size can't be read")
             }
+            let old = status.size
             if size == old { return }
             if size < old {
                 try shrink(buffer, memory, to: size, handles: handles)
@@ -23,7 +24,7 @@ extension BufferTable {
             do throws(Refusal) {
                 try backend.resize(memory.descriptor.raw, to: size)
             } catch {
-                buffer.correctCharge(old)
+                buffer.correctCharge(status.taken)
                 throw error
             }
         }

@@ -26,6 +26,8 @@ final class BufferTable: Sendable {
     /// Called when a buffer has neither name nor user any more.
     let gone = Callback<BufferID>()
     private let discards = Discards()
+    /// Tells when removed buffers have ended; nil where that can't be told.
+    let ends = Mutex<FileEnds?>(nil)
     /// Who has buffers of others open.
     let useOfOthers = FileUse()
 
@@ -201,6 +203,7 @@ final class BufferTable: Sendable {
     /// Frees a buffer that has lost its name, unless somebody uses it.
     private func afterUnlink(_ buffer: Buffer) {
         unlinked.call(buffer.id)
+        if buffer.mayOutlive { keepUntilEnd(buffer) }
         let isUsed = buffer.state.withLock { $0.handles + $0.streams > 0 }
         discards.discard(buffer.id, of: backend, isHeld: buffer.mayBeHeld)
         if !isUsed { free(buffer.id) }
@@ -208,9 +211,25 @@ final class BufferTable: Sendable {
 
     /// Once for each buffer: whoever takes it out of the table.
     private func free(_ id: BufferID) {
-        guard state.withLock({ $0.byID.removeValue(forKey: id) }) != nil else { return }
-        backend.freed(id)
+        guard let buffer = state.withLock({ $0.byID.removeValue(forKey: id) }) else { return }
+        if !buffer.state.withLock({ $0.isKept }) { backend.freed(id) }
         gone.call(id)
+    }
+
+    /// Its maker pays for a removed buffer as long as anybody in the system has its memory.
+    private func keepUntilEnd(_ buffer: Buffer) {
+        guard let file = backend.remains(of: buffer.id) else { return }
+        let ends = ends.withLock { $0 }
+        do throws(Errno) {
+            guard let ends else { throw .notSupported }
+            try ends.watch(file) { [backend] in
+                backend.freed(buffer.id)
+                buffer.settle()
+            }
+            buffer.state.withLock { $0.isKept = true }
+        } catch {
+            // It counts for nobody, which is what everybody had before.
+        }
     }
 
     /// `renameat2(2)`

@@ -30,6 +30,9 @@ final class OpenHandle: Handle, @unchecked Sendable {
         super.init(file as? BufferFile)
     }
 
+    /// Who opened it, or who pays for him.
+    var user: Quotas.User { charge.user }
+
     override func close() { file.close() }
 }
 

@@ -175,7 +175,7 @@ extension MountOptions {
     private mutating func apply(
         quota word: String, _ value: String, _ item: String
     ) throws(SetupError) -> Bool {
-        guard Quotas.Resource(rawValue: word) != nil else { return false }
+        guard Quotas.Resource(word: word) != nil else { return false }
         guard let count = Number.parse(value) else {
             throw Self.invalid(item, "a quota is a number, for example quota_\(word)=100")
         }

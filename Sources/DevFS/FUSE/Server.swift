@@ -238,7 +238,7 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         tree.allowsOthers = options.allowOther
         tree.isReadOnly = options.readOnly
         for (word, count) in options.quotas {
-            if let resource = Quotas.Resource(rawValue: word) { tree.quotas[resource] = count }
+            if let resource = Quotas.Resource(word: word) { tree.quotas[resource] = count }
         }
         guard let heap = Heap(name: options.heap), backend.heaps.contains(heap),
             heap.isAllocatable

@@ -145,7 +145,7 @@ import SystemPackage
             id = (try? table.id(for: file)) ?? 0
             if id > 0 { tree.metrics.passthroughOpens.add() }
             goesToServer = id == 0 || (file.guardsSize && flags.writes)
-            if !goesToServer && flags.writes { (file as? BufferFile)?.writesPassBy() }
+            if id > 0 { (file as? BufferFile)?.passesBy(writes: !goesToServer && flags.writes) }
         }
         unsafe cfuse_set_open(
             info, goesToServer, !handle.file.isSeekable, agreed.parallel_direct_writes, id)
@@ -177,7 +177,9 @@ import SystemPackage
             }
         }
         let uid = unsafe Operations.caller(of: request).uid
-        guard let charge = tree.quotas.tryCharge(.waits, to: uid) else {
+        // Mostly who opened it, who is at hand: thousands may read at the same time.
+        let user = handle.user.uid == uid ? handle.user : tree.quotas.user(uid)
+        guard let charge = user.tryCharge(.waits) else {
             throw Quotas.Resource.waits.errno
         }
         let read = unsafe wait(for: request) { WaitingRead($0, size: size, file: file, charge) }
@@ -223,20 +225,20 @@ import SystemPackage
         bytes: Int = 0,
         _ body: @escaping @Sendable (Session, Caller, inout fuse_file_info) throws(Errno) -> Answer
     ) throws(Errno) {
-        let quotas = tree.quotas
-        guard let charge = quotas.tryCharge(.requests, to: uid) else {
+        let user = tree.quotas.user(uid)
+        guard let charge = user.tryCharge(.requests) else {
             throw Quotas.Resource.requests.errno
         }
-        guard let kept = quotas.tryCharge(.queued, UInt64(bytes), to: uid) else {
+        guard let kept = user.tryCharge(.queued, UInt64(bytes)) else {
             throw Quotas.Resource.queued.errno
         }
         let caller = unsafe Operations.caller(of: request)
-        let work = unsafe wait(for: request) { WaitingWork($0, of: uid, in: tree.pool) }
+        let work = unsafe wait(for: request) { WaitingWork($0, of: user.uid, in: tree.pool) }
         let late = work.request
         let given = info ?? fuse_file_info()
         let number = tree.pool.run(
             WorkPool.Item(
-                uid: uid, lane: lane,
+                uid: user.uid, lane: lane,
                 body: { [self] in
                     defer { withExtendedLifetime((charge, kept)) {} }
                     Operations.answer(late, self, given) {

@@ -93,10 +93,11 @@ final class BufferFile: BackedFile {
     func writesWait(_ count: Int) -> Bool { buffer.isExported }
     var lane: BufferID? { buffer.id }
 
-    /// Reads and writes of this open file go to the memory without the server, which must not wait for
-    /// them to end.
-    func writesPassBy() {
-        if !isDirect.exchange(true, ordering: .relaxed) {
+    /// The kernel has the memory by this open file, and so have its mappings when it is closed.
+    /// - Parameter writes: pass the server, too, which must not wait for them to end.
+    func passesBy(writes: Bool) {
+        buffer.outside()
+        if writes && !isDirect.exchange(true, ordering: .relaxed) {
             buffer.state.withLock { $0.directWriters += 1 }
         }
     }

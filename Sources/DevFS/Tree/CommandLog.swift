@@ -13,6 +13,8 @@ final class CommandLog: Sendable {
         var time: Timestamp
         var process: ProcessID
         var uid: UInt32
+        /// Whose share of the log it takes.
+        var payer: UInt32
         var file: String
         var command: String
         var refusal: Refusal
@@ -27,13 +29,19 @@ final class CommandLog: Sendable {
         /// Takes away the oldest of the user who has most; of equals the oldest.
         mutating func makeRoom() {
             let most = counts.values.max() ?? 0
-            guard let index = entries.firstIndex(where: { counts[$0.uid] == most }) else { return }
-            let uid = entries.remove(at: index).uid
-            counts[uid] = most > 1 ? most - 1 : nil
+            guard let index = entries.firstIndex(where: { counts[$0.payer] == most }) else {
+                return
+            }
+            let payer = entries.remove(at: index).payer
+            counts[payer] = most > 1 ? most - 1 : nil
         }
     }
 
     private let state = Mutex(State())
+    /// Who pays for a user.
+    private let payer: @Sendable (UInt32) -> UInt32
+
+    init(payer: @escaping @Sendable (UInt32) -> UInt32 = { $0 }) { self.payer = payer }
 
     /// All that were refused since the mount.
     var count: UInt64 { state.withLock { $0.total } }
@@ -63,13 +71,13 @@ final class CommandLog: Sendable {
         _ process: ProcessID
     ) -> Errno {
         let entry = Entry(
-            time: .now(), process: process, uid: caller.uid,
+            time: .now(), process: process, uid: caller.uid, payer: payer(caller.uid),
             file: file, command: Self.printable(command),
             refusal: refusal)
         state.withLock { state in
             if state.entries.count == Self.depth { state.makeRoom() }
             state.entries.append(entry)
-            state.counts[entry.uid, default: 0] += 1
+            state.counts[entry.payer, default: 0] += 1
             state.total += 1
         }
         return refusal.errno

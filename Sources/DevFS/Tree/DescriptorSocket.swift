@@ -13,13 +13,15 @@ final class DescriptorSocket: Sendable {
     /// Connections of one user, refused ones that are not closed yet included, at which he is kept
     /// from the socket.
     private static let flood = 64
+    /// Entries of the socket's access control list: one is of 8 bytes, and all are of 64 KiB at most.
+    private static let deniedInAll = 4096
     /// Users who can have a thread.
     private static let usersInAll = 256
 
     private struct State {
         var users: [UInt32: SocketUser] = [:]
-        /// Those who are kept from the socket.
-        var denied: Set<UInt32> = []
+        /// Those who are kept from the socket, by who pays for them.
+        var denied: [UInt32: Set<UInt32>] = [:]
         var isClosed = false
     }
 
@@ -66,12 +68,14 @@ final class DescriptorSocket: Sendable {
             }
             return
         }
-        guard let uid = (try? Self.peer(of: raw))?.1.uid, let user = user(uid) else {
+        guard let uid = (try? Self.peer(of: raw))?.1.uid,
+            let user = user(tree.quotas.payer(of: uid))
+        else {
             // There is nobody whose thread could close it.
             Glibc.close(raw)
             return
         }
-        if user.take(raw) >= Self.flood { keepOut(uid, true) }
+        if user.take(raw) >= Self.flood { keepOut(uid, of: user.uid) }
     }
 
     private func user(_ uid: UInt32) -> SocketUser? {
@@ -89,7 +93,7 @@ final class DescriptorSocket: Sendable {
 
     /// A user has closed a connection; who has none left needs no thread.
     private func closed(_ user: SocketUser, _ left: Int) {
-        if left == Self.flood / 2 { keepOut(user.uid, false) }
+        if left == Self.flood / 2 { letIn(user.uid) }
         guard left == 0 else { return }
         // On the thread that takes connections, so that none comes in between.
         loop.perform { [self] in
@@ -107,13 +111,24 @@ final class DescriptorSocket: Sendable {
     }
 
     /// Who has so many connections that are not even closed is kept from the socket until they are.
-    private func keepOut(_ uid: UInt32, _ isOut: Bool) {
-        guard tree.quotas.isLimited(uid) else { return }
-        let denied: [UInt32]? = state.withLock { state in
-            let isNews = isOut ? state.denied.insert(uid).inserted : state.denied.remove(uid) != nil
-            return isNews ? state.denied.sorted() : nil
+    private func keepOut(_ uid: UInt32, of payer: UInt32) {
+        guard tree.quotas.isLimited(payer) else { return }
+        let isNews = state.withLock { state in
+            guard state.denied.reduce(0, { $0 + $1.value.count }) < Self.deniedInAll else {
+                return false
+            }
+            return state.denied[payer, default: []].insert(uid).inserted
         }
-        if let denied { _ = unsafe cfuse_deny(path, denied, denied.count) }
+        if isNews { deny() }
+    }
+
+    private func letIn(_ payer: UInt32) {
+        if state.withLock({ $0.denied.removeValue(forKey: payer) }) != nil { deny() }
+    }
+
+    private func deny() {
+        let denied = state.withLock { $0.denied.values.flatMap { $0 }.sorted() }
+        _ = unsafe cfuse_deny(path, denied, denied.count)
     }
 
     /// Without a free descriptor the caller would be announced for ever: the spare one is used to

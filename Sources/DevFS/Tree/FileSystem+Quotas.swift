@@ -13,12 +13,11 @@ extension FileSystem {
             for resource in [Quotas.Resource.notifications, .signals, .connections, .counters] {
                 quotas.limit(resource, toAll: max(8, UInt64(limit.rlim_cur) / 16))
             }
-            quotas.limit(.exports, toAll: max(8, UInt64(limit.rlim_cur) / 8))
         }
         if let size = try? backend.space().size { quotas.limit(.bytes, toAll: size - size / 16) }
         for buffer in buffers.all {
             guard let status = try? buffers.status(of: buffer) else { continue }
-            buffer.pay(by: .counting(status.size, of: status.uid, in: quotas))
+            buffer.pay(by: .counting(status.taken, of: status.uid, in: quotas))
         }
     }
 }

@@ -37,7 +37,7 @@ public final class FileSystem: Sendable {
     let streams: StreamTable
     let leases: Leases
     let quotas: Quotas
-    let log = CommandLog()
+    let log: CommandLog
     /// The text of `control/alloc`.
     let lists = Together<String>()
     let metrics = Metrics()
@@ -66,10 +66,15 @@ public final class FileSystem: Sendable {
         self.hardware = hardware
         self.options = options
         loop = try EventLoop()
-        let quotas = Quotas(administrators: [options.uid, geteuid()], limits: options.quotas)
+        let quotas = Quotas(
+            administrators: [options.uid, geteuid()], limits: options.quotas,
+            subordinates: SubordinateUsers(readingFrom: "/etc/subuid"))
         self.quotas = quotas
+        log = CommandLog { quotas.payer(of: $0) }
         pool = try WorkPool(loop) { quotas.isLimited($0) }
         buffers = try BufferTable(backend)
+        let ends = try? FileEnds(loop)
+        buffers.ends.withLock { $0 = ends }
         signals = SignalTable(
             loop, device: hardware?.events, owner: options.uid, quotas: quotas)
         streams = StreamTable(buffers, signals, quotas: quotas)

@@ -6,9 +6,9 @@ import SystemPackage
 /// Each user has a limit, and all users together have one, which leaves the rest to the
 /// administrators: root, the mount's owner and the server's own user, who have none.
 final class Quotas: Sendable {
-    /// What is counted. The raw value is the word in `quota_WORD=`, `status` and `metrics`.
-    enum Resource: String, CaseIterable, Sendable {
-        /// Buffers that a user has made.
+    /// What is counted. The name is the word in `quota_WORD=`, `status` and `metrics`.
+    enum Resource: Int, CaseIterable, Sendable {
+        /// Buffers that a user has made, those that he removed while somebody uses them included.
         case buffers
         /// Bytes of these buffers, as far as the server gives them out.
         case bytes
@@ -25,8 +25,13 @@ final class Quotas: Sendable {
         case notifications
         /// Connections of the socket, and eventfds that it has given out.
         case connections, counters
-        /// Buffers that the socket has given out.
-        case exports
+
+        var word: String { "\(self)" }
+
+        init?(word: String) {
+            guard let found = Self.allCases.first(where: { $0.word == word }) else { return nil }
+            self = found
+        }
 
         /// What one user has, and all of them together, by default.
         var defaults: Limit {
@@ -44,14 +49,17 @@ final class Quotas: Sendable {
             case .notifications: Limit(each: 128, all: 1024)
             case .connections: Limit(each: 32, all: 96)
             case .counters: Limit(each: 256, all: 1024)
-            case .exports: Limit(each: 256, all: 1024)
             }
         }
+
+        /// What a user has even where all together have what they can, so that a few cannot shut the
+        /// others out.
+        func reserve(of each: UInt64) -> UInt64 { self == .bytes ? 0 : each / 16 }
 
         /// What is answered beyond the limit.
         var errno: Errno {
             switch self {
-            case .files, .exports: .tooManyOpenFiles
+            case .files: .tooManyOpenFiles
             case .text, .queued: .noMemory
             case .waits, .requests: .resourceTemporarilyUnavailable
             case .connections, .counters: .tooManyUsers
@@ -65,128 +73,206 @@ final class Quotas: Sendable {
         var all: UInt64
     }
 
+    /// A number that many threads change.
+    fileprivate final class Counter: Sendable {
+        let value: Atomic<UInt64>
+        init(_ start: UInt64 = 0) { value = Atomic(start) }
+        var now: UInt64 { value.load(ordering: .relaxed) }
+
+        /// `change` gives nil where it must not be changed.
+        @discardableResult
+        func change(_ change: (UInt64) -> UInt64?) -> (old: UInt64, new: UInt64)? {
+            var old = now
+            while let new = change(old) {
+                let (isDone, seen) = value.weakCompareExchange(
+                    expected: old, desired: new, ordering: .relaxed)
+                if isDone { return (old, new) }
+                old = seen
+            }
+            return nil
+        }
+    }
+
     /// A part of a user's quota, given back when its last owner goes.
     final class Charge: Sendable {
-        private let quotas: Quotas
+        let user: User
         private let resource: Resource
-        private let uid: UInt32
         private let amount: UInt64
 
-        fileprivate init(_ quotas: Quotas, _ resource: Resource, _ uid: UInt32, _ amount: UInt64) {
-            self.quotas = quotas
+        fileprivate init(_ user: User, _ resource: Resource, _ amount: UInt64) {
+            self.user = user
             self.resource = resource
-            self.uid = uid
             self.amount = amount
         }
 
-        deinit { quotas.give(resource, amount, uid) }
+        deinit { user.give(resource, amount) }
     }
 
-    private struct State {
-        var limits: [Resource: Limit]
-        var used: [UInt32: [Resource: UInt64]] = [:]
-        /// Of all users that have limits.
-        var total: [Resource: UInt64] = [:]
+    /// What one user has, as long as he has something.
+    ///
+    /// No lock is taken to change it: every read that waits does, and thousands may wait.
+    final class User: Sendable {
+        let uid: UInt32
+        let isLimited: Bool
+        private let quotas: Quotas
+        private let used: [Counter] = Resource.allCases.map { _ in Counter() }
+
+        fileprivate init(_ uid: UInt32, _ quotas: Quotas) {
+            self.uid = uid
+            self.quotas = quotas
+            isLimited = quotas.isLimited(uid)
+        }
+
+        deinit { quotas.forget(uid) }
+
+        /// What he has now.
+        func used(_ resource: Resource) -> UInt64 { used[resource.rawValue].now }
+
+        /// False beyond a limit.
+        func take(_ resource: Resource, _ amount: UInt64 = 1) -> Bool {
+            let limit = quotas.limit(of: resource)
+            let change = used[resource.rawValue].change { old in
+                let (new, isHuge) = old.addingReportingOverflow(amount)
+                return isHuge || isLimited && new > limit.each ? nil : new
+            }
+            guard let (_, own) = change else { return false }
+            guard isLimited else { return true }
+            let isReserved = own <= resource.reserve(of: limit.each)
+            let all = quotas.total[resource.rawValue].change { old in
+                let (new, isHuge) = old.addingReportingOverflow(amount)
+                return isHuge || new > limit.all && !isReserved ? nil : new
+            }
+            if all == nil { used[resource.rawValue].change { $0 - min($0, amount) } }
+            return all != nil
+        }
+
+        /// Counts what is there, whatever the limit.
+        ///
+        /// Of what goes beyond his own limit nothing counts for all users: he can only take from the
+        /// others what he could have had.
+        func add(_ resource: Resource, _ amount: UInt64) {
+            let change = used[resource.rawValue].change { old in
+                let (new, isHuge) = old.addingReportingOverflow(amount)
+                return isHuge ? .max : new
+            }
+            guard isLimited, let (old, new) = change else { return }
+            let each = quotas.limit(of: resource).each
+            quotas.total[resource.rawValue].change { $0 &+ (min(new, each) - min(old, each)) }
+        }
+
+        func give(_ resource: Resource, _ amount: UInt64) {
+            let change = used[resource.rawValue].change { $0 - min($0, amount) }
+            guard isLimited, let (old, new) = change else { return }
+            let each = quotas.limit(of: resource).each
+            let part = min(old, each) - min(new, each)
+            quotas.total[resource.rawValue].change { $0 - min($0, part) }
+        }
+
+        /// Nil beyond a limit.
+        func tryCharge(_ resource: Resource, _ amount: UInt64 = 1) -> Charge? {
+            take(resource, amount) ? Charge(self, resource, amount) : nil
+        }
+
+        func refusal(_ resource: Resource) -> Refusal {
+            let limit = quotas.limit(of: resource)
+            return Refusal(
+                resource.errno,
+                "uid \(uid) has its \(limit.each) \(resource.word) (quota_\(resource.word)=), "
+                    + "or all users their \(limit.all)")
+        }
+    }
+
+    /// Weak: `Charge`s keep it.
+    private struct Entry {
+        weak var user: User?
     }
 
     private let administrators: Set<UInt32>
-    private let state: Mutex<State>
+    private let subordinates: SubordinateUsers
+    private let each: [Counter]
+    private let all: [Counter]
+    /// Of all users that have limits.
+    private let total: [Counter] = Resource.allCases.map { _ in Counter() }
+    private let users = Mutex<[UInt32: Entry]>([:])
 
     /// - Parameters:
     ///   - administrators: who has no limits; root has none in any case.
     ///   - limits: instead of the defaults of each user.
-    init(administrators: Set<UInt32> = [], limits: [Resource: UInt64] = [:]) {
+    ///   - subordinates: uids that are others' in user namespaces of theirs.
+    init(
+        administrators: Set<UInt32> = [], limits: [Resource: UInt64] = [:],
+        subordinates: SubordinateUsers = SubordinateUsers()
+    ) {
         self.administrators = administrators.union([0])
-        var table: [Resource: Limit] = [:]
-        for resource in Resource.allCases {
+        self.subordinates = subordinates
+        let table = Resource.allCases.map { resource in
             var limit = resource.defaults
             if let each = limits[resource] {
                 limit.each = each
                 limit.all = max(limit.all, each)
             }
-            table[resource] = limit
+            return limit
         }
-        state = Mutex(State(limits: table))
+        each = table.map { Counter($0.each) }
+        all = table.map { Counter($0.all) }
     }
+
+    /// Who pays for a user: himself, or whose subordinate he is. `subuid(5)`
+    ///
+    /// With a user namespace one user has the 65536 uids that are his by default.
+    func payer(of uid: UInt32) -> UInt32 { subordinates.owner(of: uid) ?? uid }
 
     func isLimited(_ uid: UInt32) -> Bool { !administrators.contains(uid) }
 
-    /// Lowers what all users together can have.
-    func limit(_ resource: Resource, toAll all: UInt64) {
-        state.withLock { state in
-            let limit = state.limits[resource] ?? resource.defaults
-            state.limits[resource] = Limit(each: min(limit.each, all), all: min(limit.all, all))
-        }
+    /// Lowers what all users together can have; before anybody has something.
+    func limit(_ resource: Resource, toAll most: UInt64) {
+        for limit in [each, all] { limit[resource.rawValue].change { min($0, most) } }
     }
 
     func limit(of resource: Resource) -> Limit {
-        state.withLock { $0.limits[resource] ?? resource.defaults }
+        Limit(each: each[resource.rawValue].now, all: all[resource.rawValue].now)
+    }
+
+    /// Who pays for `uid`, to be kept by whom he serves often.
+    func user(_ uid: UInt32) -> User {
+        let payer = payer(of: uid)
+        return users.withLock { users in
+            if let user = users[payer]?.user { return user }
+            let user = User(payer, self)
+            users[payer] = Entry(user: user)
+            return user
+        }
+    }
+
+    /// Nothing is kept of who has nothing: there may be very many users.
+    private func forget(_ uid: UInt32) {
+        users.withLock { users in
+            // Another object may be his by now.
+            if users[uid]?.user == nil { users[uid] = nil }
+        }
     }
 
     /// - Throws: the resource's errno with the limit that was hit.
     func charge(
         _ resource: Resource, _ amount: UInt64 = 1, to uid: UInt32
     ) throws(Refusal) -> Charge {
-        guard let charge = tryCharge(resource, amount, to: uid) else {
-            throw refusal(resource, uid)
-        }
+        let user = user(uid)
+        guard let charge = user.tryCharge(resource, amount) else { throw user.refusal(resource) }
         return charge
     }
 
     /// Nil beyond a limit.
     func tryCharge(_ resource: Resource, _ amount: UInt64 = 1, to uid: UInt32) -> Charge? {
-        take(resource, amount, uid) ? Charge(self, resource, uid, amount) : nil
-    }
-
-    func refusal(_ resource: Resource, _ uid: UInt32) -> Refusal {
-        let limit = limit(of: resource)
-        return Refusal(
-            resource.errno,
-            "uid \(uid) has its \(limit.each) \(resource.rawValue) (quota_\(resource.rawValue)=), "
-                + "or all users their \(limit.all)")
-    }
-
-    func take(_ resource: Resource, _ amount: UInt64, _ uid: UInt32) -> Bool {
-        let isLimited = isLimited(uid)
-        return state.withLock { state in
-            let own = (state.used[uid]?[resource] ?? 0).addingReportingOverflow(amount)
-            let all = (state.total[resource] ?? 0).addingReportingOverflow(amount)
-            guard !own.overflow, !all.overflow else { return false }
-            if isLimited {
-                guard let limit = state.limits[resource], own.partialValue <= limit.each,
-                    all.partialValue <= limit.all
-                else { return false }
-                state.total[resource] = all.partialValue
-            }
-            state.used[uid, default: [:]][resource] = own.partialValue
-            return true
-        }
-    }
-
-    /// Counts what is there already.
-    func add(_ resource: Resource, _ amount: UInt64, _ uid: UInt32) {
-        let isLimited = isLimited(uid)
-        state.withLock { state in
-            state.used[uid, default: [:]][resource, default: 0] &+= amount
-            if isLimited { state.total[resource, default: 0] &+= amount }
-        }
-    }
-
-    func give(_ resource: Resource, _ amount: UInt64, _ uid: UInt32) {
-        let isLimited = isLimited(uid)
-        state.withLock { state in
-            let own = state.used[uid]?[resource] ?? 0
-            // Nothing is kept of who has nothing: there may be very many users.
-            state.used[uid]?[resource] = own > amount ? own - amount : nil
-            if state.used[uid]?.isEmpty == true { state.used[uid] = nil }
-            guard isLimited else { return }
-            let all = state.total[resource] ?? 0
-            state.total[resource] = all > amount ? all - amount : 0
-        }
+        user(uid).tryCharge(resource, amount)
     }
 
     /// What each user has now, by uid; resources of which it has none are left out.
     var use: [(uid: UInt32, used: [Resource: UInt64])] {
-        state.withLock { $0.used }.sorted { $0.key < $1.key }.map { (uid: $0.key, used: $0.value) }
+        let users = users.withLock { $0.values.compactMap(\.user) }
+        return users.sorted { $0.uid < $1.uid }.compactMap { user in
+            let used = Resource.allCases.map { ($0, user.used($0)) }.filter { $0.1 > 0 }
+            return used.isEmpty
+                ? nil : (uid: user.uid, used: Dictionary(uniqueKeysWithValues: used))
+        }
     }
 }

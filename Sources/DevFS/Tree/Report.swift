@@ -89,7 +89,7 @@ enum Report {
                 used[resource].map { count in
                     let limit = tree.quotas.limit(of: resource).each
                     let isLimited = tree.quotas.isLimited(uid) && limit < UInt64.max
-                    return "\(resource.rawValue) \(count)" + (isLimited ? "/\(limit)" : "")
+                    return "\(resource.word) \(count)" + (isLimited ? "/\(limit)" : "")
                 }
             }
             return "user      \(uid): \(words.joined(separator: ", "))\n"
@@ -158,7 +158,7 @@ enum Report {
             tree.quotas.use.flatMap { uid, used in
                 Quotas.Resource.allCases.compactMap { resource in
                     used[resource].map {
-                        ([("uid", "\(uid)"), ("resource", resource.rawValue)], $0)
+                        ([("uid", "\(uid)"), ("resource", resource.word)], $0)
                     }
                 }
             })

@@ -3,7 +3,7 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// All connections of one user to the socket, with a thread of their own.
+/// All connections of one user, and of his subordinate uids, to the socket, with a thread of their own.
 ///
 /// A peer can make the receiving of what he sent, the closing of it and the opening of his buffers
 /// wait (SO_LINGER, his own file system, a lease): it is his own requests that wait then. Everything
@@ -16,7 +16,7 @@ final class SocketUser: Sendable {
         var watch: EventLoop.Watch?
         var charge: Quotas.Charge
         var pending: [UInt8] = []
-        /// What came with the request that is being received.
+        /// What came with the requests that are being carried out.
         var given: GivenDescriptor?
         /// Signals that count for this peer, until it closes the connection.
         var counters: [(Signal, EventCounterListener, Quotas.Charge)] = []
@@ -108,10 +108,16 @@ final class SocketUser: Sendable {
                 connection.pending.removeFirst(end + 1)
             }
             connections[raw] = connection
-            return connection.pending.count > Self.limit ? nil : lines
+            // It could be the peer's end of this very connection, which would then never close.
+            let isHalf = descriptor != nil && !connection.pending.isEmpty
+            return isHalf || connection.pending.count > Self.limit ? nil : lines
         }
         guard let lines else {
-            answer(raw, "error EINVAL a request has at most \(Self.limit) bytes")
+            answer(
+                raw,
+                descriptor == nil
+                    ? "error EINVAL a request has at most \(Self.limit) bytes"
+                    : "error EINVAL a descriptor comes with a whole request, in one message")
             return drop(raw)
         }
         for line in lines {
@@ -125,9 +131,7 @@ final class SocketUser: Sendable {
             }
         }
         // It goes with the requests that it came with, whether or not one of them took it.
-        connections.withLock { connections in
-            if connections[raw]?.pending.isEmpty == true { connections[raw]?.given = nil }
-        }
+        connections.withLock { $0[raw]?.given = nil }
     }
 
     func takeGiven(_ raw: CInt) -> GivenDescriptor? {

@@ -60,5 +60,33 @@ extension MountTests {
                     """)
             }
         }
+
+        /// docs/SEMANTICS.md, section 9: "A descriptor comes with a whole request, in one message."
+        ///
+        /// The peer's own end of a connection, kept by the server, would keep that connection open for
+        /// ever.
+        @Test func `a connection that is given its own other end is closed`() throws {
+            try withMount(.best, Users.options) { mount in
+                try mount.users(
+                    """
+                    put("control/alloc", "rx 4K\\n")
+                    def attack():
+                        for _ in range(64):
+                            with connect() as peer:
+                                try:
+                                    socket.send_fds(peer, [b"import x"], [peer.fileno()])
+                                    assert b"whole request" in peer.recv(1000)
+                                except (ConnectionResetError, BrokenPipeError):
+                                    pass
+                        # His connections are not used up.
+                        os.close(give("buffer rx"))
+                    user(attack, A)
+                    until = time.monotonic() + 10
+                    while "connections " in get("status") and time.monotonic() < until:
+                        time.sleep(0.01)
+                    assert "connections " not in get("status"), get("status")
+                    """)
+            }
+        }
     }
 }

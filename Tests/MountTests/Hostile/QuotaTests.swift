@@ -68,6 +68,87 @@ extension MountTests {
             }
         }
 
+        /// "those that he removed while somebody uses them included"
+        @Test(arguments: Mode.here)
+        func `removed buffers count as long as somebody has them`(_ mode: Mode) throws {
+            try withMount(mode, Users.options, "quota_bytes=4M") { mount in
+                try mount.users(
+                    """
+                    import mmap
+                    def cannot(name):
+                        refused(errno.EDQUOT, put, "control/alloc", f"{name} 4K\\n")
+                    def can(name):
+                        # The kernel tells a little later.
+                        until = time.monotonic() + 10
+                        while True:
+                            try:
+                                return put("control/alloc", f"{name} 4M\\n")
+                            except OSError as error:
+                                assert error.errno == errno.EDQUOT and time.monotonic() < until, error
+                                time.sleep(0.01)
+                    def attack():
+                        can("a")
+                        fd = give("buffer a")
+                        copy = os.dup(fd)
+                        os.unlink("buffers/a")
+                        cannot("b")
+                        os.close(fd)
+                        cannot("b")
+                        os.close(copy)
+                        can("b")
+                        # A mapping keeps it, too.
+                        fd = give("buffer b ro")
+                        put("control/free", "b\\n")
+                        cannot("c")
+                        memory = mmap.mmap(fd, 4096, prot=mmap.PROT_READ)
+                        os.close(fd)
+                        cannot("c")
+                        memory.close()
+                        can("c")
+                        if "passthrough yes" in get("features"):
+                            # A mapping is all that is left.
+                            fd = os.open("buffers/c", os.O_RDWR)
+                            memory = mmap.mmap(fd, 4096)
+                            os.close(fd)
+                            os.unlink("buffers/c")
+                            cannot("d")
+                            memory.close()
+                            can("c")
+                        os.unlink("buffers/c")
+                        can("e")
+                    user(attack, A)
+                    assert "buffers 1/" in get("status"), get("status")
+                    os.unlink("buffers/e")
+                    assert "buffers 1/" not in get("status"), get("status")
+                    """)
+            }
+        }
+
+        /// "Nobody takes more from the others than he could have had"
+        @Test func `a length without memory is not counted`() throws {
+            try withMount(.best, Users.options, "quota_bytes=4M") { mount in
+                try mount.users(
+                    """
+                    def attack(ready):
+                        for number in range(20):
+                            put("control/alloc", f"a{number} 4K\\n")
+                            fd = give(f"buffer a{number}")
+                            os.ftruncate(fd, 1 << 60)
+                            # The server looks at its size.
+                            for call in (lambda: os.truncate(f"buffers/a{number}", (1 << 60) + 4096),
+                                         lambda: put(f"attributes/a{number}/size", "4K\\n"),
+                                         lambda: os.truncate(f"buffers/a{number}", 8192)):
+                                try: call()
+                                except OSError: pass
+                        ready()
+                    attacker = hold(attack, A)
+                    user(lambda: put("control/alloc", "b 4M\\n"), B)
+                    assert "bytes 4194304/4194304" in get("status"), get("status")
+                    end(attacker)
+                    """)
+            }
+        }
+
         /// "an administrator always finds something left"
         @Test func `users leave a part of the device to root`() throws {
             try withMount(.best, Users.options) { mount in
