@@ -144,6 +144,11 @@ enum Syscalls {
         FileDescriptor(rawValue: try check(cfuse_pidfd_open(pid)))
     }
 
+    /// Signals a process by its descriptor. `pidfd_send_signal(2)`
+    static func signal(_ process: FileDescriptor, _ signal: CInt) throws {
+        try check(cfuse_pidfd_sigqueue(process.rawValue, signal, 0))
+    }
+
     /// Name of an error, such as `ENOSPC`.
     static func name(of errno: Errno) -> String {
         unsafe cfuse_errno_name(errno.rawValue).map { unsafe String(cString: $0) } ?? ""

@@ -11,7 +11,8 @@ struct UnmountCommand: ParsableCommand {
             The data of a memory device stay: the next `devfs mount` of it shows the same buffers. \
             A mount whose server died is unmounted as well. A mount that is in use is refused, with \
             `Device or resource busy`; --lazy takes it out of the tree of files at once, and its \
-            server ends with the last open file.
+            server ends with the last open file. --force ends the server, too, where other mount \
+            namespaces or clients keep it: their files answer with `Transport endpoint is not connected`.
 
             EXAMPLE
               devfs unmount /mnt/dma
@@ -26,34 +27,60 @@ struct UnmountCommand: ParsableCommand {
     @Flag(name: [.short, .long], help: "Detach at once, even if files are open.")
     var lazy = false
 
+    @Flag(name: [.short, .long], help: "Detach at once and end the server, whoever uses it.")
+    var force = false
+
+    func validate() throws {
+        if lazy && force { throw ValidationError("--lazy leaves the server what --force ends.") }
+    }
+
     func run() throws {
         let entry = try Mounts.toUnmount(mount.path)
         let server = lazy ? nil : Self.server(of: entry)
-        defer { try? server?.close() }
-        try entry.detach(isLazy: lazy)
+        defer { try? server?.handle.close() }
+        try entry.detach(isLazy: lazy || force)
         guard let server else { return }
-        let ended = try attempting("waiting for the server") {
-            try Syscalls.poll(server, POLLIN, timeout: Self.patience)
+        if force { return try Self.end(server.handle) }
+        if try Self.hasEnded(server.handle, within: Self.patience) { return }
+        let holders = MountHolder.of(entry)
+        var why = "it is unmounted, but the server still runs"
+        if !holders.isEmpty {
+            why += ": other mount namespaces have the mount, too, of "
+            why += MountHolder.list(holders)
         }
-        if ended == 0 {
-            let holders = MountHolder.of(entry)
-            var why = "it is unmounted, but the server still runs"
-            if !holders.isEmpty {
-                why += ": other mount namespaces have the mount, too, of "
-                why += MountHolder.list(holders)
-            }
-            throw Failure("unmounting \(entry.mountpoint)", why, status: .timedOut)
+        why += "; `kill \(server.pid)` ends it"
+        throw Failure("unmounting \(entry.mountpoint)", why, status: .timedOut)
+    }
+
+    private static func hasEnded(_ server: FileDescriptor, within limit: Int32) throws -> Bool {
+        try attempting("waiting for the server") {
+            try Syscalls.poll(server, POLLIN, timeout: limit) > 0
         }
+    }
+
+    /// Asks it to end, and makes it end: what it serves loses nothing by that.
+    private static func end(_ server: FileDescriptor) throws {
+        for signal in [SIGTERM, SIGKILL] {
+            // It may have ended meanwhile, which the next look shows.
+            do {
+                try Syscalls.signal(server, signal)
+            } catch Errno.noSuchProcess {}
+            if try hasEnded(server, within: patience / 2) { return }
+        }
+        throw Failure("ending the server", "it does not end", status: .timedOut)
     }
 
     /// A descriptor of the server's process; nil where the server is dead, another user's, or not to
     /// be found out.
-    private static func server(of entry: MountEntry) -> FileDescriptor? {
+    private static func server(of entry: MountEntry) -> (pid: pid_t, handle: FileDescriptor)? {
         guard !entry.isStrangers, let address = try? entry.text(of: "control/socket"),
             let socket = try? Syscalls.connect(to: String(address.prefix { $0 != "\n" }))
         else { return nil }
         // The pid cannot become another process's while the server holds the other end.
         defer { try? socket.close() }
-        return try? Syscalls.openProcess(try Syscalls.peer(of: socket))
+        guard let pid = try? Syscalls.peer(of: socket),
+            let handle = try? Syscalls.openProcess(pid)
+        else { return nil }
+        return (pid, handle)
     }
 }

@@ -27,7 +27,7 @@ import SystemPackage
     private let refusal = Atomic(false)
     private let rings = Atomic(false)
     private let ready = Mutex<(@Sendable () -> Void)?>(nil)
-    private let waiting = Mutex<[UInt: any Waiting]>([:])
+    private let waiting = Sharded<any Waiting>()
     private let nextWaiting = Atomic<UInt>(1)
 
     init(_ tree: FileSystem, _ wishes: Wishes) {
@@ -201,10 +201,10 @@ import SystemPackage
     private func wait<T: Waiting>(for request: fuse_req_t, _ make: (LateRequest) -> T) -> T {
         let number = nextWaiting.add(1, ordering: .relaxed).oldValue
         let late = unsafe LateRequest(request) { [weak self] in
-            _ = self?.waiting.withLock { $0.removeValue(forKey: number) }
+            self?.waiting[number] = nil
         }
         let waiter = make(late)
-        waiting.withLock { $0[number] = waiter }
+        waiting[number] = waiter
         unsafe fuse_req_interrupt_func(
             request,
             { request, number in
@@ -250,13 +250,13 @@ import SystemPackage
 
     private func interrupt(_ number: UInt) {
         tree.metrics.interrupts.add()
-        waiting.withLock { $0[number] }?.interrupt()
+        waiting[number]?.interrupt()
     }
 
     /// Answers all that waits and closes all that is open: the connection is over.
     func end() {
         tree.shutDown()
-        for waiter in waiting.withLock({ Array($0.values) }) { waiter.request.fail(.noDevice) }
+        for waiter in waiting.all { waiter.request.fail(.noDevice) }
         handles.removeAll()
     }
 }

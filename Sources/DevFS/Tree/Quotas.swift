@@ -41,7 +41,7 @@ final class Quotas: Sendable {
             case .bytes: Limit(each: .max, all: .max)
             case .files: Limit(each: 4096, all: 16384)
             case .text: Limit(each: 16 << 20, all: 128 << 20)
-            case .waits: Limit(each: 4096, all: 16384)
+            case .waits: Limit(each: 512, all: 4096)
             case .requests: Limit(each: 1024, all: 8192)
             case .queued: Limit(each: 16 << 20, all: 128 << 20)
             case .signals: Limit(each: 128, all: 512)

@@ -146,6 +146,26 @@ extension MountTests {
         }
 
         @Test(.enabled(if: Machine.canBeOthers, "needs root to make a mount namespace"))
+        func `unmount --force ends the server of a mount that another namespace holds`() throws {
+            let output = try run(
+                """
+                echo kept > $DIR/dma/buffers/a
+                exec 3> >(exec unshare -m --propagation private cat)
+                holder=$!
+                until [ "$(cat /proc/$holder/comm)" = cat ]; do sleep 0.05; done
+                server=$(serving)
+                $DEVFS unmount --force $DIR/dma
+                ! kill -0 $server 2> /dev/null
+                grep -q $DIR/dma /proc/$holder/mountinfo
+                $DEVFS mount memory:$NAME $DIR/dma
+                [ "$(cat $DIR/dma/buffers/a)" = kept ]
+                $DEVFS unmount -f $DIR/dma
+                exec 3>&-
+                """)
+            #expect(output.status == 0, "\(output)")
+        }
+
+        @Test(.enabled(if: Machine.canBeOthers, "needs root to make a mount namespace"))
         func `who holds a mount in another namespace is named`() throws {
             let output = try run(
                 """
@@ -169,6 +189,7 @@ extension MountTests {
             let named = "process \(holder) (cat): nsenter -t \(holder) -m umount /tmp/devfs-test-"
             #expect(output.status == 0, "\(output)")
             #expect(output.text.ranges(of: named).count == 2, "\(output)")
+            #expect(output.text.contains("; `kill "), "\(output)")
         }
     }
 }
