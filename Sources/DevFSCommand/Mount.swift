@@ -30,6 +30,7 @@ struct MountCommand: ParsableCommand {
               no_sandbox       keep all capabilities and system calls, for debugging
               huge=always      huge pages: never, always, within_size, advise
 
+            `remount` gives a mount that is there these of the options; its others stay:
             ro noexec nosuid nodev noatime sync dirsync and their opposites are as for mount(8); \
             nofail, _netdev, noauto, user, x-*, comment= and the like are ignored.
 
@@ -82,6 +83,7 @@ struct MountCommand: ParsableCommand {
         let parsed = try MountOptions.parse(o, isSloppy: sloppy)
         // The server leaves its working directory. It alone looks the path up, once.
         let absolute = try Mounts.unresolvedPath(mountpoint)
+        if parsed.isRemount { return try remount(parsed) }
         if let readyDescriptor {
             try serve(at: absolute, parsed, for: FileDescriptor(rawValue: readyDescriptor))
         } else if foreground {
@@ -92,6 +94,23 @@ struct MountCommand: ParsableCommand {
             if sloppy { arguments.append("--sloppy") }
             for text in o { arguments += ["-o", text] }
             try Daemon.start(arguments + ["--", source, absolute], source, on: mountpoint)
+        }
+    }
+
+    private func remount(_ options: MountOptions) throws {
+        let what = "remounting \(mountpoint)"
+        let entry = try Mounts.toUnmount(mountpoint)
+        do throws(Errno) {
+            try entry.remount(options)
+        } catch {
+            let why =
+                switch error {
+                case .resourceBusy:
+                    "a file is open for writing; `fuser -vm \(mountpoint.shellQuoted)` shows by whom"
+                case .notPermitted: "only root can; unmount it, and mount it with other options"
+                default: ""
+                }
+            throw Failure(what, error, detail: why)
         }
     }
 

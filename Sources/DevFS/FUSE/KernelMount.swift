@@ -78,6 +78,12 @@ struct KernelMount: Sendable {
         return String(decoding: room[2..<count], as: UTF8.self)
     }
 
+    /// It, or its file system, can't be written.
+    /// - Returns: nil where it is in this mount namespace no longer.
+    var isReadOnly: Bool? {
+        (try? MountEntry.all())?.first(where: isThis)?.flags.contains("ro")
+    }
+
     /// Takes it away where it still is, with what was mounted on it. Lazily: whoever uses it finds
     /// that its server has ended.
     func remove() throws(Errno) {

@@ -24,6 +24,8 @@ public struct MountOptions: Sendable, Equatable {
     public var allowOther: Bool = false
     /// `ro`: every write is `EROFS`.
     public var readOnly: Bool = false
+    /// `remount`: a mount that is there gets other flags of the kernel's, and nothing else changes.
+    public var isRemount = false
     /// `passthrough`: true, the mount fails where buffers cannot be zero-copy;
     /// `no_passthrough`: false, buffers are served by the server. Nil: zero-copy where possible.
     public var passthrough: Bool?
@@ -116,6 +118,7 @@ extension MountOptions {
         case "no_poll": poll = false
         case "sandbox": sandbox = true
         case "no_sandbox": sandbox = false
+        case "remount": isRemount = true
         case "size", "uid", "gid", "umask", "heap", "huge":
             throw Self.invalid(flag, "it needs a value: \(flag)=VALUE")
         default:

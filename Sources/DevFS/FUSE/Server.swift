@@ -122,6 +122,10 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
             tree.shutDown()
             throw error
         }
+        if let mount {
+            let was = options.readOnly
+            tree.looksReadOnly.withLock { $0 = { mount.isReadOnly ?? was } }
+        }
         withExtendedLifetime(claim) { unsafe session.attach(fuse) }
     }
 

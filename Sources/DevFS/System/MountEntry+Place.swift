@@ -51,6 +51,19 @@ extension MountEntry {
         }
     }
 
+    /// Gives it and its file system the kernel's flags, `ro` and the like, that a mount with these
+    /// options has. `mount(2)`, MS_REMOUNT
+    /// - Throws: EBUSY for `ro` while a file is open for writing; EPERM to an ordinary user.
+    public func remount(_ options: MountOptions) throws(Errno) {
+        let flags = MountFlags.applying(options.kernelOptions)
+        let directory = try place().directory
+        try withExtendedLifetime(directory) { () throws(Errno) in
+            try Syscalls.mount(
+                source, on: "/proc/self/fd/\(directory.raw)", type: type,
+                flags: UInt(MS_REMOUNT) | MountFlags.bits(flags), options: "")
+        }
+    }
+
     private func parent() throws(Errno) -> (SharedDescriptor, String)? {
         let place = try place()
         return place.parent.map { ($0, place.name) }

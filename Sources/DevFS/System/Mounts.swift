@@ -17,6 +17,8 @@ public struct MountEntry: Sendable, Equatable {
     /// `fuse.devfs`, `tmpfs`, ...
     public var type: String
     public var source: String
+    /// `ro`, `nosuid` and the like: of this mount, and then of its file system.
+    public var flags: Set<String> = []
     /// Who mounted a FUSE file system, and answers for it: its `user_id=`.
     public var user: UInt32?
 
@@ -53,8 +55,19 @@ public struct MountEntry: Sendable, Equatable {
                 id: id, parentID: UInt64(String(decoding: fields[1], as: UTF8.self)) ?? 0,
                 root: unescape(fields[3]), device: String(decoding: fields[2], as: UTF8.self),
                 mountpoint: unescape(fields[4]), type: unescape(fields[dash + 1]),
-                source: unescape(fields[dash + 2]), user: user(fields[dash + 3]))
+                source: unescape(fields[dash + 2]), flags: flags(fields[5], fields[dash + 3]),
+                user: user(fields[dash + 3]))
         }
+    }
+
+    private static func flags(
+        _ own: ArraySlice<UInt8>, _ superblocks: ArraySlice<UInt8>
+    ) -> Set<String> {
+        let comma = UInt8(ascii: ",")
+        let words = own.split(separator: comma) + superblocks.split(separator: comma)
+        return Set(
+            words.map { String(decoding: $0, as: UTF8.self) }
+                .filter { MountFlags.values[$0] != nil })
     }
 
     /// FUSE writes its own options last, whatever a security module writes before them.

@@ -123,6 +123,14 @@ public final class FileSystem: Sendable {
         try signals.follow(events)
     }
 
+    /// Asks the kernel, as root can remount; set once there is a mount.
+    let looksReadOnly = Mutex<(@Sendable () -> Bool)?>(nil)
+
+    /// Nothing may be written by descriptors that the socket hands out.
+    var isReadOnly: Bool {
+        looksReadOnly.withLock { $0 }?() ?? options.isReadOnly
+    }
+
     /// The device was removed: what is left of the tree is ENODEV.
     var isGone: Bool { wasRemoved.load(ordering: .acquiring) }
 

@@ -30,7 +30,7 @@ extension SocketUser {
         _ memory: ForeignMemory, _ given: GivenDescriptor?, as name: Name, direction: Direction,
         by caller: Caller, _ peer: Credentials
     ) throws(Refusal) {
-        if tree.options.isReadOnly {
+        if tree.isReadOnly {
             throw Refusal(.readOnlyFileSystem, "the mount is read-only")
         }
         // Who may write control/alloc may.

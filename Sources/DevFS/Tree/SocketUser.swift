@@ -216,7 +216,7 @@ final class SocketUser: Sendable {
         let access = words.isEmpty ? "rw" : try words.next("rw or ro")
         guard access == "rw" || access == "ro" else { throw .invalid("neither rw nor ro") }
         try words.end()
-        if access == "rw" && tree.options.isReadOnly {
+        if access == "rw" && tree.isReadOnly {
             throw Refusal(.readOnlyFileSystem, "the mount is read-only")
         }
         return access == "rw"

@@ -55,6 +55,55 @@ extension MountTests {
             #expect(output.error == "")
         }
 
+        /// docs/COMMANDS.md: "`mount -o remount,ro MOUNT`: root changes `ro` and the others ... on a mount that is there"
+        @Test func `remount changes ro and the like with the line in fstab`() throws {
+            let output = try run(
+                """
+                echo "memory:$NAME $DIR/dma devfs size=64M,umask=0,allow_other,noauto,nofail 0 0" \
+                    > $DIR/fstab
+                mount --bind $DIR/fstab /etc/fstab
+                mount $DIR/dma
+                echo bytes > $DIR/dma/buffers/a
+                ask() {
+                    python3 -c "
+                import socket, sys
+                peer = socket.socket(socket.AF_UNIX)
+                peer.connect(open('$DIR/dma/control/socket').read().strip())
+                peer.sendall(b'buffer a $1\\n')
+                print(socket.recv_fds(peer, 99, 1)[0].decode().split()[:2])"
+                }
+                ask rw
+                mount -o remount,ro,noexec $DIR/dma
+                ! { echo more > $DIR/dma/buffers/a; } 2> $DIR/why
+                grep -o 'Read-only file system' $DIR/why
+                ask rw; ask ro
+                grep -o "$DIR/dma ro,nosuid,nodev,noexec," /proc/self/mountinfo | cut -d' ' -f2
+                mount -o remount,rw,exec $DIR/dma
+                echo more > $DIR/dma/buffers/a
+                ask rw
+                grep -o "$DIR/dma rw,[^ ]*" /proc/self/mountinfo | cut -d" " -f2
+                exec 3>> $DIR/dma/buffers/a
+                ! mount -o remount,ro $DIR/dma 2> $DIR/why
+                grep -o 'a file is open for writing' $DIR/why
+                exec 3>&-
+                umount $DIR/dma
+                ! mount -o remount,ro $DIR/dma 2> /dev/null
+                """)
+            #expect(output.status == 0, "\(output)")
+            #expect(
+                output.text == """
+                    ['ok']
+                    Read-only file system
+                    ['error', 'EROFS']
+                    ['ok']
+                    ro,nosuid,nodev,noexec,
+                    ['ok']
+                    rw,nosuid,nodev,relatime
+                    a file is open for writing
+
+                    """, "\(output)")
+        }
+
         @Test func `an fstab line works, with the options that are not for us`() throws {
             let output = try run(
                 """
