@@ -99,9 +99,12 @@ struct DaemonReport {
     private static let failure = UInt8(ascii: "-")
 
     private let pipe: FileDescriptor
+    /// Where errors go once there is no terminal. Connected to before the server gives up connect(2).
+    private let journal: FileDescriptor?
 
     init(_ pipe: FileDescriptor) {
         self.pipe = pipe
+        journal = Journal.connect()
         // fusermount3 must not inherit it: the parent waits for the end of file.
         try? Syscalls.setCloseOnExec(pipe)
     }
@@ -129,6 +132,10 @@ struct DaemonReport {
                 _ = try? null.duplicate(as: standard)
             }
             try? null.close()
+        }
+        if let journal {
+            _ = try? journal.duplicate(as: .standardError)
+            try? journal.close()
         }
         _ = try? pipe.writeAll([Self.success])
         try? pipe.close()

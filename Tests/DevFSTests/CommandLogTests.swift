@@ -1,3 +1,4 @@
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -76,5 +77,23 @@ struct CommandLogTests {
         }
         #expect(lines.count == 200)
         #expect(log.text.utf8.allSatisfy { $0 == 0x0a || (0x20...0x7e).contains($0) })
+    }
+
+    /// docs/COMMANDS.md: "ten a minute of each user"
+    @Test func `what is told beyond the log has a bound for each user and for all`() {
+        let lines = Mutex<[String]>([])
+        log.told.set { line in lines.withLock { $0.append(line) } }
+        for uid: UInt32 in 1...30 {
+            for _ in 0..<20 {
+                let caller = Caller(pid: ProcessID(1), uid: uid, gid: 0)
+                log.add(.invalid("why"), command: "x".utf8, file: "control/alloc", by: caller)
+            }
+        }
+        let told = lines.withLock { $0 }
+        #expect(told.count == 100)
+        #expect(told.filter { $0.contains(" uid=1 ") }.count == 10)
+        #expect(
+            told[0].hasPrefix("refused: pid=1 uid=1 file=control/alloc command=\"x\" errno=EINVAL"))
+        #expect(!told[8].contains("for a minute") && told[9].contains("for a minute"))
     }
 }

@@ -92,6 +92,10 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         } catch {
             throw SetupError("setting up the tree of \(backend.source)", error)
         }
+        tree.log.told.set { [log] line in
+            // Whoever reads our errors, or does not, keeps nobody waiting.
+            if Syscalls.canWrite(2) { log.notice("\(line)") }
+        }
         session = Session(
             tree,
             .init(

@@ -331,6 +331,12 @@ enum Syscalls {
         try check { flock(descriptor, LOCK_EX | LOCK_NB) }
     }
 
+    /// A short write would not wait. `poll(2)`
+    static func canWrite(_ descriptor: CInt) -> Bool {
+        var wish = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        return unsafe poll(&wish, 1, 0) == 1 && wish.revents & Int16(POLLOUT) != 0
+    }
+
     /// All of a file of the kernel's, however long it is. `read(2)`
     static func contents(
         of path: String, at directory: CInt = currentDirectory

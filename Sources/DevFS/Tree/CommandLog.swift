@@ -1,4 +1,5 @@
 import CFuse
+import Glibc
 import Synchronization
 import SystemPackage
 
@@ -25,6 +26,7 @@ final class CommandLog: Sendable {
         var entries: [Entry] = []
         var counts: [UInt32: Int] = [:]
         var total: UInt64 = 0
+        var budget = Budget()
 
         /// Takes away the oldest of the user who has most; of equals the oldest.
         mutating func makeRoom() {
@@ -37,7 +39,30 @@ final class CommandLog: Sendable {
         }
     }
 
+    /// How much is told beyond this log: a user must not fill the machine's.
+    private struct Budget {
+        private static let seconds = 60
+        private static let (each, all) = (10, 100)
+
+        private var start = 0
+        private var told: [UInt32: Int] = [:]
+        private var total = 0
+
+        /// Nil where no more is told of a user for now; else whether this is the last.
+        mutating func take(_ payer: UInt32) -> Bool? {
+            let now = Clock.read(CLOCK_MONOTONIC).tv_sec
+            if now - start >= Self.seconds { (start, told, total) = (now, [:], 0) }
+            let count = told[payer, default: 0] + 1
+            guard count <= Self.each, total < Self.all else { return nil }
+            told[payer] = count
+            total += 1
+            return count == Self.each || total == Self.all
+        }
+    }
+
     private let state = Mutex(State())
+    /// Called with refusals, each a line without its end, as far as the budget goes.
+    let told = Callback<String>()
     /// Who pays for a user.
     private let payer: @Sendable (UInt32) -> UInt32
 
@@ -74,11 +99,16 @@ final class CommandLog: Sendable {
             time: .now(), process: process, uid: caller.uid, payer: payer(caller.uid),
             file: file, command: Self.printable(command),
             refusal: refusal)
-        state.withLock { state in
+        let isLast: Bool? = state.withLock { state in
             if state.entries.count == Self.depth { state.makeRoom() }
             state.entries.append(entry)
             state.counts[entry.payer, default: 0] += 1
             state.total += 1
+            return state.budget.take(entry.payer)
+        }
+        if let isLast {
+            let more = isLast ? "; for a minute, more of such is in control/log alone" : ""
+            told.call("refused: \(Self.text(entry))\(more)")
         }
         return refusal.errno
     }
@@ -99,11 +129,15 @@ final class CommandLog: Sendable {
 
     var text: String {
         state.withLock { $0.entries }.map { entry in
-            "\(Self.utc(entry.time)) pid=\(entry.process.number) uid=\(entry.uid)"
-                + " file=\(entry.file) command=\"\(entry.command)\""
-                + " errno=\(ErrnoName.of(entry.refusal.errno))"
-                + " why=\"\(Self.printable(entry.refusal.why.utf8))\"\n"
+            "\(Self.utc(entry.time)) \(Self.text(entry))\n"
         }.joined()
+    }
+
+    private static func text(_ entry: Entry) -> String {
+        "pid=\(entry.process.number) uid=\(entry.uid)"
+            + " file=\(entry.file) command=\"\(entry.command)\""
+            + " errno=\(ErrnoName.of(entry.refusal.errno))"
+            + " why=\"\(printable(entry.refusal.why.utf8))\""
     }
 
     /// `2026-11-24T01:48:56.123Z`

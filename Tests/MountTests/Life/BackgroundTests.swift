@@ -20,6 +20,51 @@ extension MountTests {
             }
         }
 
+        /// docs/COMMANDS.md: "its errors go to systemd's journal where there is one, refused commands
+        /// among them". A listener plays journald, in a mount namespace with a /run of its own.
+        @Test(.enabled(if: Machine.canBeOthers, "needs root to make a mount namespace"))
+        func `a server in the background tells the journal`() throws {
+            let listener = """
+                import os, socket
+                listener = socket.socket(socket.AF_UNIX)
+                listener.bind("/run/listener")
+                listener.listen()
+                os.rename("/run/listener", "/run/systemd/journal/stdout")
+                peer = listener.accept()[0]
+                with open("/run/lines", "wb", buffering=0) as lines:
+                    while data := peer.recv(65536):
+                        lines.write(data)
+                """
+            let output = try Child([
+                "unshare", "-m", "bash", "-c",
+                """
+                set -eu
+                mount -t tmpfs tmpfs /run
+                mkdir -p /run/systemd/journal /run/mnt
+                python3 -c "$1" &
+                until [ -S /run/systemd/journal/stdout ]; do sleep 0.02; done
+                \(Machine.devfs) mount memory:journal /run/mnt
+                ! echo nonsense > /run/mnt/control/alloc
+                for number in $(seq 50); do
+                    ! echo "noise $number" > /run/mnt/control/alloc
+                done
+                sync_lines() { until grep -q "$1" /run/lines; do sleep 0.02; done; }
+                sync_lines 'for a minute'
+                kill -ABRT $(sed -n 's/^server.* pid //p' /run/mnt/status)
+                umount -l /run/mnt
+                cat /run/lines
+                """, "test", listener,
+            ]).wait(within: .seconds(30))
+            #expect(output.status == 0, "\(output.text)\(output.error)")
+            let lines = output.text.split(separator: "\n", omittingEmptySubsequences: false)
+            #expect(lines.prefix(7) == ["devfs", "", "5", "0", "0", "0", "0"], "\(output.text)")
+            let refused = lines.filter { $0.contains(" refused: pid=") }
+            #expect(refused.count == 10, "\(output.text)")
+            #expect(
+                refused.first?.contains("file=control/alloc command=\"nonsense\" errno=EINVAL")
+                    == true)
+        }
+
         @Test(arguments: [
             ["-o", "nonsense"], ["-o", "size=0"], ["-o", "size=abc"], ["-o", "size=-1"],
             ["-o", "uid=nobody-here"], ["-o", "umask=999"], ["-o", "heap=none"],
