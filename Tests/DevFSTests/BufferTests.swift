@@ -139,8 +139,8 @@ struct BufferTests {
     }
 
     /// "On `system` memory `O_TRUNC` empties the buffer: `EBUSY` where it is in use. On a fixed
-    /// heap `O_TRUNC` is ignored"
-    @Test func `O_TRUNC empties system memory that nobody uses, and leaves a fixed buffer`() throws
+    /// heap it fills the buffer with zeros and the size stays"
+    @Test func `O_TRUNC empties system memory that nobody uses, and zeroes a fixed buffer`() throws
     {
         try withTree { (client) throws in
             try client.write("control/alloc", "rx 4K\nfix 4K heap=contiguous")
@@ -154,9 +154,40 @@ struct BufferTests {
             }
             try client.open("buffers/rx", O_WRONLY | O_TRUNC).close()
             #expect(try client.status("buffers/rx").size == 0)
+            let fixed = try client.open("buffers/fix", O_RDWR)
+            try fixed.write([UInt8](repeating: 7, count: 4096))
             try client.open("buffers/fix", O_WRONLY | O_TRUNC).close()
-            #expect(try client.status("buffers/fix").size == 4096)
+            #expect(try client.bytes("buffers/fix") == [UInt8](repeating: 0, count: 4096))
+            fixed.close()
             #expect(try client.read("attributes/rx/refs") == "0\n")
+        }
+    }
+
+    /// "A fixed heap keeps its size, is never `EBUSY`, and what would be cut becomes zero"
+    @Test(arguments: MemoryForm.available) func `a fixed buffer that is cut keeps its size`(
+        form: MemoryForm
+    ) throws {
+        try withTree(form) { (client) throws in
+            try client.write("control/alloc", "rx 8K heap=coherent")
+            let (own, other) = (
+                try client.open("buffers/rx", O_RDWR), try client.open("buffers/rx")
+            )
+            defer {
+                own.close()
+                other.close()
+            }
+            try own.write([UInt8](repeating: 7, count: 8192))
+            try client.truncate("buffers/rx", to: 8000, own)
+            #expect(
+                try client.bytes("buffers/rx").suffix(193) == [7]
+                    + [UInt8](repeating: 0, count: 192))
+            try client.write("attributes/rx/size", "100")
+            try client.write("control/stream", "s buffer=rx period=4K source=pattern rate=4")
+            try client.truncate("buffers/rx", to: 10)
+            let rest = try client.bytes("buffers/rx")
+            #expect(rest.count == 8192 && rest[10...].allSatisfy { $0 == 0 })
+            #expect(try client.tree.space().used == 8192)
+            #expect(try client.log().isEmpty)
         }
     }
 

@@ -26,7 +26,9 @@ private struct Model {
         guard let entry = entries[name] else { return .noSuchFileOrDirectory }
         let old = entry.bytes.count
         if size == old { return nil }
-        if size < old { return opens[name, default: 0] > own ? .resourceBusy : nil }
+        if size < old {
+            return entry.heap == .system && opens[name, default: 0] > own ? .resourceBusy : nil
+        }
         if entry.heap != .system && old > 0 { return .noSpace }
         return used - Self.pages(old) + Self.pages(size) > limit ? .noSpace : nil
     }
@@ -219,8 +221,11 @@ struct RandomOperationTests {
             }
             compare(real, expected)
             if expected == nil, let old = model.entries[name]?.bytes {
-                let zeros = [UInt8](repeating: 0, count: max(0, size - old.count))
-                model.entries[name]?.bytes = old.prefix(size) + zeros
+                // A fixed one keeps its size.
+                let keeps = model.entries[name]?.heap != .system && size < old.count
+                let zeros = [UInt8](repeating: 0, count: abs(size - old.count))
+                model.entries[name]?.bytes =
+                    old.prefix(size) + (keeps || size > old.count ? zeros : [])
             }
             return "truncate \(name) \(size) way \(way)"
         }

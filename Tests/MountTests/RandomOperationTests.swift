@@ -142,7 +142,10 @@ private struct Model {
         }
         _ = try call()
         if size <= buffer.bytes.count {
-            buffer.bytes.removeLast(buffer.bytes.count - size)
+            let count = buffer.bytes.count - size
+            buffer.bytes.removeLast(count)
+            // A fixed one keeps its size.
+            if buffer.isFixed { buffer.bytes += zeros(count) }
         } else {
             buffer.bytes += zeros(size - buffer.bytes.count)
         }

@@ -4,6 +4,10 @@ import SystemPackage
 
 extension BufferTable {
     /// `ftruncate(2)` on a buffer.
+    ///
+    /// A buffer of a fixed heap keeps its size, whoever uses it, and what would be cut becomes zero:
+    /// tools that make a file shorter before they fill it leave out what is zero (`cp`, `dd
+    /// conv=sparse`), or write less than there was (`sort -o`, `rsync --inplace`).
     /// - Parameter handles: open descriptors that the caller has itself: 1 for ftruncate, else 0.
     func resize(_ buffer: Buffer, to size: UInt64, handles: Int) throws(Refusal) {
         try withMemory(of: buffer) { (memory) throws(Refusal) in
@@ -15,6 +19,13 @@ extension BufferTable {
             }
             let old = status.size
             if size == old { return }
+            if size < old && buffer.traits.heap.isFixed {
+                do throws(Errno) {
+                    return try backend.zero(memory.descriptor.raw, size..<old)
+                } catch {
+                    throw Refusal(error, "its bytes can't be made zero")
+                }
+            }
             if size < old {
                 try shrink(buffer, memory, to: size, handles: handles)
                 return buffer.correctCharge(size)

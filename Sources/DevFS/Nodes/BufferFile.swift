@@ -178,19 +178,6 @@ final class BufferFile: BackedFile {
         }
     }
 
-    /// O_TRUNC of a buffer that keeps its size: tools that asked for it leave out what is zero
-    /// (`cp`, `dd conv=sparse`). Closes the file where it fails.
-    func clear() throws(Errno) {
-        do throws(Errno) {
-            try backend.zero(descriptor, 0..<(try size()))
-        } catch {
-            close()
-            throw log.add(
-                Refusal(error, "its bytes can't be made zero"), command: "O_TRUNC".utf8,
-                file: "buffers/\(buffer.name)", by: opener)
-        }
-    }
-
     /// The kernel's DMA_BUF_IOCTL_SYNC on the file itself, linux/dma-buf.h.
     func dmaBufSync(_ flags: UInt64) throws(Errno) {
         let readWrite = flags & 3

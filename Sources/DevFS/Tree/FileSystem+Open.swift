@@ -56,7 +56,7 @@ extension FileSystem {
             return try RegionFile(region, of: hardware, inode: inode, use: regionUse)
         case .buffer(let id):
             let buffer = try buffer(id)
-            if flags.truncates && !buffer.traits.heap.isFixed {
+            if flags.truncates {
                 do throws(Refusal) {
                     try buffers.resize(buffer, to: 0, handles: 0)
                 } catch {
@@ -66,9 +66,7 @@ extension FileSystem {
                 }
             }
             do throws(Errno) {
-                let file = try BufferFile(buffer, in: buffers, log: log, by: caller)
-                if flags.truncates && buffer.traits.heap.isFixed { try file.clear() }
-                return file
+                return try BufferFile(buffer, in: buffers, log: log, by: caller)
             } catch .noSuchFileOrDirectory {
                 // It was removed since the look-up: the kernel is to look again.
                 throw .staleNFSFileHandle
