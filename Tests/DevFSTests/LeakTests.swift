@@ -31,7 +31,7 @@ struct LeakTests {
     }
 
     private static func use(_ client: Client) throws {
-        try client.write("control/alloc", "rx 64K\ntx 8K heap=coherent\nx 4K lease=process")
+        try client.write("control/alloc", "rx 64K\ntx 8K heap=coherent\nx 4K lease=process\ny 4K")
         try client.write("control/signal", "go software\ntick timer period=1ms")
         try client.write(
             "control/stream",
@@ -51,7 +51,7 @@ struct LeakTests {
         _ = try files[4].read(at: 0, size: 100, parked: parked)
         _ = files[4].poll(FakePoller())
         files.append(try client.create("fresh"))
-        try client.rename("buffers/fresh", "buffers/x")
+        try client.rename("buffers/fresh", "buffers/y")
         _ = try? client.truncate("buffers/rx", to: 1 << 40)
         _ = try? client.open("streams/p/data")
         for file in files { file.close() }

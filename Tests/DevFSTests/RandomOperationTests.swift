@@ -159,6 +159,10 @@ struct RandomOperationTests {
                 expected = .noSuchFileOrDirectory
             } else if flags == .noReplace && target != nil {
                 expected = .fileExists
+            } else if flags == [], let source, let target, target.heap != .system {
+                let isAlike = target.heap == source.heap
+                let (old, new) = (target.bytes.count, source.bytes.count)
+                if !isAlike || old > 0 && old != new { expected = .resourceBusy }
             }
             let real = failure { () throws(Errno) in
                 try client.rename("buffers/\(old)", "buffers/\(new)", flags)

@@ -102,6 +102,27 @@ struct SharedDeviceTests {
         }
     }
 
+    /// "`EBUSY` where ... an address of it was read"
+    @Test func `a buffer whose address was read is not replaced, and stat reads none`() throws {
+        try withSharedDevice { (client, device) throws in
+            try client.write("control/alloc", "a 4K\nb 4K\nc 4K")
+            // There is none yet: nobody was told.
+            #expect(throws: Errno.noData) { try client.read("attributes/b/dma_addr") }
+            device.address.withLock { $0 = 0x1000 }
+            _ = try client.status("attributes/b/dma_addr")
+            try client.rename("buffers/a", "buffers/b")
+            #expect(try client.read("attributes/b/dma_addr") == "0x0000000000001000\n")
+            #expect(throws: Errno.resourceBusy) { try client.rename("buffers/c", "buffers/b") }
+            #expect(try client.log().last?.contains("told b's address: write into b") == true)
+            try client.rename("buffers/c", "buffers/b", .exchange)
+            try client.rename("buffers/c", "buffers/d")
+            #expect(throws: Errno.resourceBusy) { try client.rename("buffers/b", "buffers/d") }
+            try client.unlink("buffers/d")
+            try client.rename("buffers/b", "buffers/d")
+            #expect(try client.list("buffers") == ["d"])
+        }
+    }
+
     /// A list that was made before an allocation of the tree's ended does not have it.
     @Test func `a buffer that is made while the device is listed is kept`() throws {
         try withSharedDevice { (client, device) throws in

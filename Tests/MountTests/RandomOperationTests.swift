@@ -153,7 +153,16 @@ private struct Model {
 
     private mutating func rename(_ name: String) throws {
         let new = Self.letters[below(Self.letters.count)]
-        _ = try checked { unsafe Glibc.rename(mount.buffer(name), mount.buffer(new)) }
+        let call = { [mount] in
+            try checked { unsafe Glibc.rename(mount.buffer(name), mount.buffer(new)) }
+        }
+        if new != name, let target = buffers[new], target.isFixed, let source = buffers[name],
+            !source.isFixed || !target.bytes.isEmpty && source.bytes.count != target.bytes.count
+        {
+            try expect(EBUSY, "rename") { try call() }
+            return
+        }
+        _ = try call()
         if new == name { return }
         buffers[new] = buffers.removeValue(forKey: name)
     }

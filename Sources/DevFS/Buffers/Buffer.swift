@@ -85,6 +85,8 @@ final class Buffer: Sendable {
     /// A client may have it by what the mount does not know of: a descriptor from the socket, or a
     /// mapping of a file whose descriptor is closed.
     private let wasOutside = Atomic(false)
+    /// An address of it was read: a device may have been told where it is.
+    private let wasLocated = Atomic(false)
     /// Others may give it up at any time, so nothing of it is kept beyond its use.
     let isOfOthers: Bool
     let state: Mutex<State>
@@ -103,6 +105,9 @@ final class Buffer: Sendable {
 
     var mayOutlive: Bool { wasOutside.load(ordering: .relaxed) }
     func outside() { wasOutside.store(true, ordering: .relaxed) }
+
+    var isLocated: Bool { wasLocated.load(ordering: .relaxed) }
+    func located() { wasLocated.store(true, ordering: .relaxed) }
 
     /// A client can be in the middle of a write that never ends, which keeps the file locked.
     var mayBeHeld: Bool { isExported || state.withLock { $0.directWriters > 0 } }

@@ -233,10 +233,11 @@ final class BufferTable: Sendable {
     }
 
     /// `renameat2(2)`
-    /// - Parameter mayTake: throws where the name must not be taken from who has it.
+    /// - Parameter mayTake: throws where the name must not be taken from who has it. Called with
+    ///   `names` held: it waits for nobody.
     func rename(
         _ buffer: Buffer, to name: Name, flags: RenameFlags,
-        mayTake: (FileStatus) throws(Errno) -> Void = { _ in }
+        mayTake: (Replacement) throws(Errno) -> Void = { _ in }
     ) throws(Errno) {
         let replaced: Buffer? = try changingNames { () throws(Errno) in
             let (target, isReserved) = state.withLock {
@@ -246,7 +247,11 @@ final class BufferTable: Sendable {
             if isReserved { throw flags.contains(.noReplace) ? .fileExists : .resourceBusy }
             if target === buffer { return nil }
             if let target, !flags.contains(.noReplace) {
-                try mayTake(try statusNow(of: target))
+                try mayTake(
+                    Replacement(
+                        old: target, oldStatus: try statusNow(of: target), new: buffer,
+                        newStatus: try statusNow(of: buffer), isExchange: flags == .exchange,
+                        hasAddresses: !(backend is BuslessBackend)))
             }
             try backend.rename(buffer.description, to: name, flags: flags)
             let old = buffer.name

@@ -53,7 +53,7 @@ struct TextFile<Subject: Sendable>: Sendable {
     }
 }
 
-/// How the commands of a file are carried out.
+/// How the commands of a file are carried out, and what reading it tells.
 struct CommandTraits: OptionSet, Sendable {
     let rawValue: Int
 
@@ -65,6 +65,8 @@ struct CommandTraits: OptionSet, Sendable {
     static let forWriters = CommandTraits(rawValue: 4)
     /// Those of more than one digit take long.
     static let slowInBulk = CommandTraits(rawValue: 8)
+    /// Who reads it knows where the buffer is.
+    static let locating = CommandTraits(rawValue: 16)
 }
 
 /// What was written to a command file.
@@ -157,6 +159,7 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
         guard let read = file.read else { throw .badFileDescriptor }
         if !anew, let present = text.withLock({ $0?.bytes }) { return present }
         var fresh = Array(try read(tree, subject).utf8)
+        if file.traits.contains(.locating) { (subject as? Buffer)?.located() }
         var isShared = false
         if file.isReport && subject is Void { (fresh, isShared) = tree.shared(fresh, of: path) }
         var charge: Quotas.Charge?

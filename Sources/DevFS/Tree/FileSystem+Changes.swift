@@ -41,16 +41,26 @@ extension FileSystem {
             throw .noSuchFileOrDirectory
         }
         guard let target = Name(new) else { throw .invalidArgument }
-        try rename(buffer, to: target, flags: flags, by: caller.uid)
+        try rename(buffer, to: target, flags: flags, by: caller)
     }
 
-    /// - Throws: EPERM where it, or whom it takes the name from, is another user's.
+    /// - Throws: EPERM where it, or whom it takes the name from, is another user's; EBUSY where that
+    ///   one has what would be lost.
     func rename(
-        _ buffer: Buffer, to name: Name, flags: RenameFlags, by uid: UInt32
+        _ buffer: Buffer, to name: Name, flags: RenameFlags, by caller: Caller
     ) throws(Errno) {
-        try checkOwner(of: buffer, uid)
-        try buffers.rename(buffer, to: name, flags: flags) { (replaced) throws(Errno) in
-            try checkOwner(of: replaced, uid)
+        try checkOwner(of: buffer, caller.uid)
+        var refusal: Refusal?
+        do throws(Errno) {
+            try buffers.rename(buffer, to: name, flags: flags) { (replacement) throws(Errno) in
+                try checkOwner(of: replacement.oldStatus, caller.uid)
+                refusal = replacement.refusal
+                if let refusal { throw refusal.errno }
+            }
+        } catch {
+            guard let refusal else { throw error }
+            throw log.add(
+                refusal, command: "rename \(buffer.name)".utf8, file: "buffers/\(name)", by: caller)
         }
     }
 

@@ -109,16 +109,16 @@ enum Layout {
             }),
         .value("heap", 0o444) { _, buffer in buffer.traits.heap.name },
         .value("direction", 0o444) { _, buffer in buffer.traits.direction.name },
-        .value("dma_addr", secret) { tree, buffer throws(Errno) in
+        .value("dma_addr", secret, .locating) { tree, buffer throws(Errno) in
             Number.address(try tree.backend.dmaAddress(of: buffer.description))
         },
-        .value("phys_addr", secret) { tree, buffer throws(Errno) in
+        .value("phys_addr", secret, .locating) { tree, buffer throws(Errno) in
             Number.address(try tree.backend.physicalAddress(of: buffer.description))
         },
         .value("nents", 0o444) { tree, buffer throws(Errno) in
             try tree.backend.scatterGather(of: buffer.description).count
         },
-        .value("sg_table", secret) { tree, buffer throws(Errno) in
+        .value("sg_table", secret, .locating) { tree, buffer throws(Errno) in
             try tree.backend.scatterGather(of: buffer.description)
                 .map { "\(Number.address($0.0)) \($0.1)" }.joined(separator: "\n")
         },
@@ -156,7 +156,7 @@ enum Layout {
             parse: { word throws(Refusal) in try Name.parse(word) },
             write: { tree, buffer, name, opener throws(Refusal) in
                 try refusing("it can't be renamed to \(name)") { () throws(Errno) in
-                    try tree.rename(buffer, to: name, flags: .noReplace, by: opener.uid)
+                    try tree.rename(buffer, to: name, flags: .noReplace, by: opener.caller)
                 }
             }),
         .value(
@@ -252,11 +252,11 @@ enum Layout {
 extension TextFile {
     /// A file with one value, and a newline after it.
     static func value<Shown: CustomStringConvertible & SendableMetatype>(
-        _ name: String, _ mode: UInt32,
+        _ name: String, _ mode: UInt32, _ traits: CommandTraits = [],
         read: @escaping @Sendable (FileSystem, Subject) throws(Errno) -> Shown
     ) -> TextFile {
         TextFile(
-            name, mode,
+            name, mode, traits,
             read: { (tree, subject) throws(Errno) in "\(try read(tree, subject))\n" })
     }
 

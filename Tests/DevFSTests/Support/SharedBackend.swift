@@ -14,6 +14,8 @@ final class SharedBackend: BuslessBackend {
     }
 
     private let memory: MemoryBackend
+    /// Of every buffer.
+    let address = Mutex<UInt64?>(nil)
     private let state = Mutex(State())
     /// What happens once a list was made, and before it is looked at.
     let whenListed = Callback<Void>()
@@ -127,6 +129,10 @@ final class SharedBackend: BuslessBackend {
     }
     func setTraits(_ traits: BufferTraits, of buffer: BufferDescription) throws(Errno) {
         try memory.setTraits(traits, of: buffer)
+    }
+    func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 {
+        guard let address = address.withLock({ $0 }) else { throw .noData }
+        return address
     }
     func freed(_ id: BufferID) { memory.freed(id) }
     var discardMayWait: Bool { memory.discardMayWait }
