@@ -48,16 +48,39 @@ extension BufferTable {
     private func shrink(
         _ buffer: Buffer, _ memory: BufferMemory, to size: UInt64, handles: Int
     ) throws(Refusal) {
-        for _ in 1..<Self.patience.attempts {
+        try Self.refusedPatiently { () throws(Refusal) in
+            try shrinkNow(buffer, memory, to: size, handles: handles)
+        }
+    }
+
+    /// Tries again for a moment what is EBUSY: for threads that serve nobody else meanwhile.
+    static func refusedPatiently<T: ~Copyable>(
+        _ body: () throws(Refusal) -> T
+    ) throws(Refusal) -> T {
+        for _ in 1..<patience.attempts {
             do throws(Refusal) {
-                return try shrinkNow(buffer, memory, to: size, handles: handles)
+                return try body()
             } catch  where error.errno == .resourceBusy {
-                usleep(Self.patience.microseconds)
+                usleep(patience.microseconds)
             } catch {
                 throw error
             }
         }
-        try shrinkNow(buffer, memory, to: size, handles: handles)
+        return try body()
+    }
+
+    static func patiently<T: ~Copyable>(_ body: () throws(Errno) -> T) throws(Errno) -> T {
+        do throws(Refusal) {
+            return try refusedPatiently { () throws(Refusal) in
+                do throws(Errno) {
+                    return try body()
+                } catch {
+                    throw Refusal(error, "")
+                }
+            }
+        } catch {
+            throw error.errno
+        }
     }
 
     private func shrinkNow(

@@ -25,10 +25,12 @@ enum Operations {
 
     /// Serves a request now, or in the pool where it may take long or wait for somebody.
     ///
-    /// - Parameter later: whose work it is then, and in which lane; nil is now.
+    /// - Parameters:
+    ///   - later: whose work it is then, and in which lane; nil is now.
+    ///   - busy: what is EBUSY for a change of this file's size is served again when that has ended.
     private static func serve(
         _ request: fuse_req_t?, _ kind: Metrics.Request,
-        _ info: UnsafeMutablePointer<fuse_file_info>? = nil, bytes: Int = 0,
+        _ info: UnsafeMutablePointer<fuse_file_info>? = nil, bytes: Int = 0, busy: Inode? = nil,
         later: (Session, Caller) throws(Errno) -> (uid: UInt32, lane: BufferID?)?,
         _ body: @escaping @Sendable (Session, Caller, inout fuse_file_info) throws(Errno) -> Answer
     ) {
@@ -42,8 +44,23 @@ enum Operations {
                 return unsafe try session.serveLater(
                     request, info?.pointee, of: work.uid, lane: work.lane, bytes: bytes, body)
             }
-            var own = unsafe info?.pointee ?? fuse_file_info()
-            let answer = try body(session, caller, &own)
+            let given = unsafe info?.pointee
+            var own = given ?? fuse_file_info()
+            let answer: Answer
+            do throws(Errno) {
+                answer = try body(session, caller, &own)
+            } catch .resourceBusy {
+                guard let busy, let lane = session.tree.lane(busy: busy) else {
+                    throw .resourceBusy
+                }
+                guard session.usesRings else {
+                    return unsafe try session.serveLater(
+                        request, given, of: caller.uid, lane: lane, bytes: bytes, body)
+                }
+                answer = try BufferTable.patiently { () throws(Errno) in
+                    try body(session, caller, &own)
+                }
+            }
             unsafe withUnsafeMutablePointer(to: &own) {
                 unsafe send(answer, request, session, $0)
             }
@@ -248,7 +265,7 @@ enum Operations {
             let inode = Inode(UInt64(inode))
             let hasFile = unsafe info != nil
             unsafe Operations.serve(
-                request, .setattr, info,
+                request, .setattr, info, busy: inode,
                 later: { (session, caller) throws(Errno) in
                     session.tree.lane(changing: inode, resizes: changes?.size != nil)
                         .map { (caller.uid, $0) }
@@ -286,7 +303,7 @@ enum Operations {
             let inode = Inode(UInt64(inode))
             let flags = OpenFlags(unsafe info?.pointee.flags ?? 0)
             unsafe Operations.serve(
-                request, .open, info,
+                request, .open, info, busy: inode,
                 later: { (session, caller) throws(Errno) in
                     session.tree.work(opening: inode, flags).map { (caller.uid, $0) }
                 },

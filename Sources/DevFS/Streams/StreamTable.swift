@@ -89,7 +89,10 @@ final class StreamTable: Sendable {
         var isDone = false
         var why = "the stream can't be started"
         do throws(Errno) {
-            let memory = try buffers.acquire(buffer, as: .stream)
+            // Its size may be changing at the moment.
+            let memory = try BufferTable.patiently { () throws(Errno) in
+                try buffers.acquire(buffer, as: .stream)
+            }
             defer { if !isDone { buffers.release(buffer, as: .stream) } }
             let size = try Syscalls.status(of: memory.descriptor.raw).size
             guard size.isMultiple(of: definition.period), size / definition.period >= 2 else {

@@ -7,7 +7,10 @@ extension FileSystem {
     ) throws(Refusal) -> Descriptor {
         let buffer = try buffer(name, for: peer, writes: writes)
         do throws(Errno) {
-            return try buffers.export(buffer, readOnly: !writes)
+            // Its size may be changing at the moment. The thread is the peer's own user's.
+            return try BufferTable.patiently { () throws(Errno) in
+                try buffers.export(buffer, readOnly: !writes)
+            }
         } catch {
             throw Refusal(error, "the buffer can't be given to uid \(peer.uid)")
         }

@@ -9,6 +9,12 @@ extension FileSystem {
         return resizes || buffer.mayBeHeld ? id : nil
     }
 
+    /// The lane in which the size of a buffer is changed: who finds it busy for that has his turn there.
+    func lane(busy inode: Inode) -> BufferID? {
+        guard case .buffer(let id)? = Node(inode) else { return nil }
+        return id
+    }
+
     /// The lane of a sync. Memory that is on no bus needs none.
     func lane(syncing buffer: Buffer) -> BufferID? {
         backend is any BuslessBackend || !buffer.mayBeHeld ? nil : buffer.id

@@ -54,6 +54,40 @@ extension MountTests {
             }
         }
 
+        /// "never `EBUSY` for a size that another one is changing: it waits for that"
+        @Test(
+            arguments: Mode.here,
+            [
+                "os.close(os.open('buffers/rx', os.O_RDONLY))", "os.chmod('buffers/rx', 0o640)",
+                "os.utime('buffers/rx')", "os.close(give('buffer rx ro'))",
+                "put('control/stream', 's buffer=rx period=4K source=pattern rate=4'); "
+                    + "put('control/stream', 's remove')",
+            ])
+        func `nobody finds a buffer busy because another one cuts it in a loop`(
+            _ mode: Mode, _ call: String
+        ) throws {
+            try withMount(mode) { mount in
+                try mount.users(
+                    """
+                    put("control/alloc", "rx 64K")
+                    def cut():
+                        while True:
+                            for size in 8192, 65536:
+                                try: os.truncate("buffers/rx", size)
+                                except OSError as error: assert error.errno == errno.EBUSY, error
+                    cutters = [start(cut, uid=0) for _ in range(2)] if os.geteuid() == 0 else []
+                    deadline, count = time.monotonic() + 0.7, 0
+                    try:
+                        while time.monotonic() < deadline:
+                            \(call)
+                            count += 1
+                    finally:
+                        for pid in cutters: end(pid)
+                    assert count > 5, count
+                    """)
+            }
+        }
+
         @Test(arguments: Mode.here)
         func `a size that is negative is EINVAL, one beyond the heap ENOSPC`(mode: Mode) throws {
             try withMount(mode, "size=8M") { mount in
