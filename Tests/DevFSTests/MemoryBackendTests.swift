@@ -72,6 +72,84 @@ struct MemoryBackendTests {
         }
     }
 
+    /// "`EBUSY` ... while a program has one of its buffers open or mapped"
+    @Test(arguments: MemoryForm.available)
+    func `a device is not removed while somebody has one of its buffers`(form: MemoryForm) throws {
+        try withDevice(form) { device in
+            var descriptor: CInt = -1
+            do {
+                let backend = try device.backend()
+                let made = try backend.make("a", size: 4096)
+                let given = try backend.openReadOnly(made)
+                descriptor = dup(given.raw)
+            }
+            func removal() throws -> SetupError? {
+                do throws(SetupError) {
+                    if form == .directory && Machine.isRoot {
+                        // The device's own directory is a mount point here.
+                        try MemoryDevices.removeData(of: MemoryDevice(device.name))
+                    } else {
+                        try MemoryDevices.remove(device.name.text)
+                    }
+                    return nil
+                } catch {
+                    return error
+                }
+            }
+            let open = try removal()
+            #expect(open?.errno == .resourceBusy)
+            #expect(open?.fix.contains("end that program") == true)
+            let mapping = try Mapping(of: descriptor, count: 4096)
+            _ = close(descriptor)
+            let mapped = try removal()
+            #expect(mapped?.errno == .resourceBusy)
+            withExtendedLifetime(mapping) {}
+            let count = try device.backend().buffers().count
+            #expect(count == 1)
+        }
+    }
+
+    /// "a server that could mount one does not hide what another made that could not"
+    @Test(.enabled(if: Machine.isRoot, "only root mounts a tmpfs"))
+    func `no tmpfs is mounted over buffers, and what is below one is not lost`() throws {
+        try withDevice(.privateTmpfs) { device in
+            let below = MemoryDevice(device.name)
+            try Machine.withoutSystemAdministration {
+                _ = try device.backend().make("a", size: 4096)
+            }
+            let hiding = #expect(throws: SetupError.self) { try device.backend() }
+            #expect(hiding?.errno == .directoryNotEmpty)
+            #expect(hiding?.fix.contains("would hide 1 buffers") == true)
+            let isMounted = try below.isMounted()
+            #expect(!isMounted)
+            // As an earlier version did it.
+            try Syscalls.mount(
+                "devfs", on: below.data, type: "tmpfs", flags: 0, options: "size=1M,mode=0700")
+            _ = try device.backend().make("b", size: 4096)
+            let removal = #expect(throws: SetupError.self) {
+                try MemoryDevices.remove(device.name.text)
+            }
+            #expect(removal?.errno == .directoryNotEmpty)
+            #expect(removal?.fix.contains("by the same command again") == true)
+            let found = try Machine.withoutSystemAdministration {
+                try device.backend().buffers().map(\.name.text)
+            }
+            #expect(found == ["a"])
+        }
+    }
+
+    /// Else `device list` in the moment between the directory and its tmpfs leaves some below it.
+    @Test func `a look at a device makes nothing in it`() throws {
+        try withDevice(alone: true) { device in
+            let place = MemoryDevice(device.name)
+            try place.makeDirectories()
+            _ = try place.lock()
+            _ = MemoryDevices.list()
+            let data = try Syscalls.open(place.data, flags: O_RDONLY | O_DIRECTORY)
+            #expect(try Syscalls.names(in: data.raw).isEmpty)
+        }
+    }
+
     /// "`size=` of a device that exists changes its limit (`EBUSY` if more is in use)."
     @Test(arguments: MemoryForm.available) func `a new size is the new limit, unless more is used`(
         form: MemoryForm

@@ -88,8 +88,18 @@ public struct MemoryDevice: Sendable {
         3 * (size / UInt64.page + 100_000)
     }
 
+    /// Buffers in `data` itself.
+    private var buffersBelow: Int {
+        guard
+            let directory = try? Syscalls.open("\(data)/buffers", flags: O_RDONLY | O_DIRECTORY),
+            let names = try? Syscalls.names(in: directory.raw)
+        else { return 0 }
+        return names.count
+    }
+
     /// Mounts or resizes the tmpfs; false where this user cannot mount one.
     /// - Parameter size: bytes, nil to leave it as it is.
+    /// - Throws: ENOTEMPTY where it would hide buffers of a server that could not mount one.
     func mountData(size: UInt64?, huge: String?) throws(SetupError) -> Bool {
         let limit = size.map { "size=\($0)" }
         let inodes = "nr_inodes=\(Self.inodes(for: size ?? Self.defaultSize))"
@@ -119,10 +129,19 @@ public struct MemoryDevice: Sendable {
         var attempts = ["\(options),huge=\(huge ?? "within_size")"]
         // A kernel without huge tmpfs pages refuses the option; only who asked for it must know.
         if huge == nil { attempts.append(options) }
+        let hidden = buffersBelow
         for text in attempts {
             do throws(Errno) {
                 try Syscalls.mount("devfs", on: data, type: "tmpfs", flags: flags, options: text)
-                return true
+                if hidden == 0 { return true }
+                try Syscalls.unmount(data)
+                throw .directoryNotEmpty
+            } catch .directoryNotEmpty {
+                throw SetupError(
+                    "mounting a tmpfs on \(data)", .directoryNotEmpty,
+                    fix: "it would hide \(hidden) buffers of a server that could not mount one: "
+                        + "mount the device without CAP_SYS_ADMIN, as then, or delete them: "
+                        + "devfs device remove \(source)")
             } catch .notPermitted {
                 return false
             } catch .invalidArgument {
@@ -134,128 +153,5 @@ public struct MemoryDevice: Sendable {
         throw SetupError(
             "mounting a tmpfs with huge=\(huge ?? "") on \(data)", .invalidArgument,
             fix: "leave the option out")
-    }
-}
-
-/// A memory device as `devfs device list` shows it.
-public struct MemoryDeviceInfo: Sendable, Codable, Equatable {
-    /// Without `memory:`.
-    public var name: String
-    public var path: String
-    /// Bytes: the limit and what is in use.
-    public var size: UInt64
-    public var used: UInt64
-    public var buffers: Int
-    public var mountpoint: String?
-    /// A server runs.
-    public var alive: Bool
-}
-
-/// The memory devices of this user.
-public enum MemoryDevices {
-    /// Mounts of a device, dead ones included.
-    static func mounts(of source: String) throws(Errno) -> [MountEntry] {
-        try MountEntry.all().filter { $0.isOurs && $0.source == source }
-    }
-
-    /// All devices, by name; a device that can't be read is left out.
-    public static func list() -> [MemoryDeviceInfo] {
-        let base = MemoryDevice.base()
-        guard let directory = try? Syscalls.open(base, flags: O_RDONLY | O_DIRECTORY),
-            let names = try? Syscalls.names(in: directory.raw)
-        else { return [] }
-        // A table that can't be read says where nothing is mounted, and nothing else.
-        let mounts = ((try? MountEntry.all()) ?? []).filter(\.isOurs)
-        let places = Dictionary(
-            mounts.map { ($0.source, $0.mountpoint) }, uniquingKeysWith: { first, _ in first })
-        return names.sorted().compactMap { text in
-            guard let name = Name(text) else { return nil }
-            let device = MemoryDevice(name)
-            return try? info(device, mountpoint: places[device.source])
-        }
-    }
-
-    private static func info(
-        _ device: MemoryDevice, mountpoint: String?
-    ) throws(SetupError) -> MemoryDeviceInfo {
-        let isMounted = try device.isMounted()
-        do throws(Errno) {
-            let lock = try Syscalls.open("\(device.path)/lock", flags: O_RDWR | O_NOFOLLOW)
-            let isAlive = try Syscalls.isClaimed(lock.raw)
-            let store = try MemoryStore(device, isPrivate: isMounted)
-            let space = try store.space()
-            return MemoryDeviceInfo(
-                name: device.name.text, path: device.path, size: space.size,
-                used: space.used, buffers: try store.nameCount(), mountpoint: mountpoint,
-                alive: isAlive)
-        } catch {
-            throw SetupError("reading \(device.path)", error)
-        }
-    }
-
-    /// The kernel gives the files of a mount that just ended back a moment after the server has
-    /// gone: what is busy then is tried again for a second.
-    private static func unmountData(of device: MemoryDevice) throws(Errno) {
-        for _ in 0..<50 {
-            do throws(Errno) {
-                return try Syscalls.unmount(device.data)
-            } catch .resourceBusy {
-                usleep(20_000)
-            }
-        }
-        try Syscalls.unmount(device.data)
-    }
-
-    /// Deletes a device with all its buffers.
-    /// - Parameter name: with or without `memory:`.
-    /// - Throws: ENOENT, EINVAL, EBUSY while it is mounted.
-    public static func remove(_ name: String) throws(SetupError) {
-        let text = name.hasPrefix("memory:") ? String(name.dropFirst("memory:".utf8.count)) : name
-        guard let valid = Name(text) else {
-            throw SetupError(
-                "removing device \(name)", .invalidArgument, fix: "see devfs device list")
-        }
-        let device = MemoryDevice(valid)
-        let attempt = "removing \(device.source)"
-        do throws(Errno) {
-            _ = try Syscalls.status(of: device.path)
-        } catch {
-            throw SetupError(
-                attempt, error,
-                fix: error == .noSuchFileOrDirectory ? "see devfs device list" : "")
-        }
-        let lock = try device.lock()
-        try DeadMounts(of: device.source).remove(for: attempt)
-        let isMounted = try device.isMounted()
-        do throws(Errno) {
-            if isMounted {
-                try unmountData(of: device)
-            } else if let store = try? MemoryStore(device, isPrivate: false) {
-                try store.removeAll()
-            }
-            try? Syscalls.removeDirectory(device.data)
-            for file in ["socket", "owners", "limit", "lock"] {
-                try? Syscalls.unlink("\(device.path)/\(file)", at: Syscalls.currentDirectory)
-            }
-            try Syscalls.removeDirectory(device.path)
-            if geteuid() != 0 { removeBase() }
-        } catch {
-            throw SetupError(
-                attempt, error,
-                fix: error == .resourceBusy ? "a descriptor of one of its buffers is open" : "")
-        }
-        lock.letGo()
-    }
-
-    /// The last device of an ordinary user takes the directory of all with it.
-    private static func removeBase() {
-        let base = MemoryDevice.base()
-        guard let directory = try? Syscalls.open(base, flags: O_RDONLY | O_DIRECTORY),
-            let names = try? Syscalls.names(in: directory.raw),
-            names.allSatisfy({ $0 == ".mounting" })
-        else { return }
-        // Two servers of his that mount on one directory in this moment stack: harmless.
-        try? Syscalls.unlink(".mounting", at: directory.raw)
-        try? Syscalls.removeDirectory(base)
     }
 }

@@ -184,6 +184,26 @@ extension MemoryStore {
         }
     }
 
+    /// Somebody has a buffer open or mapped, in a store that no server has.
+    func isInUse() throws(Errno) -> Bool {
+        for name in try Syscalls.names(in: buffers.raw) {
+            for path in ["\(name)/\(Self.file)", name] {
+                do throws(Errno) {
+                    let file = try Syscalls.open(
+                        path, at: buffers.raw, flags: O_RDWR | O_NOFOLLOW | O_NONBLOCK)
+                    if !Syscalls.isSoleUser(file.raw) { return true }
+                    break
+                } catch .wouldBlock {
+                    return true
+                } catch {
+                    // An earlier version's file is the name itself; half a buffer has none.
+                    continue
+                }
+            }
+        }
+        return false
+    }
+
     /// Empties a store that is not a tmpfs of its own.
     func removeAll() throws(Errno) {
         for directory in [buffers.raw, fresh.raw, gone.raw] {

@@ -43,14 +43,19 @@ final class MemoryStore: Sendable {
     static let limitFile = "limit"
 
     /// - Parameter limit: bytes, for a store that is not a tmpfs of its own; nil keeps what it was.
-    /// - Parameter serves: its server's store, not a look at one that another server may have.
+    /// - Parameters:
+    ///   - serves: its server's store, not a look at one that another server may have.
+    ///   - makes: what is missing of it. One that only looks must not: what it makes in a directory
+    ///     may be below a tmpfs a moment later.
     init(
         _ device: MemoryDevice, isPrivate: Bool, limit: UInt64? = nil, serves: Bool = false,
-        memory: MemoryLimit = MemoryLimit()
+        makes: Bool = false, memory: MemoryLimit = MemoryLimit()
     ) throws(Errno) {
         root = try Syscalls.open(device.data, flags: O_RDONLY | O_DIRECTORY)
-        for name in ["buffers", "new", "gone"] {
-            try Syscalls.makeDirectory(name, at: root.raw, mode: 0o700)
+        if serves || makes {
+            for name in ["buffers", "new", "gone"] {
+                try Syscalls.makeDirectory(name, at: root.raw, mode: 0o700)
+            }
         }
         buffers = try Syscalls.open("buffers", at: root.raw, flags: O_RDONLY | O_DIRECTORY)
         fresh = try Syscalls.open("new", at: root.raw, flags: O_RDONLY | O_DIRECTORY)
@@ -71,7 +76,7 @@ final class MemoryStore: Sendable {
         let kept = (try? Syscalls.link(Self.limitFile, at: root.raw)).flatMap { UInt64($0) }
         quota.limit = limit ?? kept ?? MemoryDevice.defaultSize
         guard limit == nil || quota.used <= quota.limit else { throw .resourceBusy }
-        if quota.limit != kept {
+        if serves && quota.limit != kept {
             try Syscalls.setLink(Self.limitFile, to: "\(quota.limit)", at: root.raw)
         }
         self.quota = Mutex(quota)

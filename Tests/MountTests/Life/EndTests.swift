@@ -102,5 +102,31 @@ extension MountTests {
                 #expect(try server.wait().status == 0)
             }
         }
+
+        /// "`EBUSY` while it is mounted, and while a program has one of its buffers open or mapped"
+        @Test(arguments: ["ro", "rw"])
+        func `a device is not removed while a descriptor of its socket is open`(
+            _ access: String
+        ) throws {
+            try withMount { mount in
+                try mount.alloc("rx 4K")
+                let holder = try mount.startPython(
+                    Users.prelude
+                        + """
+                        held = give("buffer rx \(access)")
+                        os.chdir("/")
+                        print("ready", flush=True)
+                        signal.pause()
+                        """)
+                #expect(holds { holder.textSoFar.contains("ready") || !holder.runs })
+                try mount.stop()
+                let refused = try Child([Machine.devfs, "device", "remove", mount.device]).wait()
+                #expect(refused.status != 0 && refused.error.contains("end that program"))
+                holder.signal(SIGKILL)
+                _ = try holder.wait()
+                try mount.start()
+                #expect(try mount.size("rx") == 4096)
+            }
+        }
     }
 }

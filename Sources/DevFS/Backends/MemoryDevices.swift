@@ -1,0 +1,187 @@
+import Glibc
+import SystemPackage
+
+/// A memory device as `devfs device list` shows it.
+public struct MemoryDeviceInfo: Sendable, Codable, Equatable {
+    /// Without `memory:`.
+    public var name: String
+    public var path: String
+    /// Bytes: the limit and what is in use.
+    public var size: UInt64
+    public var used: UInt64
+    public var buffers: Int
+    public var mountpoint: String?
+    /// A server runs.
+    public var alive: Bool
+}
+
+/// The memory devices of this user.
+public enum MemoryDevices {
+    /// Mounts of a device, dead ones included.
+    static func mounts(of source: String) throws(Errno) -> [MountEntry] {
+        try MountEntry.all().filter { $0.isOurs && $0.source == source }
+    }
+
+    /// All devices, by name; a device that can't be read is left out.
+    public static func list() -> [MemoryDeviceInfo] {
+        let base = MemoryDevice.base()
+        guard let directory = try? Syscalls.open(base, flags: O_RDONLY | O_DIRECTORY),
+            let names = try? Syscalls.names(in: directory.raw)
+        else { return [] }
+        // A table that can't be read says where nothing is mounted, and nothing else.
+        let mounts = ((try? MountEntry.all()) ?? []).filter(\.isOurs)
+        let places = Dictionary(
+            mounts.map { ($0.source, $0.mountpoint) }, uniquingKeysWith: { first, _ in first })
+        return names.sorted().compactMap { text in
+            guard let name = Name(text) else { return nil }
+            let device = MemoryDevice(name)
+            return try? info(device, mountpoint: places[device.source])
+        }
+    }
+
+    private static func info(
+        _ device: MemoryDevice, mountpoint: String?
+    ) throws(SetupError) -> MemoryDeviceInfo {
+        let isMounted = try device.isMounted()
+        do throws(Errno) {
+            let lock = try Syscalls.open("\(device.path)/lock", flags: O_RDWR | O_NOFOLLOW)
+            let isAlive = try Syscalls.isClaimed(lock.raw)
+            let store = try MemoryStore(device, isPrivate: isMounted)
+            let space = try store.space()
+            return MemoryDeviceInfo(
+                name: device.name.text, path: device.path, size: space.size,
+                used: space.used, buffers: try store.nameCount(), mountpoint: mountpoint,
+                alive: isAlive)
+        } catch {
+            throw SetupError("reading \(device.path)", error)
+        }
+    }
+
+    /// The kernel gives the files of a mount that just ended back a moment after the server has
+    /// gone: what is busy then is tried again for a second.
+    private static func patiently(_ body: () throws(Errno) -> Void) throws(Errno) {
+        for _ in 0..<50 {
+            do throws(Errno) {
+                return try body()
+            } catch .resourceBusy {
+                usleep(20_000)
+            }
+        }
+        try body()
+    }
+
+    /// Deletes the tmpfs, or the files where there is none.
+    /// - Throws: EBUSY where somebody has one of the buffers; nothing is deleted then. ENOTEMPTY
+    ///   where there are buffers below the tmpfs, which were not to be seen.
+    static func removeData(of device: MemoryDevice) throws(SetupError) {
+        let wasMounted = try device.isMounted()
+        do throws(Errno) {
+            guard (try? Syscalls.status(of: device.data)) != nil else { return }
+            try removeStore(of: device, isMounted: wasMounted)
+        } catch {
+            throw failure(error, device, wasMounted: wasMounted)
+        }
+        guard wasMounted else { return }
+        guard try !device.isMounted() else {
+            throw failure(.directoryNotEmpty, device, wasMounted: true)
+        }
+        do throws(Errno) {
+            // Nothing, or what earlier versions made in the moment before they mounted the tmpfs.
+            let below = try MemoryStore(device, isPrivate: false, makes: true)
+            if try below.nameCount() > 0 { throw .directoryNotEmpty }
+            try below.removeAll()
+            try Syscalls.removeDirectory(device.data)
+        } catch {
+            throw failure(error, device, wasMounted: true)
+        }
+    }
+
+    private static func removeStore(
+        of device: MemoryDevice, isMounted: Bool
+    ) throws(Errno) {
+        do {
+            let store = try MemoryStore(device, isPrivate: isMounted, makes: true)
+            // A tmpfs is not busy for a descriptor that only reads: that is of another mount of it.
+            try patiently { () throws(Errno) in
+                if try store.isInUse() { throw .resourceBusy }
+            }
+            if !isMounted { try store.removeAll() }
+        }
+        if isMounted {
+            try patiently { () throws(Errno) in try Syscalls.unmount(device.data) }
+        } else {
+            try Syscalls.removeDirectory(device.data)
+        }
+    }
+
+    private static func failure(
+        _ error: Errno, _ device: MemoryDevice, wasMounted: Bool
+    ) -> SetupError {
+        let fix =
+            switch error {
+            case .resourceBusy: inUse(device)
+            case .directoryNotEmpty where wasMounted: hidden(device)
+            case .directoryNotEmpty: "see ls -lA \(device.data.shellQuoted)"
+            default: ""
+            }
+        return SetupError("removing \(device.source)", error, fix: fix)
+    }
+
+    private static func inUse(_ device: MemoryDevice) -> String {
+        "a program has one of its buffers open or mapped, by a descriptor that the mount or its "
+            + "socket gave it: end that program; fuser -m \(device.data.shellQuoted) may name it"
+    }
+
+    private static func hidden(_ device: MemoryDevice) -> String {
+        "its tmpfs is deleted; below that, in \(device.data), are buffers of another server: keep "
+            + "what you need of them, and delete them by the same command again"
+    }
+
+    /// Deletes a device with all its buffers.
+    /// - Parameter name: with or without `memory:`.
+    /// - Throws: ENOENT, EINVAL, EBUSY while it is mounted or somebody has one of its buffers.
+    public static func remove(_ name: String) throws(SetupError) {
+        let text = name.hasPrefix("memory:") ? String(name.dropFirst("memory:".utf8.count)) : name
+        guard let valid = Name(text) else {
+            throw SetupError(
+                "removing device \(name)", .invalidArgument, fix: "see devfs device list")
+        }
+        let device = MemoryDevice(valid)
+        let attempt = "removing \(device.source)"
+        do throws(Errno) {
+            _ = try Syscalls.status(of: device.path)
+        } catch {
+            throw SetupError(
+                attempt, error,
+                fix: error == .noSuchFileOrDirectory ? "see devfs device list" : "")
+        }
+        let lock = try device.lock()
+        try DeadMounts(of: device.source).remove(for: attempt)
+        try removeData(of: device)
+        do throws(Errno) {
+            for file in ["socket", "owners", "limit", "lock"] {
+                try? Syscalls.unlink("\(device.path)/\(file)", at: Syscalls.currentDirectory)
+            }
+            try Syscalls.removeDirectory(device.path)
+            if geteuid() != 0 { removeBase() }
+        } catch {
+            throw SetupError(
+                attempt, error,
+                fix: error == .directoryNotEmpty
+                    ? "its buffers are deleted; see ls -lA \(device.path.shellQuoted)" : "")
+        }
+        lock.letGo()
+    }
+
+    /// The last device of an ordinary user takes the directory of all with it.
+    private static func removeBase() {
+        let base = MemoryDevice.base()
+        guard let directory = try? Syscalls.open(base, flags: O_RDONLY | O_DIRECTORY),
+            let names = try? Syscalls.names(in: directory.raw),
+            names.allSatisfy({ $0 == ".mounting" })
+        else { return }
+        // Two servers of his that mount on one directory in this moment stack: harmless.
+        try? Syscalls.unlink(".mounting", at: directory.raw)
+        try? Syscalls.removeDirectory(base)
+    }
+}
