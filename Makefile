@@ -203,6 +203,7 @@ install: ## install the program, the mount(8) helper, completions, and the modul
 	set -x
 	install -D -m 755 $(release) '$(DESTDIR)$(PREFIX)/bin/devfs'
 	install -D -m 755 mount-helpers/mount.devfs '$(DESTDIR)$(HELPER_DIR)/mount.devfs'
+	ln -sf mount.devfs '$(DESTDIR)$(HELPER_DIR)/mount.fuse.devfs'
 	install -d '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSH_COMPLETION_DIR)' \
 	    '$(DESTDIR)$(FISH_COMPLETION_DIR)' '$(DESTDIR)$(SYSTEMD_UNIT_DIR)' \
 	    '$(DESTDIR)$(module_source)/uapi'
@@ -244,6 +245,7 @@ uninstall: ## remove what install installed, but for the group dma
 	fi
 	set -x
 	rm -f '$(DESTDIR)$(PREFIX)/bin/devfs' '$(DESTDIR)$(HELPER_DIR)/mount.devfs' \
+	    '$(DESTDIR)$(HELPER_DIR)/mount.fuse.devfs' \
 	    '$(DESTDIR)$(BASH_COMPLETION_DIR)/devfs' '$(DESTDIR)$(ZSH_COMPLETION_DIR)/_devfs' \
 	    '$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish' \
 	    '$(DESTDIR)$(SYSTEMD_UNIT_DIR)/devfs@.service' \

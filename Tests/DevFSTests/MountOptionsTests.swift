@@ -126,4 +126,11 @@ struct MountOptionsTests {
             "x-systemd.automount,x-systemd.requires=a.service,X-mount.mkdir,user=lab", "")
         #expect(options == MountOptions())
     }
+
+    @Test func `what libfuse's users and /proc/mounts say is ignored`() throws {
+        let options = try parse(
+            "nonempty,default_permissions,auto_unmount,fsname=x,subtype=devfs,user_id=0,group_id=0",
+            "rootmode=40000,max_read=131072,blksize=4096,relatime,_netdev,users")
+        #expect(options == MountOptions())
+    }
 }

@@ -94,8 +94,15 @@ extension MountOptions {
         "defaults", "auto", "noauto", "user", "users", "nouser", "owner", "noowner", "group",
         "nogroup", "nofail", "_netdev", "relatime", "norelatime", "strictatime", "nostrictatime",
         "diratime", "nodiratime", "lazytime", "nolazytime", "silent", "loud", "mand", "nomand",
+        // What libfuse's users and /proc/mounts have. Rights are always checked by the modes, an
+        // empty directory was never asked for, and the next mount cleans up after a dead server.
+        "default_permissions", "nonempty", "auto_unmount",
     ]
-    private static let ignoredKeys: Set<String> = ["comment", "user", "helper", "uhelper"]
+    /// Names and numbers that the mount gives itself; copied from /proc/mounts they do no harm.
+    private static let ignoredKeys: Set<String> = [
+        "comment", "user", "helper", "uhelper", "fsname", "subtype", "user_id", "group_id",
+        "rootmode", "max_read", "blksize",
+    ]
 
     /// Takes one option; false if there is none like it.
     private mutating func apply(_ item: String, isRoot: Bool) throws(SetupError) -> Bool {

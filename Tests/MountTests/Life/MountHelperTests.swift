@@ -20,6 +20,7 @@ extension MountTests {
                 DIR=$(mktemp -d /tmp/devfs-test-helper-XXXXXX)
                 mkdir $DIR/sbin $DIR/dma $DIR/two
                 cp \(Machine.package)/mount-helpers/mount.devfs $DIR/sbin
+                ln -s mount.devfs $DIR/sbin/mount.fuse.devfs
                 ln -s \(Machine.devfs) $DIR/sbin/devfs
                 mount -t overlay overlay -o lowerdir=$DIR/sbin:/usr/sbin /usr/sbin
                 \(Janitor.removeDevice)
@@ -124,6 +125,26 @@ extension MountTests {
             for option in ["fuse.devfs ro", "noexec", "noatime"] {
                 #expect(lines.first?.contains(option) == true, "\(option): \(output)")
             }
+        }
+
+        @Test func `what /proc/mounts says of a mount mounts it again`() throws {
+            let output = try run(
+                """
+                mount -t fuse.devfs memory:$NAME $DIR/dma -o size=8M,allow_other
+                read -r source place type options rest < <(grep " $DIR/dma " /proc/mounts)
+                umount $DIR/dma
+                mount -t $type -o $options $source $place
+                cat $DIR/dma/version
+                umount $DIR/dma
+                echo "$source $place $type $options,rootmode=40000,nonempty,fsname=x 0 0" \
+                    > $DIR/fstab
+                mount --bind $DIR/fstab /etc/fstab
+                mount $DIR/dma
+                grep -c "^memory:$NAME $DIR/dma fuse.devfs" /proc/mounts
+                umount $DIR/dma
+                """)
+            #expect(output.status == 0, "\(output)")
+            #expect(output.text.hasPrefix("devfs ") && output.text.hasSuffix("\n1\n"), "\(output)")
         }
 
         @Test func `an unknown option is mount's failure, 32, and named`() throws {
