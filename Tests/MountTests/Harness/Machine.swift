@@ -25,6 +25,7 @@ enum Machine {
     /// The distribution's, which other users may run as well.
     static let python = "/usr/bin/python3"
     static let hasOverlays = (try? text(of: "/proc/filesystems"))?.contains("overlay") ?? false
+    static let hasAutofs = (try? text(of: "/proc/filesystems"))?.contains("\tautofs\n") ?? false
     /// Root can make mount namespaces and be other users.
     static let canBeOthers = isRoot && succeeds("unshare -m setpriv --reuid 65534 true")
 
