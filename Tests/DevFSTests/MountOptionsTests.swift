@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import DevFS
@@ -132,5 +133,34 @@ struct MountOptionsTests {
             "nonempty,default_permissions,auto_unmount,fsname=x,subtype=devfs,user_id=0,group_id=0",
             "rootmode=40000,max_read=131072,blksize=4096,relatime,_netdev,users")
         #expect(options == MountOptions())
+    }
+
+    /// The lines of fstab(5) and the unit's instances, as the manual, the README and the unit have them.
+    private static let pages = ["README.md", "docs/COMMANDS.md", "mount-helpers/devfs@.service"]
+
+    @Test func `the manual's lines for boot are right and work together`() throws {
+        var sources: Set<String> = []
+        var instances: Set<String> = []
+        for page in Self.pages {
+            let path = #filePath.replacing("Tests/DevFSTests/MountOptionsTests.swift", with: page)
+            let file = try Syscalls.open(path, flags: O_RDONLY)
+            let text = String(decoding: try contents(of: file.raw), as: UTF8.self)
+            for line in text.split(separator: "\n") {
+                let fields = line.split(separator: " ")
+                if fields.count == 6, fields[2] == "devfs", fields[4...5] == ["0", "0"] {
+                    sources.insert(String(fields[0]))
+                    // The user lab is not of this machine.
+                    let options = try parse(
+                        String(fields[3].replacing("id=lab", with: "id=1000")))
+                    #expect(options.allowOther, "only root can enter: \(line)")
+                    #expect(fields[3].split(separator: ",").contains("nofail"), "\(line)")
+                }
+                if let match = line.firstMatch(of: /enable --now devfs@([a-z]+)/) {
+                    instances.insert("memory:\(match.1)")
+                }
+            }
+        }
+        #expect(sources.count > 3 && !instances.isEmpty)
+        #expect(sources.isDisjoint(with: instances), "a device is mounted once")
     }
 }

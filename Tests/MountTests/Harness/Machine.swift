@@ -26,6 +26,15 @@ enum Machine {
     static let python = "/usr/bin/python3"
     static let hasOverlays = (try? text(of: "/proc/filesystems"))?.contains("overlay") ?? false
     static let hasAutofs = (try? text(of: "/proc/filesystems"))?.contains("\tautofs\n") ?? false
+    /// Why no manager of systemd can be started in namespaces; nil where one can.
+    static let whyNoSystemd: String? = {
+        if !canBeOthers { return "needs root in namespaces of its own" }
+        if !succeeds("command -v systemd systemctl") { return "needs systemd" }
+        let groups =
+            "for G in /sys/fs/cgroup /sys/fs/cgroup/systemd; do [ -w $G/cgroup.procs ] && "
+            + "mkdir $G/devfs-test-$$ && rmdir $G/devfs-test-$$ && exit 0; done; exit 1"
+        return succeeds(groups) ? nil : "needs to make cgroups"
+    }()
     /// Root can make mount namespaces and be other users.
     static let canBeOthers = isRoot && succeeds("unshare -m setpriv --reuid 65534 true")
 
