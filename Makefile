@@ -48,9 +48,10 @@ swift_flags := --manifest-cache none $(SWIFT_FLAGS)
 # empty environment that mount(8) and sudo give it.
 release_flags := $(swift_flags) -c release --product devfs --static-swift-stdlib
 release := .build/release/devfs
-version := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/DevFS/Tree/Version.swift)
+version := $(shell sed -n 's/^.define DEVFS_VERSION.*"\(.*\)"/\1/p' kmod/version.h)
 module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
-scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/mount.devfs Tests/packaging \
+scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/mount.devfs \
+    mount-helpers/install-module Tests/packaging \
     Tests/Fuzz/run Tests/Fuzz/sanitize $(addprefix Tests/fresh/,run enter checks) \
     $(addprefix Tests/VM/,all run dkms tree root bench init init-tree init-overlay init-root init-bench \
         tree-tests tree-signals root-tests example-tests fetch-kernel fetch-arm64 build-in-trixie \
@@ -206,15 +207,15 @@ install: ## install the program, the mount(8) helper, completions, and the modul
 	ln -sf mount.devfs '$(DESTDIR)$(HELPER_DIR)/mount.fuse.devfs'
 	install -d '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSH_COMPLETION_DIR)' \
 	    '$(DESTDIR)$(FISH_COMPLETION_DIR)' '$(DESTDIR)$(SYSTEMD_UNIT_DIR)' \
-	    '$(DESTDIR)$(module_source)/uapi'
+	    '$(DESTDIR)$(module_source).new/uapi'
 	$(release) --generate-completion-script bash >'$(DESTDIR)$(BASH_COMPLETION_DIR)/devfs'
 	$(release) --generate-completion-script zsh >'$(DESTDIR)$(ZSH_COMPLETION_DIR)/_devfs'
 	$(release) --generate-completion-script fish >'$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish'
 	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' mount-helpers/devfs@.service \
 	    >'$(DESTDIR)$(SYSTEMD_UNIT_DIR)/devfs@.service'
-	install -m 644 kmod/*.c kmod/*.h kmod/Kbuild kmod/Makefile '$(DESTDIR)$(module_source)'
-	install -m 644 kmod/uapi/devfs_dma.h '$(DESTDIR)$(module_source)/uapi'
-	sed 's/@VERSION@/$(version)/' kmod/dkms.conf >'$(DESTDIR)$(module_source)/dkms.conf'
+	install -m 644 kmod/*.c kmod/*.h kmod/Kbuild kmod/Makefile '$(DESTDIR)$(module_source).new'
+	install -m 644 kmod/uapi/devfs_dma.h '$(DESTDIR)$(module_source).new/uapi'
+	sed 's/@VERSION@/$(version)/' kmod/dkms.conf >'$(DESTDIR)$(module_source).new/dkms.conf'
 	install -D -m 644 mount-helpers/60-devfs.rules '$(DESTDIR)$(UDEV_RULES_DIR)/60-devfs.rules'
 	install -D -m 644 mount-helpers/devfs-sysusers.conf '$(DESTDIR)$(SYSUSERS_DIR)/devfs.conf'
 	{ set +x; } 2>/dev/null
@@ -223,7 +224,10 @@ install: ## install the program, the mount(8) helper, completions, and the modul
 	    install -D -m 644 mount-helpers/devfs-modules-load.conf \
 	        '$(DESTDIR)$(MODULES_LOAD_DIR)/devfs.conf'
 	fi
+	mount-helpers/install-module '$(DESTDIR)$(module_source)' $(if $(DESTDIR),,'$(DKMS)')
 	[[ -z '$(DESTDIR)' ]] || exit 0
+	# systemd keeps the unit that it has read.
+	! [[ -d /run/systemd/system ]] || systemctl daemon-reload
 	if command -v systemd-sysusers >/dev/null; then
 	    systemd-sysusers '$(SYSUSERS_DIR)/devfs.conf'
 	else
@@ -231,12 +235,10 @@ install: ## install the program, the mount(8) helper, completions, and the modul
 	fi
 	! command -v udevadm >/dev/null || udevadm control --reload 2>/dev/null || true
 	if [[ -z '$(DKMS)' ]]; then
-	    echo 'the kernel module is not built: there is no dkms; its source is $(module_source)'
-	elif ! $(DKMS) status devfs-dma/$(version) | grep -q installed; then
-	    $(DKMS) add devfs-dma/$(version) || true
-	    $(DKMS) install devfs-dma/$(version) ||
-	        echo 'dkms has not built the kernel module: see above; are the headers installed?'
+	    echo 'install: the kernel module is not built, as there is no dkms. Memory devices need none.'
+	    echo 'For others: apt-get install dkms linux-headers-$(shell uname -r), then make install'
 	fi
+	echo 'install: $(release) is $(PREFIX)/bin/devfs, version $(version)'
 
 uninstall: ## remove what install installed, but for the group dma
 	@if [[ -z '$(DESTDIR)' && -n '$(DKMS)' ]]; then

@@ -9,6 +9,7 @@
 #include "compat.h"
 #include "internal.h"
 #include "sizes.h"
+#include "version.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -70,3 +71,4 @@ module_exit(devfs_exit);
 MODULE_DESCRIPTION("DMA buffers handed out as files");
 MODULE_AUTHOR("The DevFS authors");
 MODULE_LICENSE("GPL");
+MODULE_VERSION(DEVFS_VERSION);

@@ -12,6 +12,11 @@ struct Machine {
     private let passthroughKernel = Version("6.9")
     private let passthroughLibrary = Version("3.17")
 
+    /// Of what a container lacks only its start can give.
+    private let container = Environment.container
+    private let startAnew =
+        "docker run --device /dev/fuse --cap-add SYS_ADMIN --security-opt apparmor=unconfined ..."
+
     func checks() -> [Check] {
         [
             fuseDevice(), fusermount(), allowOther(), kernelVersion(), library(), capability(),
@@ -30,8 +35,12 @@ struct Machine {
         } catch Errno.noSuchFileOrDirectory, Errno.operationNotSupportedByDevice,
             Errno.noSuchAddressOrDevice
         {
+            if let container { return .fail(name, "\(container) has no /dev/fuse", fix: startAnew) }
             return .fail(name, "/dev/fuse is missing", fix: "sudo modprobe fuse")
         } catch {
+            if let container, isRoot {
+                return .fail(name, "/dev/fuse: \(error), in \(container)", fix: startAnew)
+            }
             return .fail(name, "/dev/fuse: \(error)", fix: "sudo chmod 666 /dev/fuse")
         }
     }
@@ -133,6 +142,9 @@ struct Machine {
         if Environment.isSystemAdministrator {
             return .ok(name, "held, so the server may use passthrough")
         }
+        if let container, isRoot {
+            return .fail(name, "not held: in \(container) nothing can be mounted", fix: startAnew)
+        }
         return .warn(
             name, "not held: buffers are served by the server, without mmap",
             fix: "sudo devfs mount SOURCE MOUNTPOINT "
@@ -167,9 +179,12 @@ struct Machine {
             return .warn(name, "-o io_uring needs Linux 6.14; DevFS works without", fix: nil)
         }
         if !cfuse_has_io_uring() {
+            // `make` builds a newer libfuse only in place of one without passthrough.
+            let isReplaced = libfuse < passthroughLibrary
             return .warn(
                 name, "-o io_uring needs libfuse 3.18; DevFS works without",
-                fix: "make   # in the source tree: builds DevFS with a newer one")
+                fix: isReplaced ? "make   # in the source tree: builds DevFS with a newer one" : nil
+            )
         }
         if (try? Files.text(of: switchFile))?.first != "Y" {
             return .warn(
@@ -196,9 +211,28 @@ struct Machine {
     private func module() -> Check {
         let name = "module"
         guard Syscalls.isAccessible("/sys/module/devfs_dma", F_OK) else {
+            let what = "devfs_dma is not loaded; memory devices need none, real ones do"
+            if let container {
+                return .warn(name, "\(what); \(container) has the host's: load it there", fix: nil)
+            }
+            guard Syscalls.isAccessible("/proc/modules", F_OK) else {
+                return .warn(name, "\(what); this kernel takes no modules", fix: nil)
+            }
             return .warn(
-                name, "devfs_dma is not loaded; memory devices need none, real ones do",
-                fix: "sudo modprobe devfs_dma")
+                name, what,
+                fix: hasModule
+                    ? "sudo modprobe devfs_dma"
+                    : "sudo apt-get install dkms linux-headers-$(uname -r) && sudo make install"
+                        + "   # in the source tree")
+        }
+        // The module has a version since 0.2.0.
+        let version = (try? Files.text(of: "/sys/module/devfs_dma/version")) ?? "before 0.2.0"
+        let loaded = String(version.prefix { $0 != "\n" })
+        if loaded != DevFSVersion.text {
+            return .warn(
+                name, "the loaded devfs_dma is \(loaded), and this devfs is \(DevFSVersion.text)",
+                fix: "sudo make install && sudo modprobe -r devfs_dma && sudo modprobe devfs_dma"
+                    + "   # unmount its devices first")
         }
         let nodes = (try? Syscalls.names(in: "/dev/devfs")) ?? []
         if nodes.isEmpty {
@@ -207,6 +241,12 @@ struct Machine {
                 fix: "sudo udevadm trigger --subsystem-match=devfs")
         }
         return .ok(name, "devfs_dma is loaded: \(nodes.joined(separator: " "))")
+    }
+
+    /// True if modprobe(8) would find it.
+    private var hasModule: Bool {
+        let list = "/lib/modules/\(Syscalls.kernelRelease())/modules.dep"
+        return (try? Files.text(of: list))?.contains("/devfs_dma.ko") ?? false
     }
 
     private func mountHelper() -> Check {

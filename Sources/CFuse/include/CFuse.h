@@ -36,6 +36,7 @@
 
 /* The module's ABI: the one definition. */
 #include "../../../kmod/uapi/devfs_dma.h"
+#include "../../../kmod/version.h"
 
 /* What the linked libfuse and the kernel agreed on, read in the init callback. */
 struct cfuse_features {

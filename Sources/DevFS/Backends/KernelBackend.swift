@@ -39,8 +39,9 @@ final class KernelBackend: Backend {
         guard info.abi_version == UInt32(DEVFS_DMA_ABI_VERSION) else {
             throw SetupError(
                 "using \(path)", .notSupported,
-                fix: "the module speaks ABI \(info.abi_version), this devfs "
-                    + "\(DEVFS_DMA_ABI_VERSION): install both from one version")
+                fix: "the loaded module has ABI \(info.abi_version), this devfs "
+                    + "\(DEVFS_DMA_ABI_VERSION): make install, then modprobe -r devfs_dma "
+                    + "&& modprobe devfs_dma")
         }
         source = path
         heaps = Heap.allCases.filter { info.heaps >> UInt64($0.rawValue) & 1 == 1 }

@@ -1,4 +1,6 @@
-/// The version of this software.
+import CFuse
+
+/// The version of this software, as kmod/version.h has it.
 public enum DevFSVersion {
-    public static let text = "0.1.0"
+    public static let text = DEVFS_VERSION
 }

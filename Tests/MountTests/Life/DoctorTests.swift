@@ -1,0 +1,86 @@
+import Glibc
+import Testing
+
+extension MountTests {
+    /// "`devfs doctor`": its remedies work on the machine that it runs on.
+    ///
+    /// Files of the kernel lie over the machine's own, in a mount namespace.
+    @Suite(.enabled(if: Machine.canBeOthers, "needs root in a mount namespace"))
+    struct Doctor {
+        /// The lines of one check, and of its remedy, after bash lines in a namespace.
+        private func check(_ name: String, after lines: String) throws -> [Substring] {
+            let output = try Child([
+                "unshare", "-m", "bash", "-euc", "\(lines)\n\(Machine.devfs) doctor",
+            ]).wait()
+            #expect(output.status < 2, "\(output)")
+            let all = output.text.split(separator: "\n")
+            guard let first = all.firstIndex(where: { $0.dropFirst(5).hasPrefix("\(name): ") })
+            else {
+                throw CommandFailure(description: "no check \(name): \(output)")
+            }
+            return [all[first]] + all[(first + 1)...].prefix { $0.hasPrefix("    ") }
+        }
+
+        private static func loaded(_ version: String?) -> String {
+            """
+            mount -t tmpfs tmpfs /sys/module
+            mkdir /sys/module/devfs_dma
+            \(version.map { "echo \($0) > /sys/module/devfs_dma/version" } ?? "")
+            """
+        }
+
+        @Test(arguments: ["0.1.9", nil])
+        func `a loaded module of another version is told`(version: String?) throws {
+            let lines = try check("module", after: Self.loaded(version))
+            #expect(lines[0].hasPrefix("warn "), "\(lines)")
+            #expect(lines[0].contains(version ?? "before 0.2.0"), "\(lines)")
+            #expect(lines.count == 2 && lines[1].contains("modprobe -r devfs_dma"), "\(lines)")
+        }
+
+        @Test func `a loaded module of this version is only missing its node here`() throws {
+            let version = try #require(Machine.shell("\(Machine.devfs) --version | cut -d' ' -f2"))
+            let lines = try check(
+                "module",
+                after: Self.loaded(String(version.dropLast())) + "\nmount -t tmpfs tmpfs /dev")
+            #expect(lines[0].contains("no node in /dev/devfs"), "\(lines)")
+        }
+
+        private static let loadsModules =
+            exists("/proc/modules") && !exists("/.dockerenv") && !exists("/run/systemd/container")
+
+        @Test(.enabled(if: loadsModules, "a container, or a kernel without modules"))
+        func `a module is to be loaded where it is installed, and else to be built`() throws {
+            let absent = """
+                mount -t tmpfs tmpfs /sys/module
+                mount -t tmpfs tmpfs /usr/lib/modules
+                mkdir -p /usr/lib/modules/$(uname -r)
+                """
+            let built = try check("module", after: absent)
+            #expect(built.last?.contains("make install") == true, "\(built)")
+            let dependencies = "/usr/lib/modules/$(uname -r)/modules.dep"
+            let installed = try check(
+                "module",
+                after: "\(absent)\necho updates/dkms/devfs_dma.ko: > \(dependencies)")
+            #expect(installed.last?.hasSuffix("sudo modprobe devfs_dma") == true, "\(installed)")
+        }
+
+        @Test func `in a container the remedy is how it is started`() throws {
+            let container = "mount -t tmpfs tmpfs /run; touch /run/.containerenv"
+            let device = try check(
+                "fuse-device", after: "\(container)\nmount -t tmpfs tmpfs /dev")
+            #expect(device[0].hasPrefix("FAIL "), "\(device)")
+            #expect(device.last?.contains("--device /dev/fuse") == true, "\(device)")
+            let capability = try check(
+                "cap_sys_admin",
+                after: """
+                    \(container)
+                    exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin \
+                        \(Machine.devfs) doctor
+                    """)
+            #expect(capability.last?.contains("--cap-add SYS_ADMIN") == true, "\(capability)")
+            let module = try check(
+                "module", after: "\(container)\nmount -t tmpfs tmpfs /sys/module")
+            #expect(module.count == 1 && module[0].contains("host"), "\(module)")
+        }
+    }
+}
