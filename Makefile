@@ -51,7 +51,7 @@ release := .build/release/devfs
 version := $(shell sed -n 's/^.define DEVFS_VERSION.*"\(.*\)"/\1/p' kmod/version.h)
 module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
 scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/mount.devfs \
-    mount-helpers/install-module Tests/packaging \
+    mount-helpers/install-module mount-helpers/devfs-completion.bash Tests/packaging \
     Tests/Fuzz/run Tests/Fuzz/sanitize $(addprefix Tests/fresh/,run enter checks) \
     $(addprefix Tests/VM/,all run dkms tree root bench init init-tree init-overlay init-root init-bench \
         tree-tests tree-signals root-tests example-tests fetch-kernel fetch-arm64 build-in-trixie \
@@ -208,7 +208,8 @@ install: ## install the program, the mount(8) helper, completions, and the modul
 	install -d '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSH_COMPLETION_DIR)' \
 	    '$(DESTDIR)$(FISH_COMPLETION_DIR)' '$(DESTDIR)$(SYSTEMD_UNIT_DIR)' \
 	    '$(DESTDIR)$(module_source).new/uapi'
-	$(release) --generate-completion-script bash >'$(DESTDIR)$(BASH_COMPLETION_DIR)/devfs'
+	{ $(release) --generate-completion-script bash; cat mount-helpers/devfs-completion.bash; } \
+	    >'$(DESTDIR)$(BASH_COMPLETION_DIR)/devfs'
 	$(release) --generate-completion-script zsh >'$(DESTDIR)$(ZSH_COMPLETION_DIR)/_devfs'
 	$(release) --generate-completion-script fish >'$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish'
 	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' mount-helpers/devfs@.service \

@@ -1,22 +1,15 @@
 import ArgumentParser
 import DevFS
 
-/// The path of a mount, in the form that all commands on a mounted tree share.
-struct MountedPath: ParsableArguments {
-    @Argument(
-        help: ArgumentHelp("The mount point, or any path below it.", valueName: "mount"),
-        completion: .directory)
-    var path: String
-}
-
 /// A name of the tree: checked here because it becomes part of a path and of a command line.
 extension Name: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }
 }
 
-/// A number of bytes, at most 2^63-1: decimal or `0x`, with K, M or G (binary) behind.
+/// A number of bytes, at most 2^63-1: decimal or `0x`, with K, M or G, or KiB and so on, behind.
 struct ByteCount: ExpressibleByArgument, Sendable {
     let bytes: UInt64
+    static let form = "a number of bytes: decimal or 0x, with K, M or G (KiB, MiB, GiB), as in 4M"
 
     init(_ bytes: UInt64) { self.bytes = bytes }
 

@@ -15,7 +15,9 @@ struct BindCommand: ParsableCommand {
               sudo devfs bind 0000:00:09.0 && sudo devfs mount /dev/devfs/pci-0000:00:09.0 /mnt/dev
             """)
 
-    @Argument(help: ArgumentHelp("PCI address, 0000:00:09.0 or 00:09.0.", valueName: "address"))
+    @Argument(
+        help: ArgumentHelp("PCI address, 0000:00:09.0 or 00:09.0.", valueName: "address"),
+        completion: Completions.addresses(areBound: false))
     var address: PCIAddress
 
     @Flag(help: "Take it from those who use it, too.")
@@ -56,7 +58,9 @@ struct UnbindCommand: ParsableCommand {
               sudo devfs unbind 0000:00:09.0
             """)
 
-    @Argument(help: ArgumentHelp("PCI address, 0000:00:09.0 or 00:09.0.", valueName: "address"))
+    @Argument(
+        help: ArgumentHelp("PCI address, 0000:00:09.0 or 00:09.0.", valueName: "address"),
+        completion: Completions.addresses(areBound: true))
     var address: PCIAddress
 
     @Flag(help: "Take it from those who use it, too.")

@@ -7,8 +7,9 @@ struct CreateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create",
         abstract: "Allocate a buffer, and fill it from a file if asked to.",
+        usage: "devfs create [<mount>] <name> [<size>] [<options>] [-- <command> ...]",
         discussion: """
-            SIZE is decimal or 0x, with K, M or G; with --from it can be left out: the buffer gets \
+            SIZE is decimal or 0x, with K, M or G (4M and 4MiB are the same); with --from it can be left out: the buffer gets \
             the size of the file. If the file cannot be copied, the buffer is freed again.
 
             With --lease process the buffer is freed when the process that allocated it ends. \
@@ -16,7 +17,7 @@ struct CreateCommand: ParsableCommand {
 
             EXAMPLE
               devfs create /mnt/dma rx 4M --heap contiguous --direction from_device
-              devfs create /mnt/dma tx --from image.bin
+              devfs create /mnt/dma/buffers/tx --from image.bin
               devfs create /mnt/dma tmp 1M --lease process -- ./measure tmp
             """)
 
@@ -31,13 +32,19 @@ struct CreateCommand: ParsableCommand {
         case process
     }
 
-    @OptionGroup var mount: MountedPath
+    // The parser has no list before the one behind `--`.
+    @Argument(
+        help: ArgumentHelp("Path of the buffer, or the mount and ...", valueName: "buffer"),
+        completion: Completions.operands(.buffers))
+    var first: String
 
-    @Argument(help: "The buffer.")
-    var name: Name
+    @Argument(
+        help: ArgumentHelp("... its name.", valueName: "name"),
+        completion: Completions.operands(.buffers))
+    var second: String?
 
-    @Argument(help: "Bytes.")
-    var size: ByteCount?
+    @Argument(help: ArgumentHelp("Bytes, behind the buffer.", valueName: "size"))
+    var third: String?
 
     @Option(
         help: ArgumentHelp(
@@ -63,21 +70,23 @@ struct CreateCommand: ParsableCommand {
     var command: [String] = []
 
     func validate() throws {
-        guard size != nil || from != nil else {
-            throw ValidationError("a buffer needs a SIZE, or a file to copy (--from)")
-        }
         guard command.isEmpty || lease == .process else {
             throw ValidationError("a COMMAND is for --lease process")
         }
     }
 
     func run() throws {
-        let tree = try Tree(containing: mount.path)
+        let operands = try Operands([first, second, third].compactMap { $0 }, in: .buffers)
+        let (tree, name) = (operands.tree, operands.name)
+        let size = try operands.rest.only(ByteCount.self, ByteCount.form)
+        guard size != nil || from != nil else {
+            throw ValidationError("a buffer needs a SIZE, or a file to copy (--from)")
+        }
         let source = try from.map { try CopySource($0) }
         defer { try? source?.close() }
-        let bytes = try allocationSize(source)
+        let bytes = try allocationSize(size, source)
         let interrupts = try Interrupts()
-        try allocate(bytes, in: tree)
+        try allocate(name, bytes, in: tree)
         do {
             try interrupts.check("allocating \(name.text)")
             try source?.copy(to: tree.path("buffers/\(name.text)"), limit: bytes) {
@@ -87,12 +96,12 @@ struct CreateCommand: ParsableCommand {
             try? Syscalls.unlink(tree.path("buffers/\(name.text)"))
             throw error
         }
-        if json { try show(tree) }
-        if lease == .process { try hold(interrupts) }
+        if json { try show(name, tree) }
+        if lease == .process { try hold(name, interrupts) }
     }
 
     /// Bytes to allocate: as asked, else the size of the file.
-    private func allocationSize(_ source: CopySource?) throws -> UInt64 {
+    private func allocationSize(_ size: ByteCount?, _ source: CopySource?) throws -> UInt64 {
         guard let size else {
             guard let fileSize = source?.size else {
                 throw ValidationError("a pipe has no size: give SIZE")
@@ -106,7 +115,7 @@ struct CreateCommand: ParsableCommand {
         return size.bytes
     }
 
-    private func allocate(_ bytes: UInt64, in tree: Tree) throws {
+    private func allocate(_ name: Name, _ bytes: UInt64, in tree: Tree) throws {
         var line = "\(name.text) \(bytes)"
         if let heap { line += " heap=\(heap.text)" }
         if let direction { line += " direction=\(direction.rawValue)" }
@@ -114,7 +123,7 @@ struct CreateCommand: ParsableCommand {
         try tree.write(line, to: "control/alloc", for: "allocating \(name.text)")
     }
 
-    private func show(_ tree: Tree) throws {
+    private func show(_ name: Name, _ tree: Tree) throws {
         let line = try tree.lines("control/alloc").first { $0.hasPrefix("\(name.text) ") }
         if let record = line.flatMap({ BufferRecord($0) }) {
             try Output.json(record)
@@ -122,7 +131,7 @@ struct CreateCommand: ParsableCommand {
     }
 
     /// Stays alive as the owner of the lease, or becomes the program that is to be it.
-    private func hold(_ interrupts: borrowing Interrupts) throws {
+    private func hold(_ name: Name, _ interrupts: borrowing Interrupts) throws {
         if let program = command.first {
             try attempting("starting \(program)") { try Processes.replaceSelf(with: command) }
         }

@@ -34,8 +34,11 @@ struct DevFSCommand: ParsableCommand {
 @main
 enum Main {
     static func main() {
+        var parsed: any ParsableCommand.Type = DevFSCommand.self
         do {
+            try checkCommand()
             var command = try DevFSCommand.parseAsRoot()
+            parsed = type(of: command)
             try command.run()
         } catch let failure as Failure {
             if !failure.isSilent { Terminal.complain(failure.description) }
@@ -44,7 +47,28 @@ enum Main {
             Terminal.complain(error.description)
             exit(ExitStatus.failed.rawValue)
         } catch {
-            DevFSCommand.exit(withError: error)
+            // It shows the usage of this command.
+            (error is ValidationError ? parsed : DevFSCommand.self).exit(withError: error)
         }
+    }
+
+    /// The parser says of a command that there is not only that it is unexpected.
+    private static func checkCommand() throws {
+        var command: any ParsableCommand.Type = DevFSCommand.self
+        for word in CommandLine.arguments.dropFirst() where !word.isEmpty {
+            let known = command.configuration.subcommands
+            // An option, a word for the parser's own use, or a command's argument.
+            if known.isEmpty || word.hasPrefix("-") || word == "help" { return }
+            guard let next = known.first(where: { names(of: $0).contains(word) }) else {
+                let names = known.compactMap { $0.configuration.commandName }
+                throw ValidationError(
+                    "there is no '\(word)': \(Suggestion.text(word, "commands", names))")
+            }
+            command = next
+        }
+    }
+
+    private static func names(of command: any ParsableCommand.Type) -> [String] {
+        [command.configuration.commandName].compactMap { $0 } + command.configuration.aliases
     }
 }

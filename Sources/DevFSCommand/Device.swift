@@ -43,7 +43,9 @@ struct DeviceRemoveCommand: ParsableCommand {
             """,
         aliases: ["rm"])
 
-    @Argument(help: ArgumentHelp("The device, `memory:NAME` or NAME.", valueName: "device"))
+    @Argument(
+        help: ArgumentHelp("The device, `memory:NAME` or NAME.", valueName: "device"),
+        completion: Completions.memoryDevices)
     var devices: [String]
 
     func run() throws {

@@ -38,7 +38,8 @@ struct MountCommand: ParsableCommand {
               devfs mount memory:lab /mnt/dma -o size=64M,umask=007,allow_other
             """)
 
-    @Argument(help: ArgumentHelp("The device.", valueName: "source"))
+    @Argument(
+        help: ArgumentHelp("The device.", valueName: "source"), completion: Completions.sources)
     var source: String
 
     @Argument(help: ArgumentHelp("A directory.", valueName: "mountpoint"), completion: .directory)

@@ -5,24 +5,28 @@ struct RemoveCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm",
         abstract: "Free buffers.",
+        usage: "devfs rm [<mount>] <name> ... [--force]",
         discussion: """
             The names are free at once; the memory lives until its last user (descriptor, mapping, \
             stream) has gone. All are tried, even if one cannot be freed.
 
             EXAMPLE
               devfs rm /mnt/dma rx tx
+              devfs rm /mnt/dma/buffers/rx
+              cd /mnt/dma && devfs rm rx
             """)
 
-    @OptionGroup var mount: MountedPath
-
-    @Argument(help: ArgumentHelp("Buffers.", valueName: "name"))
-    var names: [Name]
+    @Argument(
+        help: ArgumentHelp("Paths of buffers, or a mount and names.", valueName: "buffer"),
+        completion: Completions.operands(.buffers))
+    var words: [String]
 
     @Flag(name: [.short, .long], help: "It is no error if there is no such buffer.")
     var force = false
 
     func run() throws {
-        let tree = try Tree(containing: mount.path)
+        let operands = try Operands(words, in: .buffers, isList: true)
+        let (tree, names) = (operands.tree, operands.names)
         var status: ExitStatus?
         for name in names {
             do {

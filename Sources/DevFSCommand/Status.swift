@@ -13,7 +13,7 @@ struct StatusCommand: ParsableCommand {
 
     @Argument(
         help: ArgumentHelp("The mount point, or any path below it.", valueName: "mount"),
-        completion: .directory)
+        completion: Completions.mounts)
     var path = "."
 
     @Flag(help: "Print JSON.")

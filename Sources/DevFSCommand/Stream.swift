@@ -7,6 +7,8 @@ struct StreamCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stream",
         abstract: "Copy what a stream delivers to stdout or to a file.",
+        usage: "devfs stream [<mount>] <stream> [--output <file>] [--bytes <size>] "
+            + "[--timeout <seconds>] [--allow-loss] [--json]",
         discussion: """
             Ends when the stream is stopped, after --bytes, after --timeout (exit code 124), or by \
             Ctrl-C (130). Periods that were lost are reported on stderr at the end, and make the \
@@ -16,10 +18,11 @@ struct StreamCommand: ParsableCommand {
               devfs stream /mnt/dma adc --bytes 64M --output adc.bin
             """)
 
-    @OptionGroup var mount: MountedPath
-
-    @Argument(help: "The stream.")
-    var name: Name
+    @Argument(
+        help: ArgumentHelp(
+            "Path of the stream, or the mount and its name.", valueName: "stream"),
+        completion: Completions.operands(.streams))
+    var words: [String]
 
     @Option(
         name: [.short, .long],
@@ -58,7 +61,9 @@ struct StreamCommand: ParsableCommand {
     }
 
     func run() throws {
-        let tree = try Tree(containing: mount.path)
+        let operands = try Operands(words, in: .streams)
+        try operands.end()
+        let (tree, name) = (operands.tree, operands.name)
         let what = "streaming \(name.text)"
         let interrupts = try Interrupts()
         let lostBefore = tree.number("streams/\(name.text)/overruns") ?? 0

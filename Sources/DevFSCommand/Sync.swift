@@ -5,6 +5,7 @@ struct SyncCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sync",
         abstract: "Hand a buffer, or a range of it, to the cpu or to the device.",
+        usage: "devfs sync [<mount>] <buffer> cpu|device [--offset <bytes>] [--length <bytes>]",
         discussion: """
             For programs that use mmap: `cpu` before the cpu reads what the device wrote, `device` \
             before the device reads what the cpu wrote. read(2) and write(2) need neither.
@@ -18,13 +19,12 @@ struct SyncCommand: ParsableCommand {
         case device
     }
 
-    @OptionGroup var mount: MountedPath
-
-    @Argument(help: "The buffer.")
-    var name: Name
-
-    @Argument(help: "Who has it from now on: cpu or device.")
-    var side: Side
+    @Argument(
+        help: ArgumentHelp(
+            "Path of the buffer, or the mount and its name; then who has it from now on: cpu or "
+                + "device.", valueName: "buffer"),
+        completion: Completions.operands(.buffers, Side.allCases.map(\.rawValue)))
+    var words: [String]
 
     @Option(help: ArgumentHelp("First byte; K, M and G are understood.", valueName: "bytes"))
     var offset: ByteCount?
@@ -33,7 +33,11 @@ struct SyncCommand: ParsableCommand {
     var length: ByteCount?
 
     func run() throws {
-        let tree = try Tree(containing: mount.path)
+        let operands = try Operands(words, in: .buffers)
+        let (tree, name) = (operands.tree, operands.name)
+        guard let side = try operands.rest.only(Side.self, "cpu or device") else {
+            throw ValidationError("who has it from now on? cpu or device is missing")
+        }
         var command = "\(name.text) for_\(side.rawValue)"
         if offset != nil || length != nil {
             command += " \(offset?.bytes ?? 0) \(length?.bytes ?? 0)"

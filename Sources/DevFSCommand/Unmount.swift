@@ -22,7 +22,10 @@ struct UnmountCommand: ParsableCommand {
     /// Milliseconds for a server to end after its mount is gone. It takes single ones.
     private static let patience: Int32 = 10_000
 
-    @OptionGroup var mount: MountedPath
+    @Argument(
+        help: ArgumentHelp("The mount point, or any path below it.", valueName: "mount"),
+        completion: Completions.mounts)
+    var path: String
 
     @Flag(name: [.short, .long], help: "Detach at once, even if files are open.")
     var lazy = false
@@ -35,7 +38,7 @@ struct UnmountCommand: ParsableCommand {
     }
 
     func run() throws {
-        let entry = try Mounts.toUnmount(mount.path)
+        let entry = try Mounts.toUnmount(path)
         let server = lazy ? nil : Self.server(of: entry)
         defer { try? server?.handle.close() }
         try entry.detach(isLazy: lazy || force)

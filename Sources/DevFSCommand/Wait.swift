@@ -7,19 +7,22 @@ struct WaitCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "wait",
         abstract: "Wait for events of a signal and print a line for each.",
+        usage: "devfs wait [<mount>] <signal> [--count <count>] [--timeout <seconds>] [--json]",
         discussion: """
             A line is `SEQ COUNT MISSED NS`: number of the event, events so far, events that this \
             command was too slow for, and CLOCK_MONOTONIC of the event in nanoseconds. \
             Exits with 124 if the time is over before all events came.
 
             EXAMPLE
+              devfs wait /mnt/dma/signals/irq0
               devfs wait /mnt/dma irq0 --count 10 --timeout 2.5
             """)
 
-    @OptionGroup var mount: MountedPath
-
-    @Argument(help: "The signal.")
-    var signal: Name
+    @Argument(
+        help: ArgumentHelp(
+            "Path of the signal, or the mount and its name.", valueName: "signal"),
+        completion: Completions.operands(.signals))
+    var words: [String]
 
     @Option(name: [.short, .long], help: "How many events to wait for; 0 is without end.")
     var count: UInt64 = 1
@@ -48,7 +51,9 @@ struct WaitCommand: ParsableCommand {
     }
 
     func run() throws {
-        let tree = try Tree(containing: mount.path)
+        let operands = try Operands(words, in: .signals)
+        try operands.end()
+        let (tree, signal) = (operands.tree, operands.name)
         let what = "waiting for \(signal.text)"
         let interrupts = try Interrupts()
         let deadline = Deadline(after: timeout)

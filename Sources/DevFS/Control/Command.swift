@@ -110,7 +110,7 @@ struct Words {
 
     static func size(_ word: Substring, _ what: String) throws(Refusal) -> UInt64 {
         guard let value = Number.parse(word) else {
-            throw .invalid("\(what) is not a number: decimal or 0x, with K, M or G")
+            throw .invalid("\(what) is not a number: \(Number.form)")
         }
         return value
     }
@@ -129,7 +129,10 @@ struct Words {
                 throw .invalid("not KEY=VALUE: \(word)")
             }
             let key = String(word[..<equals])
-            guard keys.contains(key) else { throw .invalid("unknown key: \(key)") }
+            guard keys.contains(key) else {
+                let known = Suggestion.text(key, "keys", keys.sorted())
+                throw .invalid("unknown key: \(key); \(known)")
+            }
             let value = word[word.index(after: equals)...]
             guard found.updateValue(value, forKey: key) == nil else {
                 throw .invalid("\(key) stands twice")
@@ -149,7 +152,10 @@ extension AllocationRequest {
         var request = AllocationRequest(name: name, size: size)
         let options = try words.options(["heap", "direction", "lease"])
         if let text = options["heap"] {
-            guard let heap = Heap(name: text) else { throw .invalid("no heap \(text)") }
+            guard let heap = Heap(name: text) else {
+                let names = Heap.allCases.filter(\.isAllocatable).map(\.name)
+                throw .invalid("no heap \(text); \(Suggestion.text(text, "heaps", names))")
+            }
             request.heap = heap
         }
         if let text = options["direction"] {
@@ -218,7 +224,8 @@ extension SignalRequest {
             }
             return .timer(name, period: period)
         case let word:
-            throw .invalid("neither software, timer nor remove: \(word)")
+            let words = ["software", "timer", "remove"]
+            throw .invalid("\(word): \(Suggestion.text(word, "words", words))")
         }
     }
 }

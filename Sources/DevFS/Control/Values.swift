@@ -124,15 +124,21 @@ public enum SyncTarget: String, Sendable {
 
 /// Numbers as the tree takes them.
 enum Number {
-    /// Decimal or `0x` hexadecimal with an optional K, M or G (binary), 63 bits; nil for anything else.
+    /// What `parse` takes, for whoever wrote something else. `4MB` may be meant as a power of ten.
+    static let form = "decimal or 0x, with K, M or G (KiB, MiB, GiB) behind, as in 4M"
+
+    /// Decimal or `0x` hexadecimal with an optional K, M or G, or KiB, MiB or GiB (binary), 63 bits;
+    /// nil for anything else.
     static func parse(_ text: some StringProtocol) -> UInt64? {
         var digits = Substring(text)
+        let isLong = digits.utf8.suffix(2).elementsEqual("iB".utf8)
+        if isLong { digits.removeLast(2) }
         var shift: UInt64 = 0
         switch digits.utf8.last {
         case UInt8(ascii: "K"), UInt8(ascii: "k"): shift = 10
         case UInt8(ascii: "M"), UInt8(ascii: "m"): shift = 20
         case UInt8(ascii: "G"), UInt8(ascii: "g"): shift = 30
-        default: break
+        default: if isLong { return nil }
         }
         if shift > 0 { digits.removeLast() }
         guard let value = plain(digits), value <= Int64.max >> shift else { return nil }

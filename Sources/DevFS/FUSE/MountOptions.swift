@@ -71,7 +71,9 @@ public struct MountOptions: Sendable, Equatable {
             for item in text.split(separator: ",").map(String.init) {
                 let isKnown = try options.apply(item, isRoot: isRoot)
                 guard isKnown || isSloppy else {
-                    throw invalid(item, "no such option; `devfs mount --help` lists them")
+                    let key = String(item.prefix { $0 != "=" })
+                    let near = Suggestion.nearest(key, names).map { "; did you mean \($0)?" } ?? ""
+                    throw invalid(item, "no such option; `devfs mount --help` lists them\(near)")
                 }
             }
         }
@@ -103,6 +105,14 @@ extension MountOptions {
         "comment", "user", "helper", "uhelper", "fsname", "subtype", "user_id", "group_id",
         "rootmode", "max_read", "blksize",
     ]
+
+    /// The options, for whoever mistyped one.
+    private static let names =
+        [
+            "size", "uid", "gid", "umask", "heap", "huge", "allow_other", "passthrough",
+            "no_passthrough", "io_uring", "no_io_uring", "poll", "no_poll", "sandbox", "no_sandbox",
+        ] + Quotas.Resource.allCases.map { "quota_\($0.rawValue)" }
+        + kernelPairs.keys.sorted() + ignored.sorted() + ignoredKeys.sorted()
 
     /// Takes one option; false if there is none like it.
     private mutating func apply(_ item: String, isRoot: Bool) throws(SetupError) -> Bool {
@@ -150,7 +160,7 @@ extension MountOptions {
         switch key {
         case "size":
             guard let bytes = Number.parse(value), bytes > 0 else {
-                throw Self.invalid(item, "size is 1 byte to 2^63-1, for example size=64M")
+                throw Self.invalid(item, "size is 1 byte to 2^63-1: \(Number.form)")
             }
             size = bytes
         case "uid":
@@ -197,7 +207,8 @@ extension MountOptions {
         _ value: String, of choices: [String], item: String
     ) throws(SetupError) -> String {
         guard choices.contains(value) else {
-            throw invalid(item, "one of \(choices.joined(separator: ", "))")
+            let near = Suggestion.nearest(value, choices).map { "; did you mean \($0)?" } ?? ""
+            throw invalid(item, "one of \(choices.joined(separator: ", "))\(near)")
         }
         return value
     }
@@ -211,7 +222,7 @@ extension MountOptions {
         !text.isEmpty && text.allSatisfy { ($0.hexDigitValue ?? radix) < radix && $0.isASCII }
     }
 
-    /// Bytes as `size=` takes them: decimal or `0x`, with K, M or G (binary) behind; nil for anything
+    /// Bytes as `size=` takes them: decimal or `0x`, with K, M or G (binary) behind, or KiB and so on; nil for anything
     /// else and beyond 63 bits.
     public static func byteCount(_ text: some StringProtocol) -> UInt64? { Number.parse(text) }
 
