@@ -17,16 +17,19 @@ struct TextFile<Subject: Sendable>: Sendable {
     let open: Opening?
     /// Tells of many objects, and may be longer than a page.
     let isReport: Bool
+    /// Grows under its readers: each open file has an inode of its own, with a size of its own.
+    let isFollowed: Bool
     /// How a command is carried out.
     let traits: CommandTraits
     var isForWriters: Bool { traits.contains(.forWriters) }
 
     init(
-        _ name: String, _ mode: UInt32, isReport: Bool = false, _ traits: CommandTraits = [],
-        read: Reader? = nil,
+        _ name: String, _ mode: UInt32, isReport: Bool = false, isFollowed: Bool = false,
+        _ traits: CommandTraits = [], read: Reader? = nil,
         write: Writer? = nil, open: Opening? = nil
     ) {
         self.isReport = isReport
+        self.isFollowed = isFollowed
         self.traits = traits
         self.name = name
         self.mode = mode

@@ -11,14 +11,12 @@ final class CommandLog: Sendable {
     private static let width = 200
 
     private struct Entry {
-        var time: Timestamp
-        var process: ProcessID
-        var uid: UInt32
+        /// From 1.
+        var number: UInt64
         /// Whose share of the log it takes.
         var payer: UInt32
-        var file: String
-        var command: String
-        var refusal: Refusal
+        /// With its newline.
+        var line: [UInt8]
     }
 
     private struct State {
@@ -27,6 +25,8 @@ final class CommandLog: Sendable {
         var counts: [UInt32: Int] = [:]
         var total: UInt64 = 0
         var budget = Budget()
+        /// The newest line's.
+        var changed: Timestamp?
 
         /// Takes away the oldest of the user who has most; of equals the oldest.
         mutating func makeRoom() {
@@ -95,20 +95,25 @@ final class CommandLog: Sendable {
         _ refusal: Refusal, command: some Collection<UInt8>, file: String, by caller: Caller,
         _ process: ProcessID
     ) -> Errno {
-        let entry = Entry(
-            time: .now(), process: process, uid: caller.uid, payer: payer(caller.uid),
-            file: file, command: Self.printable(command),
-            refusal: refusal)
+        let time = Timestamp.now()
+        let payer = payer(caller.uid)
+        let text =
+            "pid=\(process.number) uid=\(caller.uid)"
+            + " file=\(file) command=\"\(Self.printable(command))\""
+            + " errno=\(ErrnoName.of(refusal.errno))"
+            + " why=\"\(Self.printable(refusal.why.utf8))\""
+        let line = Array("\(Self.utc(time)) \(text)\n".utf8)
         let isLast: Bool? = state.withLock { state in
             if state.entries.count == Self.depth { state.makeRoom() }
-            state.entries.append(entry)
-            state.counts[entry.payer, default: 0] += 1
             state.total += 1
-            return state.budget.take(entry.payer)
+            state.entries.append(Entry(number: state.total, payer: payer, line: line))
+            state.counts[payer, default: 0] += 1
+            state.changed = time
+            return state.budget.take(payer)
         }
         if let isLast {
             let more = isLast ? "; for a minute, more of such is in control/log alone" : ""
-            told.call("refused: \(Self.text(entry))\(more)")
+            told.call("refused: \(text)\(more)")
         }
         return refusal.errno
     }
@@ -127,17 +132,17 @@ final class CommandLog: Sendable {
         return bytes.count > width ? result + "..." : result
     }
 
-    var text: String {
-        state.withLock { $0.entries }.map { entry in
-            "\(Self.utc(entry.time)) \(Self.text(entry))\n"
-        }.joined()
-    }
+    var text: String { String(decoding: lines(after: 0).text, as: UTF8.self) }
 
-    private static func text(_ entry: Entry) -> String {
-        "pid=\(entry.process.number) uid=\(entry.uid)"
-            + " file=\(entry.file) command=\"\(entry.command)\""
-            + " errno=\(ErrnoName.of(entry.refusal.errno))"
-            + " why=\"\(printable(entry.refusal.why.utf8))\""
+    /// When the newest line came; nil where there is none.
+    var changed: Timestamp? { state.withLock { $0.changed } }
+
+    /// The lines that are newer than line `number` and still kept, the number of the newest, and how
+    /// many are not kept any more.
+    func lines(after number: UInt64) -> (text: [UInt8], last: UInt64, lost: UInt64) {
+        let (entries, last) = state.withLock { ($0.entries, $0.total) }
+        let fresh = entries.drop { $0.number <= number }
+        return (fresh.flatMap(\.line), last, last - min(last, number) - UInt64(fresh.count))
     }
 
     /// `2026-11-24T01:48:56.123Z`

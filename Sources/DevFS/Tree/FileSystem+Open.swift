@@ -27,6 +27,7 @@ extension FileSystem {
             guard isReadable || !flags.reads, file.write != nil || !flags.writes else {
                 throw .permissionDenied
             }
+            if file.isFollowed { return LogFile(inode, in: self, by: caller) }
             if let open = file.open { return try open(self, subject, caller) }
             let opener =
                 flags.writes

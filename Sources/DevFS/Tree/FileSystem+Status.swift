@@ -13,7 +13,7 @@ extension FileSystem {
         if let file = file as? BufferFile { return try status(of: file) }
         var status = try status(of: try node(of: inode))
         // tail(1) and cp(1) seek from the end of what they have open.
-        if let length = file?.length { status.size = length }
+        if let length = file?.length ?? logViews.length(of: inode) { status.size = length }
         return status
     }
 
@@ -57,7 +57,9 @@ extension FileSystem {
         case .directory(.streams): return directory(streams.changed)
         case .directory, .heapDirectory: return directory()
         case .rootFile(let row): return try file(Layout.root, row, ())
-        case .controlFile(let row): return try file(Layout.control, row, ())
+        case .controlFile(let row):
+            let isLog = Layout.control.indices.contains(row) && Layout.control[row].isFollowed
+            return try file(Layout.control, row, (), isLog ? log.changed : nil)
         case .heapFile(let heap, let row): return try file(Layout.heap, row, heap)
         case .buffer(let id):
             let buffer = try buffer(id)

@@ -38,6 +38,7 @@ public final class FileSystem: Sendable {
     let leases: Leases
     let quotas: Quotas
     let log: CommandLog
+    let logViews = LogViews()
     /// The text of `control/alloc`.
     let lists = Together<String>()
     let metrics = Metrics()

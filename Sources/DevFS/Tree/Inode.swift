@@ -80,8 +80,9 @@ enum Node: Hashable {
     ///
     /// A write holds the lock of the kernel's inode while it fetches the writer's pages, which may
     /// never come. So each look-up of a command file gives another inode: no two openers share one.
+    /// One of the log does, as each of its open files has another size.
     var handle: Inode {
-        guard takesCommands else { return inode }
+        guard hasInodes else { return inode }
         let nonce = UInt64.random(in: 0...UInt64.max)
         let number = inode.number
         if case .controlFile = self {
@@ -92,12 +93,12 @@ enum Node: Hashable {
         return Inode(number | 0x80 << 56 | (nonce & 0xff_ffff) << 32)
     }
 
-    private var takesCommands: Bool {
+    private var hasInodes: Bool {
         switch self {
-        case .controlFile(let row): Layout.control.takesCommands(row)
-        case .attribute(_, let row): Layout.attributes.takesCommands(row)
-        case .signalFile(_, let row): Layout.signal.takesCommands(row)
-        case .streamFile(_, let row): Layout.stream.takesCommands(row)
+        case .controlFile(let row): Layout.control.hasInodes(row)
+        case .attribute(_, let row): Layout.attributes.hasInodes(row)
+        case .signalFile(_, let row): Layout.signal.hasInodes(row)
+        case .streamFile(_, let row): Layout.stream.hasInodes(row)
         default: false
         }
     }
@@ -144,7 +145,7 @@ enum Node: Hashable {
 }
 
 extension Array {
-    fileprivate func takesCommands<S>(_ row: Int) -> Bool where Element == TextFile<S> {
-        indices.contains(row) && self[row].write != nil
+    fileprivate func hasInodes<S>(_ row: Int) -> Bool where Element == TextFile<S> {
+        indices.contains(row) && (self[row].write != nil || self[row].isFollowed)
     }
 }

@@ -62,7 +62,7 @@ enum Layout {
             run: { tree, _, request, opener throws(Refusal) in
                 try tree.carryOut(request, by: opener)
             }),
-        TextFile("log", 0o444, isReport: true, read: { tree, _ in tree.log.text }),
+        TextFile("log", 0o444, isFollowed: true, read: { tree, _ in tree.log.text }),
         TextFile(
             "socket", 0o444,
             read: { tree, _ throws(Errno) in
