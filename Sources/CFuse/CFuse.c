@@ -166,11 +166,11 @@ void cfuse_negotiate(struct fuse_conn_info *conn, bool want_passthrough, bool wa
 }
 
 void cfuse_set_open(struct fuse_file_info *fi, bool direct_io, bool nonseekable,
-		    bool parallel_writes, int32_t backing_id)
+		    bool noflush, bool parallel_writes, int32_t backing_id)
 {
 	fi->direct_io = direct_io;
 	fi->nonseekable = nonseekable;
-	fi->noflush = 1;
+	fi->noflush = noflush;
 #if HAVE_PASSTHROUGH
 	fi->parallel_direct_writes = parallel_writes;
 	fi->backing_id = backing_id;

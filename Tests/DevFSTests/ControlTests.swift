@@ -21,7 +21,7 @@ struct ControlTests {
                 ("x 1 heap=user", .invalidArgument), ("x 1 heap=reserved", .invalidArgument),
                 ("rx 1", .fileExists), ("x 9223372036854775807", .noSpace), ("x 1G", .noSpace),
                 ("x \(free + 1)", .noSpace), ("x \(free + 1) heap=coherent", .noSpace),
-                ("x 4K\ny 4K extra", .invalidArgument), ("", .invalidArgument),
+                ("x 4K\ny 4K extra\n", .invalidArgument), ("", .invalidArgument),
                 ("#", .invalidArgument),
             ]
             for (index, (line, errno)) in refusals.enumerated() {
@@ -44,6 +44,28 @@ struct ControlTests {
             #expect(try client.write("control/alloc", text) == 10)
             #expect(try client.list("buffers") == ["a", "b"])
             #expect(try client.log().count == 1)
+        }
+    }
+
+    @Test func `a line that waits is charged to the opener, until it ends or the file is closed`()
+        throws
+    {
+        try withTree { (client) throws in
+            var charged: UInt64 {
+                client.tree.quotas.use.compactMap { $0.used[.text] }.reduce(0, +)
+            }
+            var file: (any OpenFile)? = try client.open("control/alloc", O_WRONLY)
+            try file?.write(Array("a 4K\nb".utf8))
+            #expect(charged == UInt64(CommandText.longest))
+            try file?.write(Array(" 4K\n".utf8))
+            #expect(charged == 0)
+            try file?.write(Array("c".utf8))
+            #expect(charged == UInt64(CommandText.longest))
+            file?.close()
+            file = nil
+            #expect(charged == 0)
+            #expect(try client.list("buffers") == ["a", "b"])
+            #expect(try client.log().last?.contains("command=\"c\" errno=EINVAL") == true)
         }
     }
 

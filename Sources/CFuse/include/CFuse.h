@@ -65,7 +65,7 @@ void *_Nullable cfuse_payload(fuse_req_t _Nonnull req, size_t *_Nonnull size);
 
 /* Open flags of a reply; `backing_id` 0 is no passthrough. */
 void cfuse_set_open(struct fuse_file_info *_Nonnull fi, bool direct_io, bool nonseekable,
-		    bool parallel_writes, int32_t backing_id);
+		    bool noflush, bool parallel_writes, int32_t backing_id);
 
 /*
  * Registers the regular file `fd` as a backing file of the connection (FUSE_DEV_IOC_BACKING_OPEN,

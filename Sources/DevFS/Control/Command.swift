@@ -92,7 +92,7 @@ struct Words {
 
     /// The next word, which must be there; `what` names it in the refusal.
     mutating func next(_ what: String) throws(Refusal) -> Substring {
-        guard let word = words.popFirst() else { throw .invalid("\(what) is missing") }
+        guard let word = words.popFirst() else { throw .incomplete("\(what) is missing") }
         return word
     }
 
@@ -218,7 +218,7 @@ extension SignalRequest {
             return .remove(name)
         case "timer":
             let options = try words.options(["period"])
-            guard let text = options["period"] else { throw .invalid("period= is missing") }
+            guard let text = options["period"] else { throw .incomplete("period= is missing") }
             guard let period = Number.nanoseconds(text), periods.contains(period) else {
                 throw .invalid("period is a time from 1us to 3600s with its unit, such as 10ms")
             }

@@ -30,6 +30,8 @@ public struct Name: Hashable, Sendable, CustomStringConvertible {
 public struct Refusal: Error, Sendable, Equatable {
     public var errno: Errno
     public var why: String
+    /// A command that may become one by what follows.
+    var isIncomplete = false
 
     public init(_ errno: Errno, _ why: String) {
         self.errno = errno
@@ -37,6 +39,12 @@ public struct Refusal: Error, Sendable, Equatable {
     }
 
     static func invalid(_ why: String) -> Refusal { Refusal(.invalidArgument, why) }
+
+    static func incomplete(_ why: String) -> Refusal {
+        var refusal = invalid(why)
+        refusal.isIncomplete = true
+        return refusal
+    }
 }
 
 /// Direction of the transfers of a buffer, as in `enum dma_data_direction` (linux/dma-direction.h).

@@ -3,7 +3,7 @@ import Glibc
 import SystemPackage
 
 /// libfuse's table of operations. What is not there answers ENOSYS, which the kernel takes for
-/// good: no flush, no access check (`default_permissions`), no extended attributes, and with that
+/// good: no access check (`default_permissions`), no extended attributes, and with that
 /// no question for security.capability before each write.
 enum Operations {
     /// Runs one operation and sends its one reply.
@@ -312,6 +312,22 @@ enum Operations {
                     let file = try session.tree.open(inode, flags, by: caller)
                     unsafe session.fill(&info, OpenHandle(file, charge), flags)
                     return .opened
+                })
+        }
+        unsafe ops.flush = { request, _, info in
+            unsafe Operations.serve(
+                request, .flush, info,
+                later: { (_, caller) throws(Errno) in
+                    guard let file = unsafe try Operations.file(info), file.hasEnd,
+                        file.writesWait(CommandText.longest)
+                    else { return nil }
+                    return (caller.uid, file.lane)
+                },
+                { (_, caller, info) throws(Errno) in
+                    if let file = try Operations.file(info), file.hasEnd {
+                        try file.flush(by: caller)
+                    }
+                    return .done
                 })
         }
         unsafe ops.release = { request, _, info in

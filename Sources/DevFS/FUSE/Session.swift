@@ -148,7 +148,8 @@ import SystemPackage
             if id > 0 { (file as? BufferFile)?.passesBy(writes: !goesToServer && flags.writes) }
         }
         unsafe cfuse_set_open(
-            info, goesToServer, !handle.file.isSeekable, agreed.parallel_direct_writes, id)
+            info, goesToServer, !handle.file.isSeekable, !handle.file.hasEnd,
+            agreed.parallel_direct_writes, id)
         unsafe info.pointee.fh = handles.insert(handle)
     }
 

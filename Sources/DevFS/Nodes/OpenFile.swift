@@ -46,6 +46,11 @@ protocol OpenFile: AnyObject, Sendable {
     /// A write may take long, or wait for somebody: no thread that serves others does it.
     /// - Parameter count: bytes that are written.
     func writesWait(_ count: Int) -> Bool
+    /// close(2) may have something to do, which `flush` does.
+    var hasEnd: Bool { get }
+    /// A descriptor of it is closed, which may be a copy.
+    /// - Throws: what close(2) reports.
+    func flush(by caller: Caller) throws(Errno)
     /// The buffer whose users it has to wait for, if any.
     var lane: BufferID? { get }
     /// What can be done now; `waiter` is woken when that changes.
@@ -68,6 +73,8 @@ extension OpenFile {
     var isSeekable: Bool { true }
     var waits: Bool { false }
     func writesWait(_ count: Int) -> Bool { false }
+    var hasEnd: Bool { false }
+    func flush(by caller: Caller) throws(Errno) {}
     var lane: BufferID? { nil }
     func cancel(_ parked: any ParkedRead) -> Bool { false }
     func poll(_ waiter: (any PollWaiter)?) -> PollEvents { [.readable, .writable] }

@@ -5,7 +5,8 @@ import SystemPackage
 /// buffer, a signal, a stream, a heap, or nothing.
 struct TextFile<Subject: Sendable>: Sendable {
     typealias Reader = @Sendable (FileSystem, Subject) throws(Errno) -> String
-    typealias Writer = @Sendable (FileSystem, Subject, CommandText, Opener) throws(Errno) -> Int
+    typealias Writer =
+        @Sendable (FileSystem, Subject, CommandText, Opener) throws(Errno) -> CommandText.Outcome
     typealias Opening = @Sendable (FileSystem, Subject, Caller) throws(Errno) -> any OpenFile
 
     let name: String
@@ -22,14 +23,17 @@ struct TextFile<Subject: Sendable>: Sendable {
     /// How a command is carried out.
     let traits: CommandTraits
     var isForWriters: Bool { traits.contains(.forWriters) }
+    /// Takes many commands: what a write leaves of a line waits for the rest.
+    let takesLines: Bool
 
     init(
         _ name: String, _ mode: UInt32, isReport: Bool = false, isFollowed: Bool = false,
-        _ traits: CommandTraits = [], read: Reader? = nil,
+        takesLines: Bool = false, _ traits: CommandTraits = [], read: Reader? = nil,
         write: Writer? = nil, open: Opening? = nil
     ) {
         self.isReport = isReport
         self.isFollowed = isFollowed
+        self.takesLines = takesLines
         self.traits = traits
         self.name = name
         self.mode = mode
@@ -46,7 +50,7 @@ struct TextFile<Subject: Sendable>: Sendable {
         run: @escaping @Sendable (FileSystem, Subject, Command, Opener) throws(Refusal) -> Void
     ) -> TextFile {
         TextFile(
-            name, mode, isReport: isReport, traits, read: read,
+            name, mode, isReport: isReport, takesLines: limit > 1, traits, read: read,
             write: { (tree, subject, text, opener) throws(Errno) in
                 try text.carryOut(tree.log, by: opener, atMost: limit, parse: parse) {
                     (command) throws(Refusal) in
@@ -70,128 +74,4 @@ struct CommandTraits: OptionSet, Sendable {
     static let slowInBulk = CommandTraits(rawValue: 8)
     /// Who reads it knows where the buffer is.
     static let locating = CommandTraits(rawValue: 16)
-}
-
-/// What was written to a command file.
-struct CommandText {
-    /// Bytes of commands that one write may carry.
-    static let limit = 1 << 20
-
-    private let bytes: [UInt8]
-    /// The path in the tree, for the log.
-    let file: String
-
-    init(_ bytes: UnsafeRawBufferPointer, file: String) {
-        unsafe self.bytes = Array(bytes.prefix(Self.limit))
-        self.file = file
-    }
-
-    /// Each line with a command, without its newline.
-    private var lines: [ArraySlice<UInt8>] {
-        bytes.split(separator: UInt8(ascii: "\n")).filter { line in
-            let word = line.first { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }
-            return word != nil && word != UInt8(ascii: "#")
-        }
-    }
-
-    /// Parses all lines, then carries them out in order: the bytes of those that were.
-    /// - Throws: EINVAL where any line is malformed; the errno of the first command.
-    func carryOut<Command>(
-        _ log: CommandLog, by opener: Opener, atMost limit: Int = .max,
-        parse: (Substring) throws(Refusal) -> Command,
-        run: (Command) throws(Refusal) -> Void
-    ) throws(Errno) -> Int {
-        func refuse(_ refusal: Refusal, _ line: ArraySlice<UInt8>) -> Errno {
-            log.add(refusal, command: line, file: file, by: opener)
-        }
-        let lines = lines
-        guard let first = lines.first else { throw refuse(.invalid("no command"), []) }
-        guard lines.count <= limit else {
-            throw refuse(.invalid("more than one value"), first)
-        }
-        var commands: [Command] = []
-        for line in lines {
-            do throws(Refusal) {
-                commands.append(try parse(String(decoding: line, as: UTF8.self)[...]))
-            } catch {
-                throw refuse(error, line)
-            }
-        }
-        var done = 0
-        for (command, line) in zip(commands, lines) {
-            do throws(Refusal) {
-                try run(command)
-                // With its newline, where it has one.
-                done = min(line.endIndex + 1, bytes.count)
-            } catch {
-                let errno = refuse(error, line)
-                if done > 0 { return done }
-                throw errno
-            }
-        }
-        // What follows the last command is blank.
-        return bytes.count
-    }
-}
-
-/// An open text file: one reader sees one whole text.
-final class OpenTextFile<Subject: Sendable>: OpenFile {
-    private let file: TextFile<Subject>
-    private let subject: Subject
-    private let tree: FileSystem
-    private let path: String
-    private let opener: Opener
-    private let text = Mutex<(bytes: [UInt8], charge: Quotas.Charge?)?>(nil)
-
-    /// - Parameters:
-    ///   - path: in the tree, for the log.
-    ///   - opener: whose rights its commands have.
-    init(
-        _ file: TextFile<Subject>, of subject: Subject, in tree: FileSystem, path: String,
-        by opener: Opener
-    ) {
-        self.opener = opener
-        self.file = file
-        self.subject = subject
-        self.tree = tree
-        self.path = path
-    }
-
-    /// What this open file shows: made when it is first wanted, or `anew`.
-    private func whole(anew: Bool) throws(Errno) -> [UInt8] {
-        guard let read = file.read else { throw .badFileDescriptor }
-        if !anew, let present = text.withLock({ $0?.bytes }) { return present }
-        var fresh = Array(try read(tree, subject).utf8)
-        if file.traits.contains(.locating) { (subject as? Buffer)?.located() }
-        var isShared = false
-        if file.isReport && subject is Void { (fresh, isShared) = tree.shared(fresh, of: path) }
-        var charge: Quotas.Charge?
-        if !isShared {
-            charge = tree.quotas.tryCharge(.text, UInt64(fresh.count), to: opener.uid)
-            guard charge != nil else { throw Quotas.Resource.text.errno }
-        }
-        let kept = (bytes: fresh, charge: charge)
-        text.withLock { $0 = kept }
-        return fresh
-    }
-
-    func read(at offset: UInt64, size: Int, parked: (any ParkedRead)?) throws(Errno) -> ReadResult?
-    {
-        let bytes = try whole(anew: offset == 0)
-        guard offset < UInt64(bytes.count) else { return .end }
-        return .bytes(bytes[Int(offset)...].prefix(size))
-    }
-
-    var length: UInt64? { (try? whole(anew: false)).map { UInt64($0.count) } }
-
-    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
-        guard let write = file.write else { throw .badFileDescriptor }
-        return unsafe try write(tree, subject, CommandText(bytes, file: path), opener)
-    }
-
-    func writesWait(_ count: Int) -> Bool {
-        file.traits.contains(.slow) || file.traits.contains(.slowInBulk) && count > 2
-    }
-    /// An attribute is one of a buffer's.
-    var lane: BufferID? { (subject as? Buffer)?.id }
 }

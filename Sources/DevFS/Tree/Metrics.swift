@@ -5,12 +5,12 @@ final class Metrics: Sendable {
     /// Requests that have a counter of their own.
     enum Request: Int, CaseIterable, Sendable {
         case lookup, getattr, setattr, open, release, read, write, fsync, readdir
-        case create, unlink, rename, fallocate, ioctl, poll, statfs, other
+        case create, unlink, rename, fallocate, ioctl, poll, statfs, flush, other
     }
 
     private let read = Atomic<UInt64>(0)
     private let written = Atomic<UInt64>(0)
-    private let requests = InlineArray<17, Atomic<UInt64>> { _ in Atomic(0) }
+    private let requests = InlineArray<18, Atomic<UInt64>> { _ in Atomic(0) }
 
     final class Counter: Sendable {
         private let value = Atomic<UInt64>(0)

@@ -62,7 +62,9 @@ struct Client {
     func write(_ path: String, bytes: [UInt8], at offset: UInt64 = 0) throws(Errno) -> Int {
         let file = try open(path, O_WRONLY)
         defer { file.close() }
-        return try file.write(bytes, at: offset)
+        let count = try file.write(bytes, at: offset)
+        try file.flush(by: caller)
+        return count
     }
 
     /// The errno of a write, nil where it was carried out whole.

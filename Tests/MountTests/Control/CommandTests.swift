@@ -53,15 +53,107 @@ extension MountTests {
             }
         }
 
-        @Test func `a command that is cut off is an error and not the start of the next`() throws {
-            try withMount { mount in
+        /// "The last line of a write, where it has no newline, waits for the rest of it".
+        @Test func `a command that is cut off is the start of the next write`() throws {
+            try withMount(.best) { mount in
                 let file = try mount.open("control/alloc", O_WRONLY)
                 defer { file.close() }
-                #expect(throws: Errno(EINVAL)) { try file.write("a 4k\nbu") }
-                #expect(names(in: mount.path("buffers")).isEmpty)
-                #expect(throws: Errno(EINVAL)) { try file.write("ffer") }
-                try file.write("ffer 8k\n")
-                #expect(names(in: mount.path("buffers")) == ["ffer"])
+                #expect(try file.write("a 4k\nbu") == 7)
+                #expect(names(in: mount.path("buffers")) == ["a"])
+                #expect(try file.write("ffer 40") == 7)
+                #expect(names(in: mount.path("buffers")) == ["a"])
+                #expect(try file.write("96\nc 1") == 6)
+                #expect(names(in: mount.path("buffers")) == ["a", "buffer"])
+                #expect(try mount.size("buffer") == 4096)
+                try file.end()
+                #expect(try mount.size("c") == 1)
+            }
+        }
+
+        @Test(arguments: ["a 4K", "a 4K\r\n", "a 4K\n\0", "a 4K\0", "# x\r\n\r\na 4K\r"])
+        func `a missing newline, CRLF and a NUL at the end do no harm`(text: String) throws {
+            try withMount(.best) { mount in
+                let file = try mount.open("control/alloc", O_WRONLY | O_APPEND)
+                defer { file.close() }
+                #expect(try file.write(text) == text.utf8.count)
+                if !text.contains("#") { #expect(try mount.size("a") == 4096) }
+                if text.hasSuffix("K") || text.hasSuffix("\r") { try file.write("\n") }
+                #expect(try mount.size("a") == 4096)
+                let signal = try mount.open("control/signal", O_WRONLY)
+                defer { signal.close() }
+                try signal.write("go software\r\n")
+                for value in ["1", "\n", "1\r\n", "1\0", "1\r", "\r\n", "1", "\0"] {
+                    let trigger = try mount.open("signals/go/trigger", O_WRONLY)
+                    defer { trigger.close() }
+                    if !value.hasPrefix("1") { try trigger.write("1") }
+                    #expect(try trigger.write(value) == value.utf8.count)
+                }
+                #expect(try mount.number("signals/go/count") == 8)
+            }
+        }
+
+        @Test func `tools that cut their output anywhere make every command`() throws {
+            try withMount(.best) { mount in
+                // awk writes to what is no terminal in blocks, dd by 8 bytes.
+                try mount.bash(
+                    """
+                    seq 1 2000 | awk '{ print "long-name-" $1 " 4096" }' > control/alloc
+                    [ $(ls buffers | wc -l) = 2000 ]
+                    [ -z "$(find buffers -type f ! -size 4096c)" ]
+                    seq 1 2000 | sed 's/^/long-name-/' | dd obs=4096 > control/free 2> /dev/null
+                    [ $(ls buffers | wc -l) = 0 ]
+                    printf 'a 4K\\nb 8K' | dd bs=8 2> /dev/null | tee control/alloc > /dev/null
+                    [ "$(stat -c %s buffers/a buffers/b | xargs)" = '4096 8192' ]
+                    (echo -n 'c '; echo 4K) > control/alloc
+                    { printf 'd 4'; } > control/alloc
+                    exec 3> control/alloc; printf 'e ' >&3; printf '4K\\n' >&3; exec 3>&-
+                    printf 'f 4k\\ng 4k' >> control/alloc
+                    [ "$(echo $(ls buffers))" = 'a b c d e f g' ]
+                    [ "$(stat -c %s buffers/c buffers/d buffers/e | xargs)" = '4096 4 4096' ]
+                    """)
+            }
+        }
+
+        @Test func `what is no command is refused at the close, and the log says why`() throws {
+            try withMount(.best) { mount in
+                let file = try mount.open("control/alloc", O_WRONLY)
+                try file.write("a 4k\nb")
+                #expect(throws: Errno(EINVAL)) { try file.end() }
+                #expect(names(in: mount.path("buffers")) == ["a"])
+                let refusal = try #require(try mount.lastRefusal)
+                #expect(refusal.command == "b" && refusal.errno == "EINVAL")
+                // What a whole command meets is reported, too.
+                let again = try mount.open("control/alloc", O_WRONLY)
+                try again.write("c 4k\na 4k")
+                #expect(throws: Errno(EEXIST)) { try again.end() }
+                let long = try mount.open("control/alloc", O_WRONLY)
+                defer { long.close() }
+                let line = "d " + String(repeating: "0", count: 4090)
+                #expect(try long.write("# x\n" + line) == 4096)
+                #expect(throws: Errno(EINVAL)) { try long.write("000004096\n" + line + line) }
+                #expect(try mount.lastRefusal?.why.contains("4096 bytes") == true)
+                #expect(names(in: mount.path("buffers")) == ["a", "c"])
+            }
+        }
+
+        @Test func `a copy of the descriptor that a child closes does not end a line`() throws {
+            try withMount(.best) { mount in
+                try mount.python(
+                    """
+                    f = os.open("control/alloc", os.O_WRONLY)
+                    assert os.write(f, b"# two\\na 4") == 9
+                    if (child := os.fork()) == 0:
+                        os._exit(0)
+                    os.waitpid(child, 0)
+                    assert os.listdir("buffers") == []
+                    g = os.dup(f)
+                    assert os.write(g, b"K\\nb") == 3
+                    assert os.path.getsize("buffers/a") == 4096
+                    refused(errno.EINVAL, os.close, g)
+                    assert os.write(f, b" 4K") == 3
+                    os.close(f)
+                    assert os.path.getsize("buffers/b") == 4096
+                    """)
             }
         }
 

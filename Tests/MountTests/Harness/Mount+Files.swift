@@ -126,7 +126,15 @@ extension Mount {
 private enum MountTestsFile {
     static func put(_ text: String, to path: String) throws -> Int {
         let file = try OpenFile(path, O_WRONLY)
-        defer { file.close() }
-        return try file.write(text)
+        let taken: Int
+        do {
+            taken = try file.write(text)
+        } catch {
+            file.close()
+            throw error
+        }
+        // Where the last line has no newline, its command is carried out now.
+        try file.end()
+        return taken
     }
 }

@@ -19,6 +19,12 @@ final class OpenFile {
         descriptor = -1
     }
 
+    /// Closes it, with what close(2) reports.
+    func end() throws {
+        defer { descriptor = -1 }
+        _ = try checked { Glibc.close(descriptor) }
+    }
+
     /// Reads up to `count` bytes. read(2).
     func read(_ count: Int) throws -> [UInt8] {
         try unsafe fill(count) { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
