@@ -5,8 +5,11 @@ import Testing
 
 @Suite("Inode numbers", .timeLimit(.minutes(1)))
 struct InodeTests {
+    private static let small: [UInt64] = [1, 2, 255, 256, 1 << 25, 1 << 26 - 1]
+    private static let large: [UInt64] = [1 << 26, 1 << 32, 1 << 48 - 1]
+
     /// Every node of a tree with some buffers, signals and streams.
-    private var nodes: [Node] {
+    private func nodes(_ numbers: [UInt64] = small + large) -> [Node] {
         var nodes = Directory.allCases.map { Node.directory($0) }
         nodes += Layout.root.indices.map { .rootFile($0) }
         nodes += Layout.control.indices.map { .controlFile($0) }
@@ -14,7 +17,7 @@ struct InodeTests {
             nodes.append(.heapDirectory(heap))
             nodes += Layout.heap.indices.map { .heapFile(heap, $0) }
         }
-        for number: UInt64 in [1, 2, 255, 256, 1 << 32, 1 << 48 - 1] {
+        for number in numbers {
             let (buffer, signal, stream) = (
                 BufferID(number), SignalID(number: number), StreamID(number: number)
             )
@@ -28,11 +31,11 @@ struct InodeTests {
     }
 
     @Test func `every node is found again by its number`() {
-        for node in nodes { #expect(Node(node.inode) == node) }
+        for node in nodes() { #expect(Node(node.inode) == node) }
     }
 
     @Test func `no two nodes share a number`() {
-        let nodes = nodes
+        let nodes = nodes()
         #expect(Set(nodes).count == nodes.count)
         #expect(Set(nodes.map(\.inode.number)).count == nodes.count)
     }
@@ -40,14 +43,37 @@ struct InodeTests {
     @Test func `the root is 1 and nothing is 0`() {
         #expect(Node.directory(.root).inode.number == 1)
         #expect(Node(Inode(0)) == nil)
-        #expect(!nodes.contains { $0.inode.number == 0 })
+        #expect(!nodes().contains { $0.inode.number == 0 })
+    }
+
+    /// "They fit 32 bits"
+    @Test func `the numbers of the first 67 million objects fit 32 bits, and no others do`() {
+        for node in nodes(Self.small) { #expect(node.inode.number <= UInt32.max, "\(node)") }
+        let fixed = nodes([])
+        for node in nodes(Self.large) where !fixed.contains(node) {
+            #expect(node.inode.number > UInt32.max, "\(node)")
+        }
+    }
+
+    @Test func `a number for the kernel means the same file, and has another each time`() {
+        for node in nodes() {
+            let handles = Set((0..<8).map { _ in node.handle })
+            #expect(handles.allSatisfy { Node($0) == node }, "\(node)")
+            let isOwn = handles == [node.inode]
+            #expect(isOwn || handles.count == 8, "\(node)")
+        }
+        #expect(Node.controlFile(0).handle != Node.controlFile(0).inode)
+        let last = BufferID(1 << 26 - 1)
+        #expect(Node.attribute(last, 0).handle != Node.attribute(last, 0).inode)
+        // A file that takes no commands has no other number.
+        #expect(Node(Inode(1 << 63 | Node.buffer(BufferID(1)).inode.number)) == nil)
+        #expect(Node(Inode(1 << 63 | 1 << 62 | Node.controlFile(0).inode.number | 1 << 61)) != nil)
     }
 
     @Test(
         arguments: [
-            0, 2, 255, 256, 1 << 55, 1 << 56, 1 << 56 | 1 << 8, 1 << 56 | 99 << 8,
-            4 << 56 | 77 << 8,
-            5 << 56 | 9 << 8, 13 << 56 | 1, 14 << 56, 255 << 56, UInt64.max,
+            0, 2 << 6, 1 << 6 | 1, 99 << 6 | 1, 77 << 6 | 4, (9 * 16) << 6 | 5,
+            1 << 63, 1 << 62, 1 << 63 | 1 << 62, 1 << 63 | 1, UInt64.max << 6,
         ] as [UInt64])
     func `a number that nothing has is refused`(number: UInt64) {
         #expect(Node(Inode(number)) == nil)
@@ -57,9 +83,7 @@ struct InodeTests {
         var random = SeededRandom(11)
         for step in 0..<20_000 {
             // Small fields make hits likely.
-            let number =
-                UInt64(random.below(15)) << 56 | UInt64(random.below(9)) << 8
-                | UInt64(random.below(30))
+            let number = UInt64(random.below(200)) << 6 | UInt64(random.below(64))
             guard let node = Node(Inode(number)) else { continue }
             guard node.inode.number == number else {
                 Issue.record("step \(step): \(number) is taken for \(node), \(node.inode.number)")

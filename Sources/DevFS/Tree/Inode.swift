@@ -3,8 +3,9 @@ import SystemPackage
 /// An inode number of the mount. It says by itself what it is: no table of inodes is kept, and a
 /// buffer has the same number over renames, remounts and the death of the server.
 ///
-/// Bits 63:56 the kind, 55:8 the number of the buffer, signal or stream, 7:0 the file's row in its
-/// table. The root is 1, as FUSE wants it.
+/// Bits 5:0 are what it is of an object (see `Node`), the rest is the object's number. The root is 1, as
+/// FUSE wants it. So numbers fit 32 bits as long as objects have numbers below 2^26: programs without
+/// large-file support get EOVERFLOW for larger ones.
 public struct Inode: Hashable, Sendable {
     public let number: UInt64
 
@@ -52,26 +53,62 @@ enum Node: Hashable {
     /// By its place in the device's list.
     case region(Int)
 
-    private static func pack(_ kind: UInt64, _ id: UInt64, _ row: Int = 0) -> Inode {
-        Inode(kind << 56 | id << 8 | UInt64(row))
+    /// What a number is of an object. Numbers of rows go on from those of their table.
+    private enum Part: UInt64 {
+        case directory = 1
+        case rootFile, controlFile, heapDirectory, heapFile, region
+        case signal
+        case signalFile = 8
+        case stream = 16
+        case streamFile = 17
+        case buffer = 25
+        case attributes = 26
+        case attribute = 27
+
+        /// Numbers up to here are its.
+        var last: UInt64 {
+            switch self {
+            case .signalFile: 15
+            case .streamFile: 24
+            case .attribute: 63
+            default: rawValue
+            }
+        }
+
+        init?(_ number: UInt64) {
+            let first = [Part.signalFile, .streamFile, .attribute].first {
+                ($0.rawValue...$0.last).contains(number)
+            }
+            guard let part = first ?? Part(rawValue: number) else { return nil }
+            self = part
+        }
+    }
+
+    private static let heapRows: UInt64 = 16
+
+    private static func pack(_ part: Part, _ id: UInt64, _ row: Int = 0) -> Inode {
+        let number = part.rawValue + UInt64(row)
+        precondition(number <= part.last, "the table has more rows than numbers")
+        return Inode(id << 6 | number)
     }
 
     var inode: Inode {
         switch self {
         case .directory(.root): Inode(1)
-        case .directory(let directory): Self.pack(1, directory.rawValue)
-        case .rootFile(let row): Self.pack(2, 0, row)
-        case .controlFile(let row): Self.pack(3, 0, row)
-        case .heapDirectory(let heap): Self.pack(4, UInt64(heap.rawValue))
-        case .heapFile(let heap, let row): Self.pack(5, UInt64(heap.rawValue), row)
-        case .buffer(let id): Self.pack(6, id.number)
-        case .attributes(let id): Self.pack(7, id.number)
-        case .attribute(let id, let row): Self.pack(8, id.number, row)
-        case .signal(let id): Self.pack(9, id.number)
-        case .signalFile(let id, let row): Self.pack(10, id.number, row)
-        case .stream(let id): Self.pack(11, id.number)
-        case .streamFile(let id, let row): Self.pack(12, id.number, row)
-        case .region(let index): Self.pack(13, UInt64(index))
+        case .directory(let directory): Self.pack(.directory, directory.rawValue)
+        case .rootFile(let row): Self.pack(.rootFile, UInt64(row))
+        case .controlFile(let row): Self.pack(.controlFile, UInt64(row))
+        case .heapDirectory(let heap): Self.pack(.heapDirectory, UInt64(heap.rawValue))
+        case .heapFile(let heap, let row):
+            Self.pack(.heapFile, UInt64(heap.rawValue) * Self.heapRows + UInt64(row))
+        case .buffer(let id): Self.pack(.buffer, id.number)
+        case .attributes(let id): Self.pack(.attributes, id.number)
+        case .attribute(let id, let row): Self.pack(.attribute, id.number, row)
+        case .signal(let id): Self.pack(.signal, id.number)
+        case .signalFile(let id, let row): Self.pack(.signalFile, id.number, row)
+        case .stream(let id): Self.pack(.stream, id.number)
+        case .streamFile(let id, let row): Self.pack(.streamFile, id.number, row)
+        case .region(let index): Self.pack(.region, UInt64(index))
         }
     }
 
@@ -85,13 +122,19 @@ enum Node: Hashable {
         guard hasInodes else { return inode }
         let nonce = UInt64.random(in: 0...UInt64.max)
         let number = inode.number
+        // The more bits, the longer must who wants to share another's inode try.
         if case .controlFile = self {
-            return Inode(number | 0x80 << 56 | (nonce & (1 << 48 - 1)) << 8)
+            return Inode(Self.isHandle | Self.isControl | nonce & Self.controlNonce | number)
         }
-        // Others have their object's number in the lower half. One that takes more has no room.
-        guard number >> 32 & 0xff_ffff == 0 else { return inode }
-        return Inode(number | 0x80 << 56 | (nonce & 0xff_ffff) << 32)
+        // One with a larger number has no room.
+        guard number <= UInt32.max else { return inode }
+        return Inode(Self.isHandle | nonce & Self.nonce | number)
     }
+
+    private static let isHandle: UInt64 = 1 << 63
+    private static let isControl: UInt64 = 1 << 62
+    private static let nonce: UInt64 = (1 << 30 - 1) << 32
+    private static let controlNonce: UInt64 = (1 << 46 - 1) << 16
 
     private var hasInodes: Bool {
         switch self {
@@ -105,42 +148,41 @@ enum Node: Hashable {
 
     /// The file's own number, from one that `handle` gave.
     private static func own(_ inode: Inode) -> Inode {
-        switch inode.number >> 56 {
-        case 0x83: Inode(inode.number & 0x7f00_0000_0000_00ff)
-        case 0x88, 0x8a, 0x8c: Inode(inode.number & 0x7f00_0000_ffff_ffff)
-        default: inode
-        }
+        guard inode.number & isHandle != 0 else { return inode }
+        let isControl = inode.number & isControl != 0
+        return Inode(
+            inode.number & ~(isHandle | (isControl ? self.isControl | controlNonce : nonce)))
     }
 
     /// Nil for a number that no inode has.
     init?(_ inode: Inode) {
-        let inode = Self.own(inode)
-        let id = inode.number >> 8 & (1 << 48 - 1)
-        let row = Int(inode.number & 0xff)
-        switch inode.number >> 56 {
-        case 0:
-            guard inode.number == 1 else { return nil }
-            self = .directory(.root)
-        case 1:
-            guard let directory = Directory(rawValue: id) else { return nil }
+        let own = Self.own(inode)
+        let id = own.number >> 6
+        guard let part = Part(own.number & 0x3f), let place = Int(exactly: id) else { return nil }
+        let row = Int(own.number & 0x3f - part.rawValue)  // fits: `part` begins there or below
+        switch part {
+        case .directory:
+            guard let directory = id == 0 ? .root : Directory(rawValue: id) else { return nil }
             self = .directory(directory)
-        case 2: self = .rootFile(row)
-        case 3: self = .controlFile(row)
-        case 4, 5:
-            guard let heap = Heap(rawValue: Int(id)) else { return nil }
-            self = inode.number >> 56 == 4 ? .heapDirectory(heap) : .heapFile(heap, row)
-        case 6: self = .buffer(BufferID(id))
-        case 7: self = .attributes(BufferID(id))
-        case 8: self = .attribute(BufferID(id), row)
-        case 9: self = .signal(SignalID(number: id))
-        case 10: self = .signalFile(SignalID(number: id), row)
-        case 11: self = .stream(StreamID(number: id))
-        case 12: self = .streamFile(StreamID(number: id), row)
-        case 13: self = .region(Int(id))
-        default: return nil
+        case .rootFile: self = .rootFile(place)
+        case .controlFile: self = .controlFile(place)
+        case .heapDirectory:
+            guard let heap = Heap(rawValue: place) else { return nil }
+            self = .heapDirectory(heap)
+        case .heapFile:
+            guard let heap = Heap(rawValue: place / Int(Self.heapRows)) else { return nil }
+            self = .heapFile(heap, place % Int(Self.heapRows))
+        case .buffer: self = .buffer(BufferID(id))
+        case .attributes: self = .attributes(BufferID(id))
+        case .attribute: self = .attribute(BufferID(id), row)
+        case .signal: self = .signal(SignalID(number: id))
+        case .signalFile: self = .signalFile(SignalID(number: id), row)
+        case .stream: self = .stream(StreamID(number: id))
+        case .streamFile: self = .streamFile(StreamID(number: id), row)
+        case .region: self = .region(place)
         }
         // Bits that this kind has no use for are no number of ours.
-        guard self.inode == inode else { return nil }
+        guard self.inode == own, own == inode || hasInodes else { return nil }
     }
 }
 

@@ -69,6 +69,24 @@ extension MountTests {
             }
         }
 
+        /// "They fit 32 bits, for programs without large-file support".
+        @Test(
+            .enabled(if: Tools.smallWalker != nil, "gcc -m32 builds nothing here: gcc-multilib"),
+            arguments: Mode.here)
+        func `a 32-bit program without large-file support walks the tree`(mode: Mode) throws {
+            let program = try #require(Tools.smallWalker)
+            try withMount(mode) { mount in
+                try mount.bash(
+                    """
+                    for n in $(seq 100); do echo "b$n 8K"; done > control/alloc
+                    echo 'go software' > control/signal
+                    echo 's buffer=b1 period=4K source=go' > control/stream
+                    """)
+                let found = try mount.bash("\(program) .")
+                #expect(try mount.bash("find . -mindepth 1 | wc -l") == found)
+            }
+        }
+
         @Test(arguments: Mode.here)
         func `df shows size, used and free of the limit`(mode: Mode) throws {
             try withMount(mode, "size=16M") { mount in

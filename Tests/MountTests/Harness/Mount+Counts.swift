@@ -104,6 +104,15 @@ enum Tools {
         let build = "cc -O2 -shared -fPIC -o \(library) \(source)"
         return Machine.shell(build).map { _ in library }
     }()
+
+    /// A 32-bit program that walks a tree; nil where it can't be built.
+    static let smallWalker: String? = {
+        let program = "\(Janitor.prefix)walk"
+        let source = "\(Machine.package)/Tests/Counters/walk.c"
+        return Machine.shell("gcc -m32 -O2 -Wall -Werror -o \(program) \(source)").map { _ in
+            program
+        }
+    }()
 }
 
 /// Runs `body` on a mount whose heap allocations are counted.
