@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Walks a tree as a program without large-file support does, whose numbers of inodes have 32 bits:
  * readdir(3) and stat(2) of all there is. Says how many files there are.

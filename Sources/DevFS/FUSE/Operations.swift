@@ -111,7 +111,7 @@ enum Operations {
         switch answer {
         case .parked: return
         case .done: reply.done()
-        case .entry(let status): reply.entry(status)
+        case .entry(let status, let handle): reply.entry(status, handle)
         case .attributes(let status): reply.attributes(status)
         case .bytes(let bytes): reply.bytes(bytes)
         case .written(let count): reply.written(count)
@@ -215,9 +215,11 @@ enum Operations {
     private static func addNames(_ ops: inout fuse_lowlevel_ops) {
         unsafe ops.lookup = { request, parent, name in
             unsafe Operations.serve(request, .lookup) { (session, _) throws(Errno) in
-                .entry(
-                    try session.tree.lookup(unsafe Operations.text(name), in: Inode(UInt64(parent)))
-                )
+                let (name, parent) = (unsafe Operations.text(name), Inode(UInt64(parent)))
+                if let (status, handle) = try session.tree.lookup(handle: name, in: parent) {
+                    return .entry(status, handle)
+                }
+                return .entry(try session.tree.lookup(name, in: parent), nil)
             }
         }
         unsafe ops.unlink = { request, parent, name in

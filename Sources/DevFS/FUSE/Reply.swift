@@ -6,7 +6,8 @@ import SystemPackage
 @safe enum Answer {
     /// Success and nothing else.
     case done
-    case entry(FileStatus)
+    /// With the number by which the kernel is to know it, if it has one already.
+    case entry(FileStatus, Inode?)
     case attributes(FileStatus)
     /// A file or a directory, whose handle is in the request's `fuse_file_info`.
     case opened
@@ -45,17 +46,18 @@ import SystemPackage
 
     /// Look-ups are not cached, as what one client does all others see at once; but for those of
     /// directories that are always there. Attributes never are: a dead server shows at each path.
-    private static func entry(_ status: FileStatus) -> fuse_entry_param {
+    private static func entry(_ status: FileStatus, _ handle: Inode? = nil) -> fuse_entry_param {
         var entry = fuse_entry_param()
         let node = Node(Inode(status.inode))
         if case .directory? = node { entry.entry_timeout = 3600 }
-        entry.ino = fuse_ino_t(node?.handle.number ?? status.inode)
+        entry.ino = fuse_ino_t((handle ?? node?.handle)?.number ?? status.inode)
+        entry.generation = UInt64(node?.generation ?? 0)
         entry.attr = status.stat
         return entry
     }
 
-    consuming func entry(_ status: FileStatus) {
-        var entry = Self.entry(status)
+    consuming func entry(_ status: FileStatus, _ handle: Inode?) {
+        var entry = Self.entry(status, handle)
         unsafe fuse_reply_entry(request, &entry)
         discard self
     }

@@ -208,6 +208,20 @@ public final class FileSystem: Sendable {
         try status(of: try child(name, of: try node(of: parent)))
     }
 
+    /// `.`, the file of a number that the kernel has forgotten, and `..`, for who has a file handle.
+    ///
+    /// Nil for any other name.
+    func lookup(handle name: String, in inode: Inode) throws(Errno) -> (FileStatus, Inode)? {
+        switch name {
+        // By the very number: that of a command file is not the file's own.
+        case ".": return (try status(of: inode), inode)
+        case "..":
+            let parent = try parent(of: inode)
+            return (try status(of: parent), parent)
+        default: return nil
+        }
+    }
+
     private func child(_ name: String, of parent: Node) throws(Errno) -> Node {
         func row<S>(_ table: [TextFile<S>]) throws(Errno) -> Int {
             guard let row = table.firstIndex(where: { $0.name == name }) else {

@@ -131,6 +131,17 @@ enum Node: Hashable {
         return Inode(Self.isHandle | nonce & Self.nonce | number)
     }
 
+    /// With the number it makes a file handle. Signals and streams are numbered anew by each server, so
+    /// a handle of an earlier one's must not be taken for another's.
+    var generation: UInt32 {
+        switch self {
+        case .signal, .signalFile, .stream, .streamFile: Self.server
+        default: 0
+        }
+    }
+
+    private static let server = UInt32.random(in: 1...UInt32.max)
+
     private static let isHandle: UInt64 = 1 << 63
     private static let isControl: UInt64 = 1 << 62
     private static let nonce: UInt64 = (1 << 30 - 1) << 32
