@@ -107,5 +107,61 @@ extension MountTests {
                 grep -q 'errno=ENODEV' control/log
                 """)
         }
+
+        /// "With `allow_other` what another user makes on it belongs to him, and its mode keeps
+        /// everybody else out of the file"
+        @Test func `what another user makes on his mount is the other's, over a restart too`()
+            throws
+        {
+            let script = """
+                set -eu
+                DEVFS=$1 dir=$(mktemp -d \(Janitor.prefix)other-XXXXXX)
+                mount -t tmpfs -o mode=755 devfs-test $dir
+                mount -t tmpfs -o mode=1777 devfs-test /dev/shm
+                mknod -m 666 $dir/fuse c 10 229; mount --bind $dir/fuse /dev/fuse
+                echo user_allow_other > $dir/fuse.conf; mount --bind $dir/fuse.conf /etc/fuse.conf
+                mkdir -m 700 $dir/run $dir/home; mkdir $dir/mnt
+                chown 65534:65534 $dir/run $dir/home $dir/mnt
+                as() { setpriv --reuid $1 --regid $1 --clear-groups -- \
+                    env HOME=$dir/home XDG_RUNTIME_DIR=$dir/run "${@:2}"; }
+                end() {
+                    status=$?
+                    set +e
+                    cd /
+                    umount -l $dir/mnt 2> /dev/null
+                    as 65534 $DEVFS device remove memory:user
+                    umount -l $dir; rmdir $dir
+                    exit $status
+                }
+                trap end EXIT
+                look() {
+                    cd $dir/mnt
+                    [ "$(stat -c '%u:%g %a' buffers/z)" = '65533:65533 600' ]
+                    [ "$(as 65533 cat buffers/z)" = secret ]
+                    as 65533 chmod 640 buffers/z; as 65533 chown 65533:65533 buffers/z
+                    as 65533 chmod 600 buffers/z
+                    if as 65534 cat buffers/z 2> /dev/null; then exit 3; fi
+                    if as 65534 chown 65534 buffers/z 2> /dev/null; then exit 4; fi
+                    cd /
+                }
+                as 65534 $DEVFS mount -o allow_other,umask=000 memory:user $dir/mnt
+                as 65533 bash -c "umask 077; echo secret > $dir/mnt/buffers/z"
+                as 65533 bash -c "echo 'y 4K' > $dir/mnt/control/alloc"
+                [ "$(stat -c %u $dir/mnt/buffers/y)" = 65533 ]
+                look
+                as 65534 kill -KILL $(sed -n 's/^server.* pid //p' $dir/mnt/status)
+                as 65534 $DEVFS mount -o allow_other,umask=000 memory:user $dir/mnt
+                look
+                chown 65532 $dir/mnt/buffers/y
+                [ "$(stat -c %u $dir/mnt/buffers/y)" = 65532 ]
+                as 65533 rm -f $dir/mnt/buffers/z
+                as 65534 $DEVFS unmount $dir/mnt
+                """
+            let output = try Child([
+                "unshare", "-m", "--propagation", "private", "bash", "-c", script, "test",
+                Machine.devfs,
+            ]).wait(within: .seconds(40))
+            #expect(output.status == 0, "\(output.text)\(output.error)")
+        }
     }
 }
