@@ -67,13 +67,8 @@ final class MemoryBackend: BuslessBackend {
     /// ENOSPC with the limit that was hit.
     private func refusal(_ error: Errno, _ size: UInt64) -> Refusal {
         if error == .noMemory { return Refusal(error, "\(size) bytes: \(store.memoryReason)") }
-        guard error == .noSpace, let space = try? store.space() else {
-            return Refusal(error, "the device's tmpfs: \(error)")
-        }
-        return Refusal(
-            .noSpace,
-            "\(size) bytes are more than the heap limit leaves: size=\(Number.human(space.size)), "
-                + "free \(space.free) bytes")
+        guard error == .noSpace else { return Refusal(error, "the device's tmpfs: \(error)") }
+        return Refusal(.noSpace, store.spaceReason(size))
     }
 
     func open(_ buffer: BufferDescription) throws(Errno) -> Descriptor {
@@ -150,7 +145,7 @@ final class MemoryBackend: BuslessBackend {
             let fixed = usage.filter { $0.key != .system }.values.reduce(0, +)
             used = space.used - min(fixed, space.used)
         }
-        return HeapStatus(size: space.size, used: used, largest: space.free)
+        return HeapStatus(size: space.size, used: used, largest: space.available)
     }
 
     func space() throws(Errno) -> SpaceStatus { try store.space() }

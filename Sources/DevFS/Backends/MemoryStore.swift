@@ -15,6 +15,8 @@ import SystemPackage
 /// lock of the file in it (fs/namei.c, vfs_rename). MemoryStore+Names.swift has these.
 final class MemoryStore: Sendable {
     let root: Descriptor
+    /// Of `root`.
+    private let path: String
     let buffers: Descriptor
     /// What is being made: a directory comes from here to `buffers/` whole.
     let fresh: Descriptor
@@ -51,7 +53,8 @@ final class MemoryStore: Sendable {
         _ device: MemoryDevice, isPrivate: Bool, limit: UInt64? = nil, serves: Bool = false,
         makes: Bool = false, memory: MemoryLimit = MemoryLimit()
     ) throws(Errno) {
-        root = try Syscalls.open(device.data, flags: O_RDONLY | O_DIRECTORY)
+        path = device.data
+        root = try Syscalls.open(path, flags: O_RDONLY | O_DIRECTORY)
         if serves || makes {
             for name in ["buffers", "new", "gone"] {
                 try Syscalls.makeDirectory(name, at: root.raw, mode: 0o700)
@@ -85,11 +88,29 @@ final class MemoryStore: Sendable {
     func space() throws(Errno) -> SpaceStatus {
         var space = try Syscalls.space(of: root.raw)
         if !isPrivate {
+            space.below = space.free
             (space.size, space.free) = quota.withLock {
                 ($0.limit, $0.free)
             }
         }
         return space
+    }
+
+    /// Which limit a buffer of `size` bytes has met, after it was refused.
+    func spaceReason(_ size: UInt64) -> String {
+        guard let own = try? space(), let below = try? Syscalls.space(of: root.raw) else {
+            return "\(size) bytes: the device's file system can't be asked"
+        }
+        // A directory, a file and a link; a file system that counts none says 0.
+        if below.files > 0 && below.freeFiles < 3 {
+            return "no file is left on the file system of \(path), which has \(below.files)"
+        }
+        let limit = "size=\(Number.human(own.size)), free \(own.free) bytes"
+        if own.available < own.free {
+            return "\(size) bytes are more than the file system of \(path) has: \(below.size) "
+                + "bytes, free \(below.free); the heap limit is not met: \(limit)"
+        }
+        return "\(size) bytes are more than the heap limit leaves: \(limit)"
     }
 
     /// Names on the device, whoever gave them.

@@ -110,7 +110,7 @@ import SystemPackage
         status.f_frsize = 4096
         status.f_blocks = UInt(space.size / 4096)
         status.f_bfree = UInt(space.free / 4096)
-        status.f_bavail = status.f_bfree
+        status.f_bavail = UInt(space.available / 4096)
         status.f_files = UInt(space.files)
         status.f_namemax = 63
         unsafe fuse_reply_statfs(request, &status)

@@ -122,4 +122,11 @@ public struct SpaceStatus: Sendable, Equatable {
     public var used: UInt64 { size - min(size, free) }
     /// Files that exist, and that can be made.
     public var files: UInt64
+    /// Files that can still be made.
+    public var freeFiles = UInt64.max
+    /// Bytes that the file system below has, where it has less than is free.
+    public var below: UInt64?
+
+    /// The most that can be had now.
+    public var available: UInt64 { min(free, below ?? free) }
 }

@@ -286,7 +286,7 @@ enum Syscalls {
         return SpaceStatus(
             size: UInt64(status.f_blocks).multipliedClamped(by: unit),
             free: UInt64(status.f_bavail).multipliedClamped(by: unit),
-            files: UInt64(status.f_files))
+            files: UInt64(status.f_files), freeFiles: UInt64(status.f_favail))
     }
 
     /// Takes the lock of a server's own file without waiting; EAGAIN where another server has it.

@@ -15,10 +15,10 @@ enum UserSession {
 
     private static let user = "setpriv --reuid 65534 --regid 65534 --clear-groups --"
 
-    /// Runs as root: `$1` an empty directory, `$2` the script, `$3` devfs.
+    /// Runs as root: `$1` an empty directory, `$2` the script, `$3` devfs, `$4` options of `/dev/shm`.
     private static let setUp = """
         mount -t tmpfs -o mode=755 devfs-test "$1"
-        mount -t tmpfs -o mode=1777 devfs-test /dev/shm
+        mount -t tmpfs -o mode=1777"$4" devfs-test /dev/shm
         mknod -m 666 "$1/fuse" c 10 229
         mount --bind "$1/fuse" /dev/fuse
         mkdir -m 700 "$1/run" "$1/home" "$1/mnt"
@@ -55,13 +55,17 @@ enum UserSession {
         """
 
     /// Runs `script` as uid 65534 with `start OPTIONS` and `refused TEXT COMMAND` to use.
-    static func run(_ script: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    /// - Parameter sharedMemory: options of the tmpfs on `/dev/shm`.
+    static func run(
+        _ script: String, sharedMemory: String = "",
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
         let directory = try #require(Machine.shell("mktemp -d \(Janitor.prefix)user-XXXXXX"))
             .split(separator: "\n").joined()
         defer { _ = Machine.shell("rmdir \(directory)") }
         let command = [
             "unshare", "-m", "--propagation", "private", "bash", "-euc", setUp, "setup",
-            directory, prelude + script, Machine.devfs,
+            directory, prelude + script, Machine.devfs, sharedMemory,
         ]
         let output = try Child(command).wait(within: .seconds(30))
         #expect(

@@ -108,6 +108,41 @@ extension MountTests {
                 """)
         }
 
+        /// "More than the heap has: `ENOSPC`, and the log names the limit."
+        @Test func `what dev shm has not got is not said to be the heap's limit`() throws {
+            try UserSession.run(
+                """
+                unset XDG_RUNTIME_DIR
+                start -o size=64M
+                said() { tail -n 1 control/log | grep -q -- "$1" || { tail -n 1 control/log; exit 1; }; }
+                echo 'a 6M' > control/alloc
+                [ "$(cat control/heaps/system/max)" -le 2097152 ]
+                [ "$(df -B1 --output=avail . | tail -n 1)" -le 2097152 ]
+                refused 'No space left' bash -c 'echo "b 4M" > control/alloc'
+                free=$(df -B1 --output=avail /dev/shm | tail -n 1)
+                said "4194304 bytes are more than the file system of /dev/shm/devfs-65534/user/data has"
+                said "has: 8388608 bytes, free $free; the heap limit is not met: size=64M, free 60817408"
+                refused 'No space left' truncate -s 10M buffers/a
+                said "10485760 bytes are more than the file system of /dev/shm"
+                refused 'No space left' bash -c 'echo "b 100M" > control/alloc'
+                rm buffers/a; echo 'b 1M' > control/alloc
+                cd /; kill $server; wait $server; start -o size=2M
+                refused 'No space left' bash -c 'echo "c 2M" > control/alloc'
+                said '2097152 bytes are more than the heap limit leaves: size=2M, free 1048576 bytes'
+                """, sharedMemory: ",size=8M")
+        }
+
+        @Test func `where no file is left, the log says so`() throws {
+            try UserSession.run(
+                """
+                unset XDG_RUNTIME_DIR
+                start
+                for name in {1..20}; do echo "b$name 4K" > control/alloc || break; done 2> /dev/null
+                tail -n 1 control/log |
+                    grep -q 'no file is left on the file system of /dev/shm/devfs-65534/user/data, which has 40'
+                """, sharedMemory: ",nr_inodes=40")
+        }
+
         /// "With `allow_other` what another user makes on it belongs to him, and its mode keeps
         /// everybody else out of the file"
         @Test func `what another user makes on his mount is the other's, over a restart too`()
