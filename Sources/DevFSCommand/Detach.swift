@@ -26,6 +26,12 @@ extension MountEntry {
             try Processes.run("fusermount3", arguments)
         }
         // It has said why on stderr itself.
-        guard case .exited(0) = ending else { throw Failure(what, "fusermount3: \(ending)") }
+        guard case .exited(0) = ending else {
+            let isListed = Syscalls.isAccessible("/etc/mtab", F_OK)
+            throw Failure(
+                what,
+                "fusermount3: \(ending)"
+                    + (isListed ? "" : " (sudo ln -s /proc/self/mounts /etc/mtab)"))
+        }
     }
 }

@@ -65,6 +65,11 @@ struct Machine {
                 name, "it mounts for users that have a name, and \(getuid()) has none",
                 fix: "sudo useradd --uid \(getuid()) devfs-user")
         }
+        if !Syscalls.isAccessible("/etc/mtab", F_OK) {
+            return .warn(
+                name, "/etc/mtab is missing: an ordinary user cannot unmount",
+                fix: "sudo ln -s /proc/self/mounts /etc/mtab")
+        }
         return .ok(name, "\(path), setuid root")
     }
 

@@ -88,8 +88,10 @@ struct MountCommand: ParsableCommand {
         if let readyDescriptor {
             try serve(at: absolute, parsed, for: FileDescriptor(rawValue: readyDescriptor))
         } else if foreground {
-            try Server(source: source, mountpoint: absolute, options: parsed, isVerbose: true)
-                .run()
+            try Server.make(
+                source: source, mountpoint: absolute, options: parsed, isVerbose: true
+            )
+            .run()
         } else {
             var arguments = ["devfs", "mount", "-f", "--ready-descriptor", "3"]
             if sloppy { arguments.append("--sloppy") }
@@ -125,7 +127,7 @@ struct MountCommand: ParsableCommand {
             // A parent that was killed must not take the mount with it.
             signal(SIGPIPE, SIG_IGN)
             try Syscalls.changeDirectory("/")
-            let server = try Server(source: source, mountpoint: mountpoint, options: options)
+            let server = try Server.make(source: source, mountpoint: mountpoint, options: options)
             // Fails for the leader of a process group, which this is not. Not before it is mounted:
             // systemd's automounts let their own process group pass, and have others wait.
             setsid()

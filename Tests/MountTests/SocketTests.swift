@@ -162,7 +162,7 @@ extension MountTests {
             }
         }
 
-        @Test(.enabled(if: Machine.canBeOthers, "needs root to be another user"))
+        @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
         func `another user gets what the buffer's mode gives him, else EACCES`() throws {
             try withMount(.best, "allow_other,umask=000") { mount in
                 try mount.alloc("rx 4K")

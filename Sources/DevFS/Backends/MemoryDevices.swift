@@ -137,6 +137,20 @@ public enum MemoryDevices {
             + "what you need of them, and delete them by the same command again"
     }
 
+    /// True if `source` names a memory device that there is not.
+    static func isMissing(_ source: String) -> Bool {
+        let text = source == "memory" ? "default" : source.dropFirst("memory:".utf8.count)
+        guard source == "memory" || source.hasPrefix("memory:"), let name = Name(text) else {
+            return false
+        }
+        do throws(Errno) {
+            _ = try Syscalls.status(of: MemoryDevice(name).path)
+            return false
+        } catch {
+            return error == .noSuchFileOrDirectory
+        }
+    }
+
     /// Deletes a device with all its buffers.
     /// - Parameter name: with or without `memory:`.
     /// - Throws: ENOENT, EINVAL, EBUSY while it is mounted or somebody has one of its buffers.

@@ -133,6 +133,21 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         withExtendedLifetime(claim) { unsafe session.attach(fuse) }
     }
 
+    /// As `init`; a memory device that was made for a mount which then failed is removed again.
+    public static func make(
+        source: String, mountpoint: String, options: MountOptions, isVerbose: Bool = false
+    ) throws(SetupError) -> Server {
+        let isNew = MemoryDevices.isMissing(source)
+        do throws(SetupError) {
+            return try Server(
+                source: source, mountpoint: mountpoint, options: options, isVerbose: isVerbose)
+        } catch {
+            // Refused where another server has it meanwhile.
+            if isNew { try? MemoryDevices.remove(source == "memory" ? "default" : source) }
+            throw error
+        }
+    }
+
     deinit {
         unsafe fuse_session_destroy(fuse)
     }

@@ -76,8 +76,13 @@ extension MountEntry {
             try unmount(lazily: true)
         } catch .notPermitted {
             guard Spawn.run(["fusermount3", "-u", "-z", "--", mountpoint]) == 0 else {
+                // fusermount3 asks it who has mounted; a new system of debootstrap has none.
+                let isListed = (try? Syscalls.status(of: "/etc/mtab")) != nil
                 throw SetupError(
-                    attempt, .notPermitted, fix: "fusermount3 -u -z -- \(mountpoint.shellQuoted)")
+                    attempt, .notPermitted,
+                    fix: isListed
+                        ? "fusermount3 -u -z -- \(mountpoint.shellQuoted)"
+                        : "fusermount3 needs /etc/mtab: sudo ln -s /proc/self/mounts /etc/mtab")
             }
         } catch {
             throw SetupError(attempt, error)

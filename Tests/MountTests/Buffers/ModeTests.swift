@@ -59,7 +59,7 @@ extension MountTests {
         }
 
         @Test(
-            .enabled(if: Machine.canBeOthers, "needs root to be another user"), arguments: Mode.here
+            .enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"), arguments: Mode.here
         )
         func `on root's mount that others use`(mode: Mode) throws {
             try withMount(mode, "umask=000,allow_other") { mount in

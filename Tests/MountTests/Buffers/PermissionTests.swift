@@ -65,7 +65,7 @@ extension MountTests {
         }
 
         @Test(
-            .enabled(if: Machine.canBeOthers, "needs root to be another user"), arguments: Mode.here
+            .enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"), arguments: Mode.here
         )
         func `another user is kept out by the modes, and a buffer he makes is his`(
             mode: Mode
@@ -90,7 +90,7 @@ extension MountTests {
             }
         }
 
-        @Test(.enabled(if: Machine.canBeOthers, "needs root to be another user"))
+        @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
         func `without allow_other no other user comes in`() throws {
             try withMount { mount in
                 let words = Self.other.split(separator: " ").map(String.init)

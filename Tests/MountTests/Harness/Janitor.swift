@@ -31,6 +31,7 @@ enum Janitor {
             n=${fd##*/}; [ "$n" -le 2 ] || [ "$n" -ge 255 ] || eval "exec $n>&-"
         done
         tail --pid="$1" -f /dev/null
+        rm -f /tmp/devfs-test-"$1"-allocations.so
         for directory in /tmp/devfs-test-"$1"-*; do
             [ -d "$directory" ] || continue
             for file in "$directory"/*.pid; do

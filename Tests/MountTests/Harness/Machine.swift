@@ -29,7 +29,7 @@ enum Machine {
     static let hasAutofs = (try? text(of: "/proc/filesystems"))?.contains("\tautofs\n") ?? false
     /// Why no manager of systemd can be started in namespaces; nil where one can.
     static let whyNoSystemd: String? = {
-        if !canBeOthers { return "needs root in namespaces of its own" }
+        if !canBeOthers { return whyNotOthers }
         if !succeeds("command -v systemd systemctl") { return "needs systemd" }
         let groups =
             "for G in /sys/fs/cgroup /sys/fs/cgroup/systemd; do [ -w $G/cgroup.procs ] && "
@@ -38,6 +38,11 @@ enum Machine {
     }()
     /// Root can make mount namespaces and be other users.
     static let canBeOthers = isRoot && succeeds("unshare -m setpriv --reuid 65534 true")
+    static var whyNotOthers: String {
+        isRoot
+            ? "root cannot make a mount namespace here, as in a chroot or a container (unshare -m)"
+            : "needs root to be other users"
+    }
 
     /// Why buffers can't be passed through here; nil where they can.
     static let whyNoPassthrough: String? = {

@@ -5,7 +5,7 @@ import Testing
 enum UserSession {
     /// Why there can't be one; nil where there can.
     static let whyNot: String? = {
-        if !Machine.canBeOthers { return "needs root to be an ordinary user" }
+        if !Machine.canBeOthers { return Machine.whyNotOthers }
         let check = "command -v fusermount3 && \(user) \(Machine.devfs) --version"
         if Machine.shell(check) == nil {
             return "needs fusermount3, and a devfs that an ordinary user can start"

@@ -2,7 +2,7 @@ import Testing
 
 extension MountTests {
     /// Whose connection an answer goes to.
-    @Suite(.enabled(if: Machine.canBeOthers, "needs root to be other users"))
+    @Suite(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
     struct HostileConnection {
         /// SECURITY.md, promise 1: a request has the rights of who made the connection that it came by.
         /// A peer that takes no answers is closed in the middle of his requests, and the number of

@@ -4,7 +4,7 @@ import Testing
 extension MountTests {
     /// "A mount point is found once, by descriptor, and a link that somebody else can change is not
     /// followed"; what strangers have mounted neither hides data nor holds tools up.
-    @Suite(.enabled(if: Machine.canBeOthers, "needs root to be other users"))
+    @Suite(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
     struct HostileMounts {
         @Test func `a directory that its owner swaps for a link leads nowhere else`() throws {
             try withMount { mount in

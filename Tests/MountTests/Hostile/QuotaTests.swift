@@ -4,7 +4,7 @@ import Testing
 extension MountTests {
     /// SECURITY.md, promise 3: "he uses no more of the server, the device and the kernel than a stated
     /// quota a user", and the others are left theirs.
-    @Suite(.enabled(if: Machine.canBeOthers, "needs root to be other users"))
+    @Suite(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
     struct HostileQuotas {
         /// Takes what it can get of something, as a user; then another user and root get theirs.
         private func exhaust(

@@ -4,7 +4,7 @@ import Testing
 extension MountTests {
     /// SECURITY.md, promise 1: "he reads, writes, frees, renames, streams and signals only what is his
     /// or was given to him"
-    @Suite(.enabled(if: Machine.canBeOthers, "needs root to be other users"))
+    @Suite(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
     struct HostileRights {
         /// "The rights of a command are those of who opened the file, whoever writes it"
         @Test func `root's write to a file that a user opened has the user's rights`() throws {

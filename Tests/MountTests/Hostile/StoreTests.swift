@@ -3,7 +3,7 @@ import Testing
 
 extension MountTests {
     /// What a user can do with the descriptors that he was given, to others and to the server.
-    @Suite(.enabled(if: Machine.canBeOthers, "needs root to be other users"))
+    @Suite(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
     struct HostileStore {
         /// `give(LINE)` is a descriptor from the socket; `user(BODY, UID)` runs as another user.
         private static let client = """

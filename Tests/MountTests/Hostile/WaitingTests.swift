@@ -3,7 +3,7 @@ import Testing
 
 extension MountTests {
     /// SECURITY.md, promise 2: "nobody else's request waits longer for him than a stated time"
-    @Suite(.enabled(if: Machine.canBeOthers, "needs root to be other users"))
+    @Suite(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
     struct HostileWaiting {
         /// A victim's calls may take this long, in seconds: what a busy machine makes of milliseconds.
         private static let bound = "BOUND = 1.0\n\n"

@@ -22,7 +22,7 @@ extension MountTests {
 
         /// docs/COMMANDS.md: "its errors go to systemd's journal where there is one, refused commands
         /// among them". A listener plays journald, in a mount namespace with a /run of its own.
-        @Test(.enabled(if: Machine.canBeOthers, "needs root to make a mount namespace"))
+        @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
         func `a server in the background tells the journal`() throws {
             let listener = """
                 import os, socket
@@ -97,6 +97,28 @@ extension MountTests {
                         #expect(output.status != 0 && output.error.contains(why), "\(output)")
                     }
                 }
+            }
+        }
+
+        @Test(arguments: [["mount"], ["mount", "-f"]])
+        func `a mount that fails leaves no device behind, and an old one as it was`(
+            words: [String]
+        ) throws {
+            try withMount { mount in
+                let new = "\(mount.device)-oops"
+                let busy = [mount.root, mount.directory + "/none", "/proc/self/status"]
+                for place in busy {
+                    let output = try Child([Machine.devfs] + words + [new, place]).wait()
+                    #expect(output.status == 1, "\(output)")
+                    let list = try Child([Machine.devfs, "device", "list"]).wait().text
+                    #expect(!list.contains("-oops"), "\(place): \(list)")
+                }
+                try mount.fill("rx", pattern(5000))
+                try mount.stop()
+                let output = try Child([Machine.devfs] + words + [mount.device, busy[1]]).wait()
+                #expect(output.status == 1)
+                try mount.start()
+                #expect(try mount.contents("rx") == pattern(5000))
             }
         }
 

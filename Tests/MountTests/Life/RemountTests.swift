@@ -127,7 +127,7 @@ extension MountTests {
             return try Child(["unshare", "-m", "bash", "-c", script]).wait(within: .seconds(45))
         }
 
-        @Test(.enabled(if: Machine.canBeOthers, "needs root to make a mount namespace"))
+        @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
         func `a bind mount of a dead tree is named, and nothing reaches the disk below it`() throws
         {
             let output = try run(
@@ -145,7 +145,7 @@ extension MountTests {
             #expect(output.text.contains("run umount \(Janitor.prefix)remount-"), "\(output)")
         }
 
-        @Test(.enabled(if: Machine.canBeOthers, "needs root to make a mount namespace"))
+        @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
         func `unmount --force ends the server of a mount that another namespace holds`() throws {
             let output = try run(
                 """
@@ -165,7 +165,7 @@ extension MountTests {
             #expect(output.status == 0, "\(output)")
         }
 
-        @Test(.enabled(if: Machine.canBeOthers, "needs root to make a mount namespace"))
+        @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
         func `who holds a mount in another namespace is named`() throws {
             let output = try run(
                 """

@@ -115,7 +115,7 @@ extension MountTests {
             }
         }
 
-        @Test(.enabled(if: Machine.canBeOthers, "needs root to be another user"))
+        @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
         func `only for the caller's own processes: others are EPERM`() throws {
             try withMount(.best, "umask=000,allow_other") { mount in
                 try mount.put("go software\n", "control/signal")
