@@ -80,8 +80,9 @@ help: ## show this
 setup: ## install what building needs, and a libfuse with passthrough in .deps/
 	@.ci/setup build
 
+# The linker warns of a function of Foundation's that nothing calls.
 build: setup ## build the program for release (the default)
-	$(SWIFT) build $(release_flags)
+	$(SWIFT) build $(release_flags) | sed -u "/the use of .mktemp. is dangerous/d"
 
 debug: setup ## build everything for debugging, tests included
 	$(SWIFT) build --build-tests $(swift_flags)
@@ -194,7 +195,8 @@ lint-kmod: ## check the kernel module with sparse and checkpatch
 
 unmount: ## unmount what run mounted
 	@if awk '$$2 == "$(abspath $(MOUNT))" { found = 1 } END { exit !found }' /proc/mounts; then
-	    fusermount3 -u '$(abspath $(MOUNT))'
+	    $(release) unmount '$(abspath $(MOUNT))'
+	    echo '$(abspath $(MOUNT)) is unmounted; its buffers are kept: $(release) device list'
 	else
 	    echo '$(abspath $(MOUNT)) is not mounted'
 	fi
