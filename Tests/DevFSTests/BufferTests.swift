@@ -54,16 +54,19 @@ struct BufferTests {
     }
 
     @Test(arguments: ["", ".x", "a b", "ä", "a\n", String(repeating: "x", count: 64)])
-    func `a bad name is EINVAL`(name: String) throws {
+    func `a bad name is EINVAL, and a long one ENAMETOOLONG`(name: String) throws {
+        let errno = name.utf8.count > 63 ? Errno.fileNameTooLong : .invalidArgument
         try withTree { (client) throws in
-            #expect(throws: Errno.invalidArgument) { try client.create(name) }
+            #expect(throws: errno) { try client.create(name) }
             try client.write("control/alloc", "rx 1")
-            #expect(throws: Errno.invalidArgument) {
+            #expect(throws: errno) {
                 try client.tree.rename(
                     "rx", in: try client.inode("buffers"), to: name,
                     in: try client.inode("buffers"), flags: [], by: client.caller)
             }
             #expect(try client.list("buffers") == ["rx"])
+            let log = try client.log()
+            #expect(log.count == 2 && log.allSatisfy { $0.contains("rsync --inplace") })
         }
     }
 

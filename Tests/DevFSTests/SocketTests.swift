@@ -73,7 +73,7 @@ struct SocketTests {
         ("buffer rx rx", "EINVAL"), ("buffer rx ro x", "EINVAL"), ("buffer no", "ENOENT"),
         ("signal no", "ENOENT"), ("signal go ro", "EINVAL"), ("stream rx", "EINVAL"),
         ("BUFFER rx", "EINVAL"), ("buffer rx\r", "EINVAL"), ("buffer rx\0", "EINVAL"),
-        ("buffer \(String(repeating: "x", count: 249))", "EINVAL"),
+        ("buffer \(String(repeating: "x", count: 249))", "ENAMETOOLONG"),
         ("buffer \(String(repeating: "x", count: 250))", "EINVAL"),
     ])
     func `a refused request is one line, and the next is answered`(

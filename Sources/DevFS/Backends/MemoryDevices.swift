@@ -158,7 +158,8 @@ public enum MemoryDevices {
         let text = name.hasPrefix("memory:") ? String(name.dropFirst("memory:".utf8.count)) : name
         guard let valid = Name(text) else {
             throw SetupError(
-                "removing device \(name)", .invalidArgument, fix: "see devfs device list")
+                "removing device \(name)", Name.obstacle(text)?.errno ?? .invalidArgument,
+                fix: "see devfs device list")
         }
         let device = MemoryDevice(valid)
         let attempt = "removing \(device.source)"

@@ -97,11 +97,7 @@ struct Words {
     }
 
     mutating func name(_ what: String = "the name") throws(Refusal) -> Name {
-        let word = try next(what)
-        guard let name = Name(word) else {
-            throw .invalid("not a name: 1 to 63 bytes of A-Za-z0-9._-, not starting with a dot")
-        }
-        return name
+        try Name(checking: try next(what))
     }
 
     mutating func size(_ what: String) throws(Refusal) -> UInt64 {

@@ -28,14 +28,14 @@ extension StreamRequest {
             "buffer", "period", "source", "policy", "rate", "watermark",
         ])
         guard let bufferText = options["buffer"] else { throw .incomplete("buffer= is missing") }
-        guard let buffer = Name(bufferText) else { throw .invalid("buffer= is not a name") }
+        let buffer = try Name(checking: bufferText)
         guard let periodText = options["period"] else { throw .incomplete("period= is missing") }
         let period = try Words.size(periodText, "the period")
         guard period > 0, period.isMultiple(of: 4) else {
             throw .invalid("the period is not a multiple of 4 bytes")
         }
         guard let sourceText = options["source"] else { throw .incomplete("source= is missing") }
-        guard let sourceName = Name(sourceText) else { throw .invalid("source= is not a name") }
+        let sourceName = try Name(checking: sourceText)
         var definition = StreamDefinition(
             name: name, buffer: buffer, period: period, source: .signal(sourceName))
         if sourceText == "pattern" {

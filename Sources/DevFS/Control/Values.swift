@@ -4,10 +4,31 @@ import SystemPackage
 public struct Name: Hashable, Sendable, CustomStringConvertible {
     public let text: String
 
+    /// Bytes of a name at the most.
+    static let longest = 63
+
+    /// Why a text is no name: too long, or with bytes that names do not have.
+    static func obstacle(_ text: some StringProtocol) -> Refusal? {
+        if text.utf8.count > longest {
+            return Refusal(.fileNameTooLong, "a name has \(longest) bytes at the most")
+        }
+        return Name(text) == nil ? .invalid("not a name: \(rule)") : nil
+    }
+
+    static let rule = "1 to \(longest) bytes of A-Za-z0-9._-, not starting with a dot"
+
+    /// - Throws: ENAMETOOLONG, EINVAL.
+    init(checking text: some StringProtocol) throws(Refusal) {
+        guard let name = Name(text) else {
+            throw Self.obstacle(text) ?? .invalid("not a name")
+        }
+        self = name
+    }
+
     /// Nil where the text is no such name.
     public init?(_ text: some StringProtocol) {
         let bytes = text.utf8
-        guard (1...63).contains(bytes.count), bytes.first != UInt8(ascii: "."),
+        guard (1...Name.longest).contains(bytes.count), bytes.first != UInt8(ascii: "."),
             bytes.allSatisfy(Name.isAllowed)
         else { return nil }
         self.text = String(text)

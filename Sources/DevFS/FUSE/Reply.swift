@@ -112,7 +112,7 @@ import SystemPackage
         status.f_bfree = UInt(space.free / 4096)
         status.f_bavail = UInt(space.available / 4096)
         status.f_files = UInt(space.files)
-        status.f_namemax = 63
+        status.f_namemax = UInt(Name.longest)
         unsafe fuse_reply_statfs(request, &status)
         discard self
     }

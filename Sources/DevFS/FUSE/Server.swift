@@ -242,8 +242,8 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         }
         guard let valid = Name(name) else {
             throw SetupError(
-                "opening '\(source)'", .invalidArgument,
-                fix: "a name is 1 to 63 bytes of A-Za-z0-9._-, not starting with a dot")
+                "opening '\(source)'", Name.obstacle(name)?.errno ?? .invalidArgument,
+                fix: "a name is \(Name.rule)")
         }
         if options.size == 0 {
             throw SetupError("mounting with size=0", .invalidArgument, fix: "give it a size")

@@ -17,6 +17,7 @@ public struct AttributeChanges: Sendable, Equatable {
 extension FileSystem {
     func unlink(_ name: String, in parent: Inode, by caller: Caller) throws(Errno) {
         guard try node(of: parent) == .directory(.buffers) else { throw .notPermitted }
+        try checkLength(name)
         guard let valid = Name(name), let buffer = buffers[valid] else {
             throw .noSuchFileOrDirectory
         }
@@ -37,10 +38,11 @@ extension FileSystem {
             try node(of: newParent) == .directory(.buffers)
         else { throw .notPermitted }
         guard flags.isSubset(of: [.noReplace, .exchange]) else { throw .invalidArgument }
+        try checkLength(old)
         guard let source = Name(old), let buffer = buffers[source] else {
             throw .noSuchFileOrDirectory
         }
-        guard let target = Name(new) else { throw .invalidArgument }
+        let target = try newName(new, by: caller)
         try rename(buffer, to: target, flags: flags, by: caller)
     }
 

@@ -81,7 +81,7 @@ extension FileSystem {
         _ name: String, in parent: Inode, mode: UInt32, _ flags: OpenFlags, by caller: Caller
     ) throws(Errno) -> (FileStatus, any OpenFile) {
         guard try node(of: parent) == .directory(.buffers) else { throw .notPermitted }
-        guard let valid = Name(name) else { throw .invalidArgument }
+        let valid = try newName(name, by: caller)
         while true {
             do throws(Refusal) {
                 let opener = Opener(waiting: caller, identifies: true)
@@ -104,6 +104,21 @@ extension FileSystem {
             } catch .noSuchFileOrDirectory {
                 // It went between the two: the name is free again.
             }
+        }
+    }
+
+    /// A name that a file is to have. Tools that write beside a file and rename have names of their own,
+    /// and whoever wonders why they fail looks into the log.
+    /// - Throws: ENAMETOOLONG, EINVAL.
+    func newName(_ text: String, by caller: Caller) throws(Errno) -> Name {
+        do throws(Refusal) {
+            return try Name(checking: text)
+        } catch {
+            throw log.add(
+                Refusal(
+                    error.errno,
+                    error.why + "; no hidden, backup or swap files: rsync --inplace, no sed -i"),
+                command: text.utf8, file: "buffers/", by: caller)
         }
     }
 

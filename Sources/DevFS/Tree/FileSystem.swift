@@ -205,7 +205,13 @@ public final class FileSystem: Sendable {
     }
 
     func lookup(_ name: String, in parent: Inode) throws(Errno) -> FileStatus {
-        try status(of: try child(name, of: try node(of: parent)))
+        try checkLength(name)
+        return try status(of: try child(name, of: try node(of: parent)))
+    }
+
+    /// Of a name that is looked up.
+    func checkLength(_ name: String) throws(Errno) {
+        if name.utf8.count > Name.longest { throw .fileNameTooLong }
     }
 
     /// `.`, the file of a number that the kernel has forgotten, and `..`, for who has a file handle.

@@ -51,7 +51,7 @@ extension MountTests {
 
         @Test(
             arguments: Mode.here,
-            [".hidden", "sp ace", "ctrl\u{1}", "ü", String(repeating: "x", count: 64)])
+            [".hidden", "backup~", "sp ace", "ctrl\u{1}", "ü"])
         func `a bad name is EINVAL, and nothing is made`(mode: Mode, name: String) throws {
             try withMount(mode) { mount in
                 #expect(throws: Errno(EINVAL)) {
@@ -59,6 +59,63 @@ extension MountTests {
                 }
                 #expect(throws: Errno(ENOENT)) { try mount.open("buffers/\(name)", O_RDONLY) }
                 #expect(names(in: mount.path("buffers")).isEmpty)
+            }
+        }
+
+        @Test func `a name of more than 63 bytes is ENAMETOOLONG everywhere`() throws {
+            try withMount(.best) { mount in
+                try mount.python(
+                    """
+                    put("control/alloc", "a 8K\\n")
+                    put("control/signal", "go software\\n")
+                    longest = "x" * 63
+                    for long in ["x" * 64, "y" * 255, "." + "z" * 63, "é" * 32]:
+                        for call in [os.stat, os.unlink, os.mkdir, os.rmdir, os.listdir,
+                                     lambda path: os.open(path, os.O_RDONLY),
+                                     lambda path: os.open(path, os.O_RDWR | os.O_CREAT),
+                                     lambda path: os.rename("buffers/a", path),
+                                     lambda path: os.rename(path, "buffers/b"),
+                                     lambda path: os.link("buffers/a", path)]:
+                            for directory in ["", "buffers/", "attributes/", "control/", "control/heaps/",
+                                              "attributes/a/", "signals/", "signals/go/", "streams/"]:
+                                refused(errno.ENAMETOOLONG, call, directory + long)
+                    # Commands: a name has no other bytes.
+                    long = "x" * 64
+                    for file, text in [("control/alloc", f"{long} 4K"), ("control/free", long),
+                                       ("control/sync", f"{long} for_cpu"),
+                                       ("control/signal", f"{long} software"),
+                                       ("control/stream", f"{long} remove"),
+                                       ("control/stream", f"s buffer={long} period=4K source=go"),
+                                       ("control/stream", f"s buffer=a period=4K source={long}"),
+                                       ("attributes/a/name", long)]:
+                        refused(errno.ENAMETOOLONG, put, file, text + "\\n")
+                        assert "63 bytes" in get("control/log").splitlines()[-1]
+                    assert os.statvfs(".").f_namemax == 63
+                    assert os.listdir("buffers") == ["a"]
+                    os.rename("buffers/a", "buffers/" + longest)
+                    assert os.listdir("buffers") == [longest]
+                    """)
+            }
+        }
+
+        /// "Hidden, backup and swap files are refused"
+        @Test(.enabled(if: Machine.hasRsync, "rsync is not installed"))
+        func `tools that write beside a file fail, and their options for it help`() throws {
+            try withMount(.best) { mount in
+                try mount.bash(
+                    """
+                    head -c 8K /dev/urandom > ../new
+                    for heap in system contiguous; do
+                        echo "$heap 8K heap=$heap" > control/alloc
+                        no rsync -I ../new buffers/$heap
+                        tail -n 1 control/log | grep -q 'rsync --inplace'
+                        [ -z "$(tr -d '\\0' < buffers/$heap)" ]
+                        rsync -I --inplace ../new buffers/$heap
+                        cmp ../new buffers/$heap
+                        no cp --backup=simple ../new buffers/$heap
+                    done
+                    [ "$(echo $(ls -A buffers))" = 'contiguous system' ]
+                    """)
             }
         }
 

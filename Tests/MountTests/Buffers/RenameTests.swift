@@ -68,7 +68,7 @@ extension MountTests {
         @Test func `a bad new name is EINVAL and a missing old one ENOENT`() throws {
             try withMount { mount in
                 try mount.fill("a", [1])
-                for name in [".b", "b c", String(repeating: "x", count: 64), "ä"] {
+                for name in [".b", "b c", "b~", "ä"] {
                     #expect(throws: Errno(EINVAL)) {
                         try checked { unsafe rename(mount.buffer("a"), mount.buffer(name)) }
                     }

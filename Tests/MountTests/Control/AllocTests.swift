@@ -49,11 +49,11 @@ extension MountTests {
             }
         }
 
-        @Test func `a name of 64 bytes is EINVAL, one that is taken EEXIST`() throws {
+        @Test func `a name of 64 bytes is ENAMETOOLONG, one that is taken EEXIST`() throws {
             try withMount { mount in
                 let name = String(repeating: "a", count: 63)
                 try mount.alloc("\(name) 4k")
-                #expect(throws: Errno(EINVAL)) { try mount.alloc("\(name)a 4k") }
+                #expect(throws: Errno(ENAMETOOLONG)) { try mount.alloc("\(name)a 4k") }
                 #expect(throws: Errno(EEXIST)) { try mount.alloc("\(name) 8k") }
                 #expect(try mount.size(name) == 4096)
                 #expect(names(in: mount.path("buffers")) == [name])

@@ -18,6 +18,7 @@ enum Machine {
 
     static let canMount =
         unsafe access("/dev/fuse", R_OK | W_OK) == 0 && exists(python) && exists(devfs)
+    static let hasRsync = succeeds("rsync --version")
     static let hasBusybox = succeeds("busybox tail /dev/null")
     static let hasFio = succeeds("fio --version")
     static let hasIOUring = succeeds(
