@@ -98,5 +98,32 @@ extension MountTests {
                 #expect(try mount.contents("rx") == pattern(4096))
             }
         }
+
+        /// "More than the buffer has can be mapped on the memory backend: what lies beyond its last
+        /// page is `SIGBUS`"
+        @Test(
+            .enabled(if: Mode.hasPassthrough, "\(Mode.whyNoPassthrough)"),
+            arguments: ["system", "coherent"])
+        func `a mapping that is longer than the buffer is SIGBUS beyond it`(_ heap: String) throws {
+            try withMount(.passthrough) { mount in
+                try mount.alloc("rx 6000 heap=\(heap)")
+                try mount.python(
+                    """
+                    lib.mmap.restype = ctypes.c_void_p
+                    fd = os.open("buffers/rx", os.O_RDWR)
+                    at = lib.mmap(None, ctypes.c_size_t(16384), 3, 1, fd, ctypes.c_long(0))
+                    assert at != 2**64 - 1
+                    def store(offset):
+                        pid = os.fork()
+                        if pid == 0:
+                            ctypes.memset(at + offset, 1, 1)
+                            os._exit(0)
+                        return os.waitpid(pid, 0)[1]
+                    assert store(5999) == store(8191) == 0
+                    assert store(8192) & 127 == signal.SIGBUS
+                    assert os.pread(fd, 10000, 5990) == bytes(9) + b"\\1"
+                    """)
+            }
+        }
     }
 }

@@ -53,5 +53,29 @@ extension MountTests {
                 #expect(holds { (try? mount.number("control/heaps/system/used")) == used })
             }
         }
+
+        /// "A bind mount of one buffer is of that buffer, not of its name"
+        @Test(.enabled(if: Machine.canBeOthers, "needs root to make a mount namespace"))
+        func `a bind mount of a buffer is ESTALE after rm, though the name is there anew`() throws {
+            try withMount { mount in
+                let script = """
+                    set -eu
+                    echo one > buffers/b; touch ../place; mount --bind buffers/b ../place
+                    [ "$(cat ../place)" = one ]
+                    mv buffers/b buffers/c; echo two > buffers/b
+                    [ "$(cat ../place)" = one ]
+                    rm buffers/c; echo three > buffers/c
+                    if LC_ALL=C cat ../place 2> ../why; then exit 3; fi
+                    grep -q 'Stale file handle' ../why
+                    umount ../place
+                    mkdir ../directory; mount --bind buffers ../directory
+                    rm buffers/b; echo four > buffers/b
+                    [ "$(cat ../directory/b)" = four ]
+                    """
+                let output = try mount.run(
+                    "unshare", "-m", "--propagation", "private", "bash", "-c", script)
+                #expect(output.status == 0, "\(output.text)\(output.error)")
+            }
+        }
     }
 }

@@ -87,6 +87,55 @@ extension MountTests {
             }
         }
 
+        /// "Where passthrough is on, what is open goes on without the server: mappings ... and `read`"
+        @Test(.enabled(if: Mode.hasPassthrough, "\(Mode.whyNoPassthrough)"))
+        func `what open descriptors can do without a server, and what they can't`() throws {
+            try withMount(.passthrough) { mount in
+                try mount.alloc("fixed 64K heap=contiguous")
+                try mount.alloc("plain 64K")
+                let client = try mount.startPython(
+                    """
+                    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+                    def open_all(name):
+                        return [os.open("buffers/" + name, flags)
+                                for flags in (os.O_RDONLY, os.O_RDWR, os.O_WRONLY)]
+                    fixed, plain = open_all("fixed"), open_all("plain")
+                    mapped = mmap.mmap(fixed[1], 65536)
+                    print("ready", flush=True)
+                    signal.sigwait([signal.SIGUSR1])
+                    def gone(call, *arguments):
+                        refused(errno.ENOTCONN, call, *arguments)
+                    assert os.pread(fixed[0], 10, 0) == os.pread(plain[0], 10, 0) == bytes(10)
+                    assert os.pwrite(plain[1], b"x", 0) == os.pwrite(plain[2], b"y", 1) == 1
+                    assert os.pread(plain[1], 2, 0) == b"xy"
+                    gone(os.pread, fixed[1], 10, 0)
+                    gone(os.pwrite, fixed[1], b"x", 0)
+                    gone(os.pwrite, fixed[2], b"x", 0)
+                    mapped[5] = 7
+                    mapped.flush()
+                    assert os.pread(fixed[0], 1, 5) == b"\\7"
+                    assert mmap.mmap(fixed[0], 4096, mmap.MAP_SHARED, mmap.PROT_READ)[5] == 7
+                    for fd in fixed + plain:
+                        assert os.lseek(fd, 4, os.SEEK_SET) == 4
+                        fcntl.flock(fd, fcntl.LOCK_SH)
+                        gone(os.fstat, fd)
+                        gone(os.lseek, fd, 0, os.SEEK_END)
+                        gone(os.lseek, fd, 0, os.SEEK_DATA)
+                        gone(os.fsync, fd)
+                        gone(os.fchmod, fd, 0o600)
+                        gone(os.open, f"/proc/self/fd/{fd}", os.O_RDONLY)
+                    for fd in fixed[1:] + plain[1:]:
+                        gone(os.ftruncate, fd, 65536)
+                        gone(os.posix_fallocate, fd, 0, 4096)
+                    """)
+                #expect(holds { client.textSoFar.contains("ready") || !client.runs })
+                try mount.stop(SIGKILL)
+                client.signal(SIGUSR1)
+                let output = try client.wait()
+                #expect(output.status == 0, "\(output.error)")
+            }
+        }
+
         @Test func `readers that wait are woken when the server is killed`() throws {
             try withMount { mount in
                 try mount.put("go software\n", "control/signal")
