@@ -5,20 +5,59 @@ extension MountTests {
     /// README.md: "Each command here is run by a test."
     @Suite(.enabled(if: Mode.hasPassthrough, "the tour maps buffers: \(Mode.whyNoPassthrough)"))
     struct Tour {
-        /// The commands of the `sh` blocks of a page, in order, as one script.
-        private static func script(of page: String) throws -> String {
-            var lines: [Substring] = []
-            var isInside = false
+        /// One step: the commands of an `sh` block, and the `text` block below it.
+        private struct Step {
+            var commands: [Substring] = []
+            var prints: [Substring] = []
+        }
+
+        private static func steps(of page: String) throws -> [Step] {
+            var steps: [Step] = []
+            var fence: Substring?
             for line in try text(of: "\(Machine.package)/\(page)").split(
                 separator: "\n", omittingEmptySubsequences: false)
             {
                 if line.hasPrefix("```") {
-                    isInside = line == "```sh"
-                } else if isInside {
-                    lines.append(line)
+                    fence = fence == nil ? line : nil
+                    if fence == "```sh" { steps.append(Step()) }
+                } else if fence == "```sh" {
+                    steps[steps.count - 1].commands.append(line)
+                } else if fence == "```text" {
+                    steps[steps.count - 1].prints.append(line)
                 }
             }
-            return lines.joined(separator: "\n")
+            return steps
+        }
+
+        /// True if the lines are these, in order, where `...` stands for any text, or any lines.
+        private static func fits(_ lines: [Substring], _ pattern: [Substring]) -> Bool {
+            guard let first = pattern.first else { return lines.isEmpty }
+            if first == "..." {
+                return (0...lines.count).contains {
+                    fits(Array(lines.dropFirst($0)), Array(pattern.dropFirst()))
+                }
+            }
+            guard let line = lines.first, fits(line, first) else {
+                return false
+            }
+            return fits(Array(lines.dropFirst()), Array(pattern.dropFirst()))
+        }
+
+        /// Blanks at the ends of a part do not count: columns are wide.
+        private static func fits(_ line: Substring, _ pattern: Substring) -> Bool {
+            guard pattern.contains("...") else {
+                return line.split(separator: " ") == pattern.split(separator: " ")
+            }
+            var rest = line
+            for part in pattern.split(separator: "...") {
+                let words = part.split(separator: " ", omittingEmptySubsequences: false)
+                    .drop { $0.isEmpty }.reversed().drop { $0.isEmpty }.reversed()
+                guard let range = rest.firstRange(of: words.joined(separator: " ")) else {
+                    return false
+                }
+                rest = rest[range.upperBound...]
+            }
+            return true
         }
 
         /// The tour has fixed names, which may be in use by whoever took it.
@@ -26,28 +65,33 @@ extension MountTests {
             !exists("/run/devfs/\(device)")
         }
 
-        @Test(.enabled(if: isFree("tour"), "memory:tour is there: devfs device remove memory:tour"))
-        func `every command of the README's tour works`() throws {
-            let root = "/tmp/devfs-test-tour-\(getpid())"
-            var script = try Self.script(of: "README.md")
-            #expect(script.contains("devfs mount memory:tour /tmp/dma"))
-            script = script.replacing("/tmp/dma", with: root)
-            script = script.replacing("$PWD/.build/release", with: "$DEVFS_FOLDER")
-            let folder = Machine.devfs.split(separator: "/").dropLast().map { "/" + $0 }.joined()
+        /// Typed at once, and by someone who needs longer for each command than any timer runs.
+        @Test(
+            .enabled(if: isFree("tour"), "memory:tour is there: devfs device remove memory:tour"),
+            arguments: ["", "trap 'sleep 0.2' DEBUG"])
+        func `every step of the README's tour prints what stands below it`(pause: String) throws {
+            let home = "/tmp/devfs-test-tour-\(getpid())"
+            _ = try checked { unsafe mkdir(home, 0o755) }
             defer {
                 _ = Machine.shell(
-                    "cd /; fusermount3 -u -z \(root); \(Machine.devfs) device remove memory:tour; "
-                        + "rmdir \(root)")
+                    "cd /; fusermount3 -u -z \(home)/dma; "
+                        + "\(Machine.devfs) device remove memory:tour; rm -rf \(home)")
             }
+            let steps = try Self.steps(of: "README.md")
+            #expect(steps.count > 10)
+            let script = steps.map { $0.commands.joined(separator: "\n") }
+                .joined(separator: "\necho ---\n")
+                .replacing("$PWD/.build/release/devfs", with: Machine.devfs)
             let output = try Child([
-                "env", "DEVFS_FOLDER=\(folder)", "bash", "-e", "-c", script,
-            ]).wait(within: .seconds(50))
+                "env", "HOME=\(home)", "bash", "-e", "-c",
+                "sudo() { \"$@\"; }\n\(pause)\n\(script)",
+            ]).wait(within: .seconds(45))
             #expect(output.status == 0, "\(output.text)\n\(output.error)")
-            for words in [
-                "passthrough yes", "the mapping and the file are one memory", "caught SIGUSR1",
-                "nothing is lost", "more than the heap limit leaves",
-            ] {
-                #expect(output.text.contains(words), "\(words) is missing in \(output.text)")
+            let printed = output.text.split(separator: "---\n", omittingEmptySubsequences: false)
+            try #require(printed.count == steps.count)
+            for (step, text) in zip(steps, printed) {
+                let lines = text.split(separator: "\n")
+                #expect(Self.fits(lines, step.prints), "\(step.prints) is not \(lines)")
             }
             #expect(!exists("/run/devfs/tour"))
         }
