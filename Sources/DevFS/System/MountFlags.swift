@@ -1,3 +1,4 @@
+import CFuse
 import Glibc
 
 /// The flags of mount(2) by their names in mount(8) and mountinfo, those that a remount changes.
