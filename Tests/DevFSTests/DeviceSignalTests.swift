@@ -184,6 +184,7 @@ struct DeviceSignalTests {
             try client.write("control/stream", "adc buffer=ring period=4K source=irq0")
             let data = try client.open("streams/adc/data")
             defer { data.close() }
+            try client.write("streams/adc/enable", "1")
             #expect(try client.read("streams/adc/available") == "0\n")
             device.fire(irq, 2)
             let isCounted = try Machine.waits {
@@ -211,6 +212,7 @@ struct DeviceSignalTests {
                 "control/stream", "adc buffer=ring period=4K source=irq0 policy=stop")
             let data = try client.open("streams/adc/data")
             defer { data.close() }
+            try client.write("streams/adc/enable", "1")
             device.setQuiet(true)
             device.fire(irq, 9)
             #expect(try client.read("streams/adc/status") == "overrun\n")

@@ -56,6 +56,7 @@ struct GeneratorTests {
                 "control/stream", "adc buffer=rx period=4K source=pattern rate=100M")
             let file = try client.open("streams/adc/data")
             defer { file.close() }
+            try client.write("streams/adc/enable", "1")
             #expect(
                 try Machine.waits { try client.read("streams/adc/overruns") != "0\n" },
                 "a stream that nobody reads never overran")
@@ -99,6 +100,7 @@ struct GeneratorTests {
                 "adc buffer=rx period=4K source=pattern rate=1000000000 policy=stop")
             let file = try client.open("streams/adc/data")
             defer { file.close() }
+            try client.write("streams/adc/enable", "1")
             #expect(try Machine.waits { try client.read("streams/adc/available") == "12288\n" })
             try client.write("streams/adc/enable", "0")
             var bytes: [UInt8] = []

@@ -45,6 +45,7 @@ struct StreamTests {
             var device = try Device(client)
             let file = try client.open("streams/adc/data")
             defer { file.close() }
+            try client.write("streams/adc/enable", "1")
             for round in 0..<10 {
                 try device.fill()
                 #expect(try device.value("available") == "16")
@@ -80,6 +81,48 @@ struct StreamTests {
         }
     }
 
+    /// "Opening `data` starts nothing ... but the events since the open are its then"
+    @Test func `an open starts nothing, and the first read has what came since`() throws {
+        try withTree { (client) throws in
+            var device = try Device(client)
+            try device.fill()
+            try client.open("streams/adc/data").close()
+            try device.fill()
+            let file = try client.open("streams/adc/data")
+            #expect(try device.value("status") == "armed")
+            try device.fill(2)
+            #expect(try device.value("status") == "armed")
+            #expect(try device.value("available") == "0")
+            #expect(try file.bytes(count: 32).count == 32)
+            #expect(throws: Errno.wouldBlock) { try file.bytes() }
+            #expect(try device.value("status") == "running")
+            file.close()
+            // One read that does not wait is a crawler's, the second is a reader's.
+            try client.write("control/stream", "adc remove")
+            try client.write("control/stream", "adc buffer=rx period=16 source=go")
+            let asked = try client.open("streams/adc/data")
+            #expect(throws: Errno.wouldBlock) { try asked.bytes() }
+            #expect(try device.value("status") == "armed")
+            #expect(throws: Errno.wouldBlock) { try asked.bytes() }
+            #expect(try device.value("status") == "running")
+            asked.close()
+            // A poll starts it as well, and so does `enable`, which counts from there.
+            try client.write("control/stream", "adc remove")
+            try client.write("control/stream", "adc buffer=rx period=16 source=go")
+            let again = try client.open("streams/adc/data")
+            try device.fill()
+            #expect(again.poll(nil) == .readable)
+            again.close()
+            try client.write("control/stream", "adc remove")
+            try client.write("control/stream", "adc buffer=rx period=16 source=go")
+            let last = try client.open("streams/adc/data")
+            defer { last.close() }
+            try device.fill()
+            try client.write("streams/adc/enable", "1")
+            #expect(throws: Errno.wouldBlock) { try last.bytes() }
+        }
+    }
+
     /// "`policy=overwrite` (the default): the newest data win; the reader that is too slow loses
     /// whole periods, oldest first, and each is counted in `overruns`."
     @Test func `with overwrite a slow reader loses the oldest periods, and they are counted`()
@@ -89,6 +132,7 @@ struct StreamTests {
             var device = try Device(client)
             let file = try client.open("streams/adc/data")
             defer { file.close() }
+            try client.write("streams/adc/enable", "1")
             try device.fill(8)
             #expect(try device.value("overruns") == "5")
             #expect(try device.value("available") == "48")

@@ -1,12 +1,15 @@
 import Synchronization
 import SystemPackage
 
-/// The open `streams/NAME/data`: the stream's one reader.
+/// The open `streams/NAME/data`: the stream's one reader. The first read or poll starts the stream: what
+/// opens everything, and reads nothing of a file of size 0, changes nothing. But the events since the
+/// open are the stream's then: who opens it, starts his device and reads has all.
 final class StreamFile: OpenFile {
     private let stream: Stream
     private let queue = Mutex(ReadQueue())
     /// One copy at a time, so that bytes go out in order.
     private let turn = Mutex(())
+    private let wasAsked = Atomic(false)
 
     /// - Throws: EBUSY where the stream has a reader; ENODEV.
     init(_ stream: Stream) throws(Errno) {
@@ -35,6 +38,11 @@ final class StreamFile: OpenFile {
 
     func read(at offset: UInt64, size: Int, parked: (any ParkedRead)?) throws(Errno) -> ReadResult?
     {
+        // GNU grep -r reads once without waiting, and is no reader; who means it asks again.
+        if parked == nil, stream.isQuiet, !wasAsked.exchange(true, ordering: .relaxed) {
+            throw .resourceTemporarilyUnavailable
+        }
+        stream.begin()
         let result: Result<ArraySlice<UInt8>?, Errno> = turn.withLock { _ in
             do throws(Errno) {
                 // Those who wait already come first.
@@ -66,6 +74,7 @@ final class StreamFile: OpenFile {
     }
 
     func poll(_ waiter: (any PollWaiter)?) -> PollEvents {
+        stream.begin()
         queue.withLock { $0.add(waiter) }
         return switch stream.next(1) {
         case .wait: []

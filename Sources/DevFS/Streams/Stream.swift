@@ -27,6 +27,8 @@ final class Stream: SignalListener {
         /// The source's events so far, where a device makes them.
         var clock: (@Sendable () -> UInt64?)?
         var hasReader = false
+        /// The source's last event before the reader opened it, until the stream starts.
+        var opened: UInt64?
         var reader: (@Sendable () -> Void)?
         /// Told when there may be room again.
         var generator: (@Sendable () -> Void)?
@@ -84,6 +86,9 @@ final class Stream: SignalListener {
         }
     }
 
+    /// Events up to here are before its time.
+    func pass(_ number: UInt64) { state.withLock { $0.seen = max($0.seen, number) } }
+
     /// Itself, with what its source has done by now.
     var upToDate: Stream {
         if let count = state.withLock({ $0.clock })?() { advance(to: count) }
@@ -92,18 +97,48 @@ final class Stream: SignalListener {
 
     func start() {
         let count = state.withLock { $0.clock }?()
-        state.withLock { state in
+        start { state in
             // Events before that are not its.
             if state.status != .running, let count { state.seen = count }
             // A ring that ran over starts empty; one that was stopped goes on where it was.
             if state.status == .overrun { state.ring.restart() }
             state.status = .running
+            state.opened = nil
+        }
+    }
+
+    /// It is armed, and nothing has come since its reader opened it.
+    var isQuiet: Bool {
+        let count = state.withLock { $0.clock }?()
+        return state.withLock { state in
+            state.status == .armed && state.opened == max(state.seen, count ?? 0)
+        }
+    }
+
+    /// The reader reads: starts it if it is armed, as if it had been done when he opened it.
+    func begin() {
+        guard state.withLock({ $0.opened }) != nil else { return }
+        let count = state.withLock { $0.clock }?()
+        start { state in
+            guard let number = state.opened.take(), state.status == .armed else { return }
+            state.status = .running
+            let last = max(state.seen, count ?? state.seen, number)
+            state.seen = last
+            self.count(last - number, &state)
+        }
+    }
+
+    private func start(_ prepare: (inout State) -> Void) {
+        state.withLock { state in
+            prepare(&state)
         }
         wakeGenerator()
         wakeReader()
     }
 
     func stop() {
+        // Who has it open has what came since.
+        if state.withLock({ $0.opened }) != nil { begin() }
         state.withLock { $0.status = .stopped }
         wakeReader()
     }
@@ -140,7 +175,10 @@ final class Stream: SignalListener {
 
     func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
         if state.withLock({ $0.clock }) == nil {
-            state.withLock { count(numbers.length, &$0) }
+            state.withLock { state in
+                state.seen = max(state.seen, numbers.upperBound)
+                count(numbers.length, &state)
+            }
         } else {
             advance(to: numbers.upperBound)
         }
@@ -176,23 +214,26 @@ final class Stream: SignalListener {
 
     // MARK: The reader
 
+    /// Nothing starts before the reader reads or polls: what opens everything changes nothing.
     /// - Throws: EBUSY where there is one; ENODEV.
     func attach(_ wake: @escaping @Sendable () -> Void) throws(Errno) {
+        let count = state.withLock { $0.clock }?()
         let result: Errno? = state.withLock { state in
             if state.isRemoved { return .noDevice }
             if state.hasReader { return .resourceBusy }
             state.hasReader = true
             state.reader = wake
+            if state.status == .armed { state.opened = count ?? state.seen }
             return nil
         }
         if let result { throw result }
-        if status == .armed { start() }
     }
 
     func detach() {
         state.withLock { state in
             state.hasReader = false
             state.reader = nil
+            state.opened = nil
         }
     }
 

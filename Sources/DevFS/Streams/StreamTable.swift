@@ -127,6 +127,8 @@ final class StreamTable: Sendable {
                     signal.addStream(-1, of: owner)
                     throw Errno.noSuchFileOrDirectory
                 }
+                // What comes from here on it is told.
+                stream.pass(try signal.summary().count)
             }
             state.withLock { state in
                 state.entries[stream.id] = Entry(

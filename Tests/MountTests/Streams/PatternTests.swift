@@ -55,6 +55,7 @@ extension MountTests {
                 try mount.python(
                     """
                     fd = os.open("streams/g/data", os.O_RDONLY)
+                    put("streams/g/enable", "1\\n")
                     at, lost = 0, 0
                     for round in range(5):
                         before = int(get("streams/g/overruns"))

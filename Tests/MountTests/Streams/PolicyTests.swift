@@ -13,6 +13,8 @@ extension MountTests {
                 defer { device.close() }
                 let data = try mount.open("streams/t/data", O_RDONLY | O_NONBLOCK)
                 defer { data.close() }
+                // Else it starts with the first read.
+                try mount.put("1\n", "streams/t/enable")
                 for _ in 0..<10 { try device.fillPeriod() }
                 #expect(try mount.value("streams/t/overruns") == "7")
                 #expect(try mount.value("streams/t/available") == "12288")
@@ -36,6 +38,7 @@ extension MountTests {
                 defer { device.close() }
                 let data = try mount.open("streams/t/data", O_RDONLY)
                 defer { data.close() }
+                try mount.put("1\n", "streams/t/enable")
                 for _ in 0..<3 { try device.fillPeriod() }
                 #expect(try mount.value("streams/t/status") == "running")
                 try device.fillPeriod()

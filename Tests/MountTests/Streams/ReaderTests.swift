@@ -38,6 +38,30 @@ extension MountTests {
             }
         }
 
+        /// "Opening `data` starts nothing", so what opens everything neither hangs nor changes anything,
+        /// as long as it does not read what has the size 0 and would block.
+        @Test(arguments: ["source=s", "source=pattern"])
+        func `tar, grep, file and open change nothing of a stream`(source: String) throws {
+            try withMount(.best) { mount in
+                try mount.bash(
+                    """
+                    echo 's software' > control/signal; echo 'ring 64K' > control/alloc
+                    echo 't buffer=ring period=4K \(source)' > control/stream
+                    before=$(cat signals/s/count streams/t/{status,available,overruns} | xargs)
+                    [ "$before" = '0 armed 0 0' ]
+                    : < streams/t/data
+                    : < signals/s/wait
+                    timeout 10 tar -cf ../t.tar streams
+                    timeout 10 grep -r zzz streams signals 2> ../errors || [ $? != 124 ]
+                    timeout 10 grep -r --exclude=wait --exclude=data zzz . 2> ../errors || [ $? != 124 ]
+                    find streams signals -type f | timeout 10 xargs stat > ../stat
+                    timeout 10 du -a streams signals > ../du
+                    [ "$(cat signals/s/count streams/t/{status,available,overruns} | xargs)" = "$before" ]
+                    [ -z "$(tr -d '\\0' < buffers/ring)" ]
+                    """)
+            }
+        }
+
         @Test func `a reader that is killed leaves the stream to the next`() throws {
             try withMount { mount in
                 let device = try Device(mount, periods: 4)
@@ -45,6 +69,8 @@ extension MountTests {
                 for number in 0..<3 {
                     let cat = try mount.start("cat", "streams/t/data")
                     #expect(cat.waitsOn("streams/t/data"))
+                    // Its read has come.
+                    #expect(holds { (try? mount.value("streams/t/status")) == "running" })
                     cat.signal(SIGKILL)
                     try cat.wait()
                     #expect(holds { mount.opens("streams/t/data") })
