@@ -215,7 +215,7 @@ struct Machine {
 
     private func module() -> Check {
         let name = "module"
-        guard Syscalls.isAccessible("/sys/module/devfs_dma", F_OK) else {
+        guard let loaded = DevFSVersion.ofModule() else {
             let what = "devfs_dma is not loaded; memory devices need none, real ones do"
             if let container {
                 return .warn(name, "\(what); \(container) has the host's: load it there", fix: nil)
@@ -230,9 +230,6 @@ struct Machine {
                     : "sudo apt-get install dkms linux-headers-$(uname -r) && sudo make install"
                         + "   # in the source tree")
         }
-        // The module has a version since 0.2.0.
-        let version = (try? Files.text(of: "/sys/module/devfs_dma/version")) ?? "before 0.2.0"
-        let loaded = String(version.prefix { $0 != "\n" })
         if loaded != DevFSVersion.text {
             return .warn(
                 name, "the loaded devfs_dma is \(loaded), and this devfs is \(DevFSVersion.text)",

@@ -81,6 +81,12 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
         if options.passthrough == true && !backend.allowsPassthrough {
             throw Self.noPassthrough
         }
+        // One with another ABI is refused by the backend.
+        if backend is KernelBackend, let module = DevFSVersion.ofModule(),
+            module != DevFSVersion.text
+        {
+            log.notice("the loaded module is \(module), this is \(DevFSVersion.text): devfs doctor")
+        }
         // Held until it is mounted, so that of two servers at once on one directory one is told.
         let claim = try Self.claim(mountpoint, source: backend.source, log)
         self.mountpoint = claim.place.path
