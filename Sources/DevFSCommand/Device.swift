@@ -36,7 +36,8 @@ struct DeviceRemoveCommand: ParsableCommand {
         commandName: "remove",
         abstract: "Delete memory devices with all their buffers.",
         discussion: """
-            A device that is mounted is refused, with `Device or resource busy`: unmount it first.
+            A device that is mounted is refused, with `Device or resource busy`: unmount it first. So \
+            is one of which a program has a buffer open or mapped: end that program first.
 
             EXAMPLE
               devfs device remove memory:lab

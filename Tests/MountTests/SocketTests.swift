@@ -219,5 +219,22 @@ extension MountTests {
                 #expect(holds { fds() <= before }, "\(fds()) descriptors, before \(before)")
             }
         }
+
+        /// "Its size is not guarded there"
+        @Test func `the size of a fixed buffer is not guarded from who has its descriptor`() throws
+        {
+            try withMount { mount in
+                try mount.users(
+                    """
+                    put("control/alloc", "b 64K heap=coherent\\n")
+                    fd = give("buffer b rw")
+                    for size in 8192, 131072, 65536:
+                        os.ftruncate(fd, size)
+                        assert os.stat("buffers/b").st_size == size
+                    assert os.pwrite(fd, b"x", 65536) == 1
+                    assert os.stat("buffers/b").st_size == 65537
+                    """)
+            }
+        }
     }
 }
