@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -21,6 +22,18 @@ struct BufferTests {
             #expect(try client.read("attributes/tx/heap") == "coherent\n")
             #expect(try client.read("attributes/tx/owner") == "\(getpid())\n")
             #expect(try client.read("attributes/tx/refs") == "1\n")
+        }
+    }
+
+    @Test func `memory is given back when the last of very many buffers goes`() throws {
+        try withTree { (client) throws in
+            let count = Atomic(0)
+            client.tree.buffers.emptied.set { _ in count.add(1, ordering: .relaxed) }
+            for many in [4096, 4095] {
+                for number in 0..<many { try client.create("b\(number)").close() }
+                for number in 0..<many { try client.unlink("buffers/b\(number)") }
+            }
+            #expect(count.load(ordering: .relaxed) == 1)
         }
     }
 

@@ -88,6 +88,8 @@ void cfuse_wait_readable(int fd, int64_t ns);
 /* epoll with the number of each descriptor; wait returns one at a time. */
 int cfuse_epoll_add(int epoll, int fd, uint64_t number);
 int cfuse_epoll_wait(int epoll, uint64_t *_Nonnull number);
+/* To the kernel, what is free. malloc_trim(3) */
+void cfuse_give_back_memory(void);
 /* inotify(7): the ends of unlinked files, by the number that cfuse_watch_end gave each. */
 int cfuse_inotify(void);
 int cfuse_watch_end(int fd, const char *_Nonnull path);

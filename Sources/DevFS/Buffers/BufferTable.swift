@@ -14,6 +14,16 @@ final class BufferTable: Sendable {
         var byName: [Name: Buffer] = [:]
         var reserved: Set<Name> = []
         var changed = Timestamp.now()
+        /// The most that there were since there were none.
+        var most = 0
+
+        /// Where very many are gone: gives back what they took. True where that is worth asking the
+        /// allocator for it.
+        mutating func settle() -> Bool {
+            guard byID.isEmpty, byName.isEmpty, most >= 4096 else { return false }
+            (byID, byName, most) = ([:], [:], 0)
+            return true
+        }
     }
 
     let backend: any Backend
@@ -25,6 +35,8 @@ final class BufferTable: Sendable {
     private let unlinked = Callback<BufferID>()
     /// Called when a buffer has neither name nor user any more.
     let gone = Callback<BufferID>()
+    /// Called when the last of very many buffers is gone.
+    let emptied = Callback<Void>()
     private let discards = Discards()
     /// Tells when removed buffers have ended; nil where that can't be told.
     let ends = Mutex<FileEnds?>(nil)
@@ -38,6 +50,7 @@ final class BufferTable: Sendable {
         state.withLock { state in
             state.byID.reserveCapacity(found.count)
             state.byName.reserveCapacity(found.count)
+            state.most = found.count
             for description in found {
                 let buffer = Buffer(description)
                 // By a server before this one.
@@ -163,6 +176,7 @@ final class BufferTable: Sendable {
         state.withLock { state in
             state.byID[id] = buffer
             state.byName[name] = buffer
+            state.most = max(state.most, state.byID.count)
             state.changed = .now()
         }
         return buffer
@@ -211,7 +225,11 @@ final class BufferTable: Sendable {
 
     /// Once for each buffer: whoever takes it out of the table.
     private func free(_ id: BufferID) {
-        guard let buffer = state.withLock({ $0.byID.removeValue(forKey: id) }) else { return }
+        let (found, isLast) = state.withLock { state in
+            (state.byID.removeValue(forKey: id), state.settle())
+        }
+        guard let buffer = found else { return }
+        defer { if isLast { emptied.call(()) } }
         if !buffer.state.withLock({ $0.isKept }) { backend.freed(id) }
         gone.call(id)
     }

@@ -1,3 +1,4 @@
+import CFuse
 import Glibc
 import Synchronization
 import SystemPackage
@@ -86,6 +87,8 @@ public final class FileSystem: Sendable {
             leases?.unbind($0)
             metrics.frees.add()
         }
+        // Not before the last of them is let go of by who removes it.
+        buffers.emptied.set { [loop] in loop.perform { cfuse_give_back_memory() } }
         limitUsers()
         if let events = hardware?.events { try follow(events) }
         for buffer in buffers.all where buffer.traits.lease == .process {
