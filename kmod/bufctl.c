@@ -4,6 +4,7 @@
  */
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/nospec.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <uapi/linux/dma-buf.h>
@@ -21,6 +22,7 @@ static long devfs_buf_info(struct devfs_buffer *buf, void __user *user)
 
 static long devfs_buf_sync(struct devfs_buffer *buf, void __user *user)
 {
+	enum dma_data_direction direction = buf->direction;
 	struct devfs_dma_buf_sync arg;
 	struct inode *inode = &buf->base.inode;
 	long err = -EINVAL;
@@ -34,6 +36,8 @@ static long devfs_buf_sync(struct devfs_buffer *buf, void __user *user)
 	    (arg.direction > DEVFS_DMA_FROM_DEVICE ||
 	     (buf->direction != DMA_BIDIRECTIONAL && arg.direction != buf->direction)))
 		return -EINVAL;
+	if (arg.direction != DEVFS_DMA_SYNC_BUFFER_DIRECTION)
+		direction = arg.direction;
 
 	if (devfs_lock_shared(buf))
 		return -ENODEV;
@@ -41,11 +45,7 @@ static long devfs_buf_sync(struct devfs_buffer *buf, void __user *user)
 	if (arg.offset <= size && arg.length <= size - arg.offset) {
 		size_t length = arg.length ?: size - arg.offset;
 
-		if (arg.flags == DEVFS_DMA_SYNC_FOR_CPU)
-			devfs_sync_cpu(buf, arg.offset, length, true);
-		else
-			devfs_sync_device(buf, arg.offset, length, true);
-		err = 0;
+		err = devfs_sync(buf, arg.offset, length, direction, arg.flags);
 	}
 	inode_unlock_shared(inode);
 	return err;
@@ -54,21 +54,30 @@ static long devfs_buf_sync(struct devfs_buffer *buf, void __user *user)
 /* What dma-buf programs call, on the whole buffer. */
 static long devfs_buf_dmabuf_sync(struct devfs_buffer *buf, void __user *user)
 {
+	static const enum dma_data_direction directions[] = {
+		[DMA_BUF_SYNC_READ] = DMA_FROM_DEVICE, [DMA_BUF_SYNC_WRITE] = DMA_TO_DEVICE,
+		[DMA_BUF_SYNC_RW] = DMA_BIDIRECTIONAL,
+	};
+	enum dma_data_direction direction = buf->direction;
 	struct dma_buf_sync arg;
 	struct inode *inode = &buf->base.inode;
+	int err;
 
 	if (copy_from_user(&arg, user, sizeof(arg)))
 		return -EFAULT;
 	if (arg.flags & ~(u64)DMA_BUF_SYNC_VALID_FLAGS_MASK || !(arg.flags & DMA_BUF_SYNC_RW))
 		return -EINVAL;
+	/* What only read has nothing for the device. */
+	if (direction == DMA_BIDIRECTIONAL)
+		direction = directions[array_index_nospec(arg.flags & DMA_BUF_SYNC_RW,
+							  ARRAY_SIZE(directions))];
 	if (devfs_lock_shared(buf))
 		return -ENODEV;
-	if (arg.flags & DMA_BUF_SYNC_END)
-		devfs_sync_device(buf, 0, i_size_read(inode), true);
-	else
-		devfs_sync_cpu(buf, 0, i_size_read(inode), true);
+	err = devfs_sync(buf, 0, i_size_read(inode), direction,
+			 arg.flags & DMA_BUF_SYNC_END ? DEVFS_DMA_SYNC_FOR_DEVICE :
+			 DEVFS_DMA_SYNC_FOR_CPU);
 	inode_unlock_shared(inode);
-	return 0;
+	return err;
 }
 
 /* Range @index of the buffer; false past the last. With i_rwsem held. */

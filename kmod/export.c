@@ -19,22 +19,11 @@ struct devfs_export {
 	struct devfs_buffer *buf;
 	struct file *file;
 	size_t npages;
-	struct mutex lock;		/* attachments */
-	struct list_head attachments;
 };
 
-struct devfs_attachment {
-	struct list_head entry;
-	struct device *dev;
-	struct sg_table sgt;
-	enum dma_data_direction mapped;	/* DMA_NONE: it is not */
-};
-
-/* The buffer's lock while its device is there. Nested: an importer of ours holds its own. */
-static int devfs_export_lock(struct devfs_export *export)
+/* i_rwsem while the device is there. Nested: an importer of ours holds its own. */
+int devfs_lock_exported(struct devfs_buffer *buf)
 {
-	struct devfs_buffer *buf = export->buf;
-
 	inode_lock_shared_nested(&buf->base.inode, I_MUTEX_CHILD);
 	if (!devfs_dead(buf->base.dev))
 		return 0;
@@ -55,7 +44,7 @@ static int devfs_export_table(struct devfs_export *export, struct device *dev,
 {
 	struct devfs_buffer *buf = export->buf;
 	size_t bytes = export->npages << PAGE_SHIFT;
-	int err = devfs_export_lock(export);
+	int err = devfs_lock_exported(export->buf);
 
 	if (err)
 		return err;
@@ -84,11 +73,12 @@ static int devfs_dmabuf_attach(struct dma_buf *dmabuf, struct dma_buf_attachment
 		return err;
 	}
 	attachment->dev = attach->dev;
+	attachment->size = export->npages << PAGE_SHIFT;
 	attachment->mapped = DMA_NONE;
 	attach->priv = attachment;
-	mutex_lock(&export->lock);
-	list_add(&attachment->entry, &export->attachments);
-	mutex_unlock(&export->lock);
+	devfs_sync_lock(export->buf);
+	list_add(&attachment->entry, &export->buf->attachments);
+	up_write(&export->buf->sync_lock);
 	return 0;
 }
 
@@ -97,28 +87,44 @@ static void devfs_dmabuf_detach(struct dma_buf *dmabuf, struct dma_buf_attachmen
 	struct devfs_export *export = dmabuf->priv;
 	struct devfs_attachment *attachment = attach->priv;
 
-	mutex_lock(&export->lock);
+	devfs_sync_lock(export->buf);
 	list_del(&attachment->entry);
-	mutex_unlock(&export->lock);
+	up_write(&export->buf->sync_lock);
 	sg_free_table(&attachment->sgt);
 	kfree(attachment);
 	devfs_importer_left(export->buf);
 }
 
+/* What coherent memory's addresses are is all that there is to map. */
+static int devfs_attachment_map(struct devfs_attachment *attachment,
+				enum dma_data_direction *direction, bool coherent)
+{
+	attachment->need_sync = false;
+	if (!coherent)
+		return devfs_map_shared(attachment->dev, &attachment->sgt, direction,
+					&attachment->need_sync);
+	return dma_map_sgtable(attachment->dev, &attachment->sgt, *direction,
+			       DMA_ATTR_SKIP_CPU_SYNC);
+}
+
+/*
+ * Under the lock of writers: what is written after the copy for the device that
+ * this may be is synced for it, too.
+ */
 static struct sg_table *devfs_dmabuf_map(struct dma_buf_attachment *attach,
 					 enum dma_data_direction direction)
 {
 	struct devfs_export *export = attach->dmabuf->priv;
 	struct devfs_attachment *attachment = attach->priv;
-	int err = devfs_map_shared(attachment->dev, &attachment->sgt, direction,
-				   devfs_is_coherent(export->buf));
+	struct devfs_buffer *buf = export->buf;
+	int err;
 
-	if (err)
-		return ERR_PTR(err);
-	mutex_lock(&export->lock);
-	attachment->mapped = direction;
-	mutex_unlock(&export->lock);
-	return &attachment->sgt;
+	devfs_sync_lock(buf);
+	err = devfs_attachment_map(attachment, &direction, devfs_is_coherent(buf));
+	if (!err)
+		attachment->mapped = direction;
+	up_write(&buf->sync_lock);
+	return err ? ERR_PTR(err) : &attachment->sgt;
 }
 
 static void devfs_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
@@ -126,54 +132,38 @@ static void devfs_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_tabl
 {
 	struct devfs_export *export = attach->dmabuf->priv;
 	struct devfs_attachment *attachment = attach->priv;
+	struct devfs_buffer *buf = export->buf;
 
-	mutex_lock(&export->lock);
+	devfs_sync_lock(buf);
+	devfs_unmap_shared(attachment->dev, sgt, attachment->mapped, attachment->need_sync);
 	attachment->mapped = DMA_NONE;
-	mutex_unlock(&export->lock);
-	devfs_unmap_shared(attachment->dev, sgt, direction, devfs_is_coherent(export->buf));
+	up_write(&buf->sync_lock);
 }
 
-static int devfs_export_sync(struct devfs_export *export, bool cpu)
+static int devfs_export_access(struct devfs_export *export, enum dma_data_direction direction,
+			       bool cpu)
 {
 	struct devfs_buffer *buf = export->buf;
-	struct devfs_attachment *attachment;
-	int err = devfs_export_lock(export);
+	int err = devfs_lock_exported(export->buf);
 
 	/* What was begun while the device was there ends for the other devices. */
 	if (err && cpu)
 		return err;
-	if (!err && cpu)
-		devfs_sync_cpu(buf, 0, export->npages << PAGE_SHIFT, false);
-	else if (!err)
-		devfs_sync_device(buf, 0, export->npages << PAGE_SHIFT, false);
+	devfs_sync_export(buf, export->npages << PAGE_SHIFT, direction, cpu, !err);
 	if (!err)
 		inode_unlock_shared(&buf->base.inode);
-	if (devfs_is_coherent(buf))
-		return 0;
-
-	mutex_lock(&export->lock);
-	list_for_each_entry(attachment, &export->attachments, entry) {
-		if (attachment->mapped == DMA_NONE)
-			continue;
-		if (cpu)
-			dma_sync_sgtable_for_cpu(attachment->dev, &attachment->sgt,
-						 attachment->mapped);
-		else
-			dma_sync_sgtable_for_device(attachment->dev, &attachment->sgt,
-						    attachment->mapped);
-	}
-	mutex_unlock(&export->lock);
 	return 0;
 }
 
+/* Whatever the access is for: if it writes, its end will come over all that there is. */
 static int devfs_dmabuf_begin(struct dma_buf *dmabuf, enum dma_data_direction direction)
 {
-	return devfs_export_sync(dmabuf->priv, true);
+	return devfs_export_access(dmabuf->priv, DMA_BIDIRECTIONAL, true);
 }
 
 static int devfs_dmabuf_end(struct dma_buf *dmabuf, enum dma_data_direction direction)
 {
-	return devfs_export_sync(dmabuf->priv, false);
+	return devfs_export_access(dmabuf->priv, direction, false);
 }
 
 /* As the buffer's own file: counted, revocable, and the same pages. */
@@ -190,7 +180,7 @@ static int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 	struct devfs_export *export = dmabuf->priv;
 	struct devfs_buffer *buf = export->buf;
 	size_t bytes = export->npages << PAGE_SHIFT, len;
-	int err = devfs_export_lock(export);
+	int err = devfs_lock_exported(export->buf);
 	void *vaddr;
 
 	if (err)
@@ -221,7 +211,6 @@ static void devfs_export_free(struct devfs_export *export)
 {
 	atomic_dec(&export->buf->exports);
 	fput(export->file);
-	mutex_destroy(&export->lock);
 	kfree(export);
 }
 
@@ -242,6 +231,17 @@ static const struct dma_buf_ops devfs_dmabuf_ops = {
 	.vunmap			= devfs_dmabuf_vunmap,
 	.release		= devfs_dmabuf_release,
 };
+
+/* The buffer of which @buf is an import, or NULL. With i_rwsem held. */
+struct devfs_buffer *devfs_import_of(struct devfs_buffer *buf)
+{
+	struct devfs_export *export;
+
+	if (!buf->attach || buf->attach->dmabuf->ops != &devfs_dmabuf_ops)
+		return NULL;
+	export = buf->attach->dmabuf->priv;
+	return export->buf;
+}
 
 /* Counts the export under the lock of resizing, so that its size stands. */
 static int devfs_export_size(struct devfs_export *export)
@@ -267,8 +267,6 @@ static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
 	if (!export)
 		return ERR_PTR(-ENOMEM);
 	export->buf = buf;
-	mutex_init(&export->lock);
-	INIT_LIST_HEAD(&export->attachments);
 	export->file = devfs_inode_open(&buf->base.inode, O_RDWR);
 	if (IS_ERR(export->file)) {
 		err = PTR_ERR(export->file);
@@ -289,7 +287,6 @@ static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
 err_file:
 	fput(export->file);
 err_free:
-	mutex_destroy(&export->lock);
 	kfree(export);
 	return ERR_PTR(err);
 }

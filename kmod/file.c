@@ -39,18 +39,13 @@ static int devfs_file_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Bytes copied between @iter and [pos, pos + count), or an errno for none; the lock is held. */
-static ssize_t devfs_copy(struct devfs_buffer *buf, loff_t pos, size_t count,
-			  struct iov_iter *iter, bool write)
+/* Bytes copied between @iter and [pos, pos + count). */
+static size_t devfs_copy_runs(struct devfs_buffer *buf, size_t pos, size_t count,
+			      struct iov_iter *iter, bool write)
 {
-	size_t done = 0;
+	size_t done = 0, len, copied;
 
-	if (devfs_is_iomem(buf))
-		return devfs_iomem_copy(buf, pos, count, iter, write);
-	if (!write)
-		devfs_sync_cpu(buf, pos, count, false);
 	while (done < count) {
-		size_t len, copied;
 		void *at = devfs_heap_run(buf, pos + done, count - done, &len);
 
 		if (write)
@@ -62,9 +57,70 @@ static ssize_t devfs_copy(struct devfs_buffer *buf, loff_t pos, size_t count,
 			break;
 		cond_resched();
 	}
-	if (write && done)
-		devfs_sync_device(buf, pos, done, false);
-	return done ?: -EFAULT;
+	return done;
+}
+
+/* Whether the next bytes of @iter are there now, with no lock held that others wait for. */
+static bool devfs_fault_in(struct iov_iter *iter, size_t count, bool write)
+{
+	if (!user_backed_iter(iter))
+		return false;
+	return (write ? fault_in_iov_iter_readable(iter, count) :
+			fault_in_iov_iter_writeable(iter, count)) < count;
+}
+
+/*
+ * One stretch of a copy: an access of its own. Under the lock of a synced one
+ * only what is in memory is copied, and for the rest the caller is to try again.
+ */
+static ssize_t devfs_copy_step(struct devfs_buffer *buf, size_t pos, size_t count,
+			       struct iov_iter *iter, bool write, bool *again)
+{
+	struct devfs_access access;
+	size_t done;
+	int err;
+
+	err = devfs_access_begin(&access, buf, pos, count, write);
+	if (err)
+		return err;
+	if (access.synced)
+		pagefault_disable();
+	done = devfs_copy_runs(buf, pos, count, iter, write);
+	if (access.synced)
+		pagefault_enable();
+	*again = access.synced && done < count;
+	err = devfs_access_end(&access, done);
+	return err ?: done;
+}
+
+/* Bytes copied between @iter and [pos, pos + count), or an errno for none; i_rwsem is held. */
+ssize_t devfs_copy(struct devfs_buffer *buf, size_t pos, size_t count, struct iov_iter *iter,
+		   bool write)
+{
+	size_t done = 0, want;
+	ssize_t err = 0;
+	bool again;
+
+	if (devfs_is_iomem(buf))
+		return devfs_iomem_copy(buf, pos, count, iter, write);
+	while (done < count) {
+		want = devfs_access_step(buf, count - done);
+		err = devfs_copy_step(buf, pos + done, want, iter, write, &again);
+		if (err < 0)
+			break;
+		done += err;
+		if (err == want)
+			continue;
+		if (!again || (!err && !devfs_fault_in(iter, want, write))) {
+			err = -EFAULT;
+			break;
+		}
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+	}
+	return done ?: err;
 }
 
 static ssize_t devfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
@@ -89,18 +145,41 @@ static ssize_t devfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return ret;
 }
 
+/*
+ * Whoever maps the last page sees zeros past @end. Of memory that is others', too,
+ * that is their own, and of memory above @limit it is so from the start.
+ */
+static int devfs_zero_tail(struct devfs_buffer *buf, size_t end, size_t limit)
+{
+	if (buf->heap > DEVFS_DMA_HEAP_RESERVED)
+		return 0;
+	return devfs_heap_zero(buf, end, min(PAGE_ALIGN(end), limit));
+}
+
 /* Makes [old size, to) part of the file. With i_rwsem held exclusively. */
 static int devfs_extend(struct devfs_buffer *buf, loff_t to, size_t old_capacity)
 {
 	loff_t size = i_size_read(&buf->base.inode);
 	/* A mapping or the device may have written past the end. */
-	int err = devfs_heap_zero(buf, size, min_t(u64, to, old_capacity));
+	int err = devfs_heap_zero(buf, size, min_t(u64, to, old_capacity)) ?:
+		  devfs_zero_tail(buf, to, old_capacity);
 
-	if (err)
-		return err;
-	devfs_sync_device(buf, size, to - size, false);
-	i_size_write(&buf->base.inode, to);
-	return 0;
+	if (!err)
+		i_size_write(&buf->base.inode, to);
+	return err;
+}
+
+/* The bytes up to @end were written: they are part of the file. Likewise. */
+static void devfs_extend_written(struct devfs_buffer *buf, loff_t end, size_t old_capacity)
+{
+	loff_t size = i_size_read(&buf->base.inode);
+
+	if (end <= size)
+		return;
+	/* Once a page, not for each of many small writes. */
+	if (PAGE_ALIGN(end) != PAGE_ALIGN(size))
+		devfs_zero_tail(buf, end, old_capacity);
+	i_size_write(&buf->base.inode, end);
 }
 
 /* Capacity for @count bytes at @pos; what fits, or an errno where none does. */
@@ -169,8 +248,8 @@ static ssize_t devfs_write_locked(struct devfs_buffer *buf, struct kiocb *iocb,
 	if (done < 0)
 		goto err_shrink;
 	iocb->ki_pos += done;
-	if (iocb->ki_pos > i_size_read(inode))
-		i_size_write(inode, iocb->ki_pos);
+	if (exclusive)
+		devfs_extend_written(buf, iocb->ki_pos, old_capacity);
 	return done;
 
 err_shrink:
@@ -215,21 +294,20 @@ static int devfs_fsync(struct file *file, loff_t start, loff_t end, int datasync
 {
 	struct inode *inode = file_inode(file);
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	u32 what = DEVFS_DMA_SYNC_FOR_CPU;
+	int err = 0;
 	loff_t size;
 
+	/* What only the device is to write is not written over. */
+	if (buf->direction != DMA_FROM_DEVICE)
+		what |= DEVFS_DMA_SYNC_FOR_DEVICE;
 	if (devfs_lock_shared(buf))
 		return -ENODEV;
 	size = i_size_read(inode);
-	if (start < size) {
-		size_t length = min(end, size - 1) - start + 1;
-
-		/* In this order nothing the CPU wrote is lost to an invalidation. */
-		if (buf->direction != DMA_FROM_DEVICE)
-			devfs_sync_device(buf, start, length, true);
-		devfs_sync_cpu(buf, start, length, true);
-	}
+	if (start < size)
+		err = devfs_sync(buf, start, min(end, size - 1) - start + 1, buf->direction, what);
 	inode_unlock_shared(inode);
-	return 0;
+	return err;
 }
 
 static int devfs_resize(struct devfs_buffer *buf, loff_t size)
@@ -257,9 +335,10 @@ static int devfs_resize(struct devfs_buffer *buf, loff_t size)
 	else
 		i_size_write(&buf->base.inode, size);
 	filemap_invalidate_unlock(mapping);
-	if (!err)
-		devfs_heap_shrink(buf, size);
-	return err;
+	if (err)
+		return err;
+	devfs_heap_shrink(buf, size);
+	return devfs_zero_tail(buf, size, buf->capacity);
 }
 
 static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t length)
@@ -287,10 +366,8 @@ static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t l
 	}
 	if (!err && mode & (FALLOC_FL_ZERO_RANGE | FALLOC_FL_PUNCH_HOLE)) {
 		end = min(end, i_size_read(inode));
-		if (offset < end) {
+		if (offset < end)
 			err = devfs_heap_zero(buf, offset, end);
-			devfs_sync_device(buf, offset, end - offset, false);
-		}
 	}
 	if (!err)
 		devfs_touch_mtime(inode);

@@ -220,7 +220,7 @@ static bool devfs_in_reach(struct devfs_buffer *buf, struct sg_table *sgt)
 
 	if (mask >= DMA_BIT_MASK(32) || devfs_is_translated(dev))
 		return true;
-	if (buf->base.dev->copied)
+	if (devfs_is_copied(dev))
 		return false;
 	for_each_sgtable_sg(sgt, sg, i)
 		if (phys_to_dma(dev, sg_phys(sg)) + sg->length - 1 > mask)
@@ -232,30 +232,31 @@ int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 		      struct page **pages, unsigned int offset, size_t size)
 {
 	struct device *dev = buf->base.dev->dev;
-	struct scatterlist *sg;
-	int err, i;
+	int err;
 
+	segment->direction = buf->direction;
 	err = sg_alloc_table_from_pages_segment(&segment->sgt, pages, segment->npages,
 						offset, size, devfs_max_range(dev),
 						GFP_KERNEL_ACCOUNT);
 	if (err)
 		return err;
 	if (devfs_in_reach(buf, &segment->sgt))
-		err = devfs_map_shared(dev, &segment->sgt, buf->direction, false);
+		err = devfs_map_shared(dev, &segment->sgt, &segment->direction,
+				       &segment->need_sync);
 	else
 		err = -EIO;
 	if (err) {
 		sg_free_table(&segment->sgt);
 		return -EIO;
 	}
-	for_each_sgtable_dma_sg(&segment->sgt, sg, i)
-		segment->need_sync |= dma_need_sync(dev, sg_dma_address(sg));
+	buf->need_sync |= segment->need_sync;
 	return 0;
 }
 
 void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment)
 {
-	devfs_unmap_shared(buf->base.dev->dev, &segment->sgt, buf->direction, false);
+	devfs_unmap_shared(buf->base.dev->dev, &segment->sgt, segment->direction,
+			   segment->need_sync);
 	sg_free_table(&segment->sgt);
 }
 
@@ -556,18 +557,28 @@ void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *l
 	return page_address(buf->pages[pos >> PAGE_SHIFT]) + at;
 }
 
-/* Fails for device memory alone. */
+/* For the devices to see, too. With i_rwsem held; fails for imported memory alone. */
 int devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to)
 {
+	struct devfs_access access;
+	int err = 0;
+
 	if (devfs_is_iomem(buf))
 		return devfs_iomem_zero(buf, from, to);
-	while (from < to) {
-		size_t len;
-		void *at = devfs_heap_run(buf, from, to - from, &len);
+	while (from < to && !err) {
+		size_t count = devfs_access_step(buf, to - from), done, len;
 
-		memset(at, 0, len);
-		from += len;
+		err = devfs_access_begin(&access, buf, from, count, true);
+		if (err)
+			break;
+		for (done = 0; done < count; done += len) {
+			void *at = devfs_heap_run(buf, from + done, count - done, &len);
+
+			memset(at, 0, len);
+		}
+		err = devfs_access_end(&access, count);
+		from += count;
 		cond_resched();
 	}
-	return 0;
+	return err;
 }

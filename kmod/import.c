@@ -348,15 +348,30 @@ void devfs_unimport(struct devfs_buffer *buf)
 	atomic_dec(&dev->heap_buffers[buf->heap]);
 }
 
-/* The exporter knows what its memory needs. It may sleep. */
-void devfs_import_sync(struct devfs_buffer *buf, bool cpu)
+/* The exporter knows what its memory needs. It may sleep. With sync_lock held. */
+int devfs_import_begin(struct devfs_buffer *buf, enum dma_data_direction direction)
 {
-	struct dma_buf *dmabuf = buf->attach->dmabuf;
+	return dma_buf_begin_cpu_access(buf->attach->dmabuf, direction);
+}
 
-	if (cpu)
-		dma_buf_begin_cpu_access(dmabuf, buf->direction);
-	else
-		dma_buf_end_cpu_access(dmabuf, buf->direction);
+int devfs_import_end(struct devfs_buffer *buf, enum dma_data_direction direction)
+{
+	return dma_buf_end_cpu_access(buf->attach->dmabuf, direction);
+}
+
+/* What was stored by a mapping is for the device: an access ends that need not have begun. */
+int devfs_import_flush(struct devfs_buffer *buf, enum dma_data_direction direction)
+{
+	int err = devfs_import_end(buf, direction);
+
+	/*
+	 * udmabuf maps its memory when the first access begins, from the CPU's to
+	 * the device's, and has nothing to end before.
+	 */
+	if (err == -EINVAL)
+		err = devfs_import_begin(buf, DMA_BIDIRECTIONAL) ?:
+		      devfs_import_end(buf, direction);
+	return err;
 }
 
 int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma)

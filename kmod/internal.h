@@ -11,8 +11,13 @@
  *    inode->i_rwsem           a buffer's size and memory. Shared: read, write
  *                             in place, sync. Exclusive: grow, shrink.
  *     mmap_lock               taken by page faults while data is copied
+ *     devfs_buffer.sync_lock  of imported memory, as below; its exporter is called
+ *                             with it held, and takes what it likes of what follows
  *      dma_buf.resv           of a dma-buf that is exported or imported; its
  *                             exporter takes memory back with it held
+ *      devfs_buffer.sync_lock of memory of our own that needs syncs: what the CPU
+ *                             writes and its sync for the devices are one. Page
+ *                             faults are off in its holder, who waits for no user.
  *      mapping->invalidate_lock
  *                             pages and segments, against faults, mmap, info
  *     devfs_device.lock       names and ids of buffers, streams, sources;
@@ -80,7 +85,6 @@ struct devfs_device {
 	char name[DEVFS_DMA_NAME_SIZE];
 	char node[DEVFS_DMA_NAME_SIZE + 8];
 	u32 info_flags;			/* DEVFS_DMA_INFO_* of the bus, from the start */
-	bool copied;			/* all that it maps: swiotlb=force */
 	bool registered;		/* it has a node */
 	atomic_t told;			/* a bus address, to somebody */
 	struct rw_semaphore gate;
@@ -159,6 +163,17 @@ struct devfs_segment {
 	struct sg_table sgt;
 	size_t first;			/* index of its first page */
 	size_t npages;
+	enum dma_data_direction direction;	/* in which it is mapped */
+	bool need_sync;
+};
+
+/* Another driver's device, for which a dma-buf of the buffer may be mapped. */
+struct devfs_attachment {
+	struct list_head entry;
+	struct device *dev;
+	struct sg_table sgt;
+	size_t size;
+	enum dma_data_direction mapped;	/* DMA_NONE: it is not */
 	bool need_sync;
 };
 
@@ -189,6 +204,7 @@ struct devfs_buffer {
 
 	/* Memory: changed with both i_rwsem and invalidate_lock, read with either. */
 	bool detached;			/* nothing is mapped for the device any more */
+	bool need_sync;			/* some of it, for its own device */
 	size_t capacity;
 	struct page **pages;		/* NULL for coherent and imported memory */
 	size_t npages;
@@ -208,6 +224,9 @@ struct devfs_buffer {
 	bool pinned;			/* its exporter was asked not to move it */
 	bool revoked;			/* its exporter took it back: dma_buf.resv */
 	struct work_struct revoke;
+
+	struct rw_semaphore sync_lock;
+	struct list_head attachments;	/* of its dma-bufs: sync_lock */
 
 	atomic_t opens;
 	atomic_t mappings;
@@ -369,6 +388,8 @@ bool devfs_buffer_expire(struct devfs_device *dev, u64 id, struct devfs_lease *l
 bool devfs_map_read_only(struct vm_area_struct *vma);
 extern const struct file_operations devfs_buffer_fops;
 extern const struct inode_operations devfs_buffer_iops;
+ssize_t devfs_copy(struct devfs_buffer *buf, size_t pos, size_t count, struct iov_iter *iter,
+		   bool write);
 ssize_t devfs_buffer_rw(struct devfs_buffer *buf, struct kiocb *iocb,
 			struct iov_iter *iter, bool write);
 
@@ -453,13 +474,17 @@ static inline void devfs_pci_exit(void) { }
 /* export.c */
 int devfs_export_check(struct file *file, u32 fd_flags);
 long devfs_buffer_export(struct file *file, void __user *user);
+struct devfs_buffer *devfs_import_of(struct devfs_buffer *buf);
+int devfs_lock_exported(struct devfs_buffer *buf);
 
 /* import.c */
 int devfs_pin(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
 void devfs_unpin(struct devfs_buffer *buf);
 int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
 void devfs_unimport(struct devfs_buffer *buf);
-void devfs_import_sync(struct devfs_buffer *buf, bool cpu);
+int devfs_import_begin(struct devfs_buffer *buf, enum dma_data_direction direction);
+int devfs_import_end(struct devfs_buffer *buf, enum dma_data_direction direction);
+int devfs_import_flush(struct devfs_buffer *buf, enum dma_data_direction direction);
 int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma);
 
 /* iomem.c */
@@ -468,13 +493,32 @@ ssize_t devfs_iomem_copy(struct devfs_buffer *buf, size_t pos, size_t count,
 int devfs_iomem_zero(struct devfs_buffer *buf, size_t from, size_t to);
 
 /* sync.c */
+struct devfs_access {
+	struct devfs_buffer *buf;	/* whose memory it is */
+	struct devfs_attachment *by;	/* of the import by which it is reached, or NULL */
+	size_t pos;
+	bool write;
+	bool synced;			/* sync_lock is held */
+	bool shared;
+};
+
 unsigned int devfs_max_range(struct device *dev);
-int devfs_map_shared(struct device *dev, struct sg_table *sgt, enum dma_data_direction direction,
-		     bool coherent);
+bool devfs_is_copied(struct device *dev);
+int devfs_map_shared(struct device *dev, struct sg_table *sgt, enum dma_data_direction *direction,
+		     bool *need_sync);
 void devfs_unmap_shared(struct device *dev, struct sg_table *sgt,
-			enum dma_data_direction direction, bool coherent);
-void devfs_sync_cpu(struct devfs_buffer *buf, size_t offset, size_t length, bool explicit);
-void devfs_sync_device(struct devfs_buffer *buf, size_t offset, size_t length, bool explicit);
+			enum dma_data_direction direction, bool need_sync);
+void devfs_sync_shared(struct device *dev, struct sg_table *sgt,
+		       enum dma_data_direction direction, size_t from, size_t to, bool cpu);
+void devfs_sync_lock(struct devfs_buffer *buf);
+size_t devfs_access_step(struct devfs_buffer *buf, size_t left);
+int devfs_access_begin(struct devfs_access *access, struct devfs_buffer *buf, size_t pos,
+		       size_t count, bool write);
+int devfs_access_end(struct devfs_access *access, size_t done);
+int devfs_sync(struct devfs_buffer *buf, size_t offset, size_t length,
+	       enum dma_data_direction direction, u32 what);
+void devfs_sync_export(struct devfs_buffer *buf, size_t size, enum dma_data_direction direction,
+		       bool cpu, bool alive);
 unsigned int devfs_sg_count(struct devfs_buffer *buf);
 bool devfs_dma_addr(struct devfs_buffer *buf, u64 *addr);
 bool devfs_phys_addr(struct devfs_buffer *buf, u64 *addr);

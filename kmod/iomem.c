@@ -30,6 +30,21 @@ static int devfs_iomem_access(struct devfs_buffer *buf, size_t pos, void *data, 
 	return 0;
 }
 
+/* The same within an access, as which the exporter has each. */
+static int devfs_iomem_bounce(struct devfs_buffer *buf, size_t pos, void *data, size_t count,
+			      bool write)
+{
+	struct devfs_access access;
+	int err, end;
+
+	err = devfs_access_begin(&access, buf, pos, count, write);
+	if (err)
+		return err;
+	err = devfs_iomem_access(buf, pos, data, count, write);
+	end = devfs_access_end(&access, err ? 0 : count);
+	return err ?: end;
+}
+
 /* Bytes up to @to that are bounced at once; the next ones are aligned. */
 static size_t devfs_iomem_chunk(size_t pos, size_t to)
 {
@@ -44,12 +59,10 @@ ssize_t devfs_iomem_copy(struct devfs_buffer *buf, size_t pos, size_t count,
 	size_t done = 0, want, got;
 	int err = 0;
 
-	if (!write)
-		devfs_sync_cpu(buf, pos, count, false);
 	while (!err && done < count) {
 		want = devfs_iomem_chunk(pos + done, pos + count);
 		got = write ? copy_from_iter(bounce, want, iter) : want;
-		err = devfs_iomem_access(buf, pos + done, bounce, got, write);
+		err = devfs_iomem_bounce(buf, pos + done, bounce, got, write);
 		if (err)
 			break;
 		if (!write)
@@ -61,8 +74,6 @@ ssize_t devfs_iomem_copy(struct devfs_buffer *buf, size_t pos, size_t count,
 			err = -EINTR;
 		cond_resched();
 	}
-	if (write && done)
-		devfs_sync_device(buf, pos, done, false);
 	return done ?: err;
 }
 
@@ -73,7 +84,7 @@ int devfs_iomem_zero(struct devfs_buffer *buf, size_t from, size_t to)
 
 	while (from < to) {
 		size_t chunk = devfs_iomem_chunk(from, to);
-		int err = devfs_iomem_access(buf, from, zeros, chunk, true);
+		int err = devfs_iomem_bounce(buf, from, zeros, chunk, true);
 
 		if (err)
 			return err;

@@ -70,7 +70,7 @@ static long devfs_get_info(struct devfs_client *client, void __user *user)
 	mutex_unlock(&dev->lock);
 	if (devfs_is_translated(dev->dev))
 		info.flags |= DEVFS_DMA_INFO_IOMMU;
-	if (dev_is_dma_coherent(dev->dev))
+	if (dev_is_dma_coherent(dev->dev) && !devfs_is_copied(dev->dev))
 		info.flags |= DEVFS_DMA_INFO_COHERENT;
 	if (*devfs_event_helper)
 		info.flags |= DEVFS_DMA_INFO_HELPER;

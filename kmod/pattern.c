@@ -31,11 +31,17 @@ static bool devfs_pattern_fill(struct devfs_stream *stream)
 	div64_u64_rem(READ_ONCE(stream->head), stream->ring, &at);
 	while (done < stream->period && !READ_ONCE(stream->stopping)) {
 		u64 most = min_t(u64, stream->period - done, DEVFS_PATTERN_STEP);
+		struct devfs_access access;
 		size_t len, i;
-		u32 *words = devfs_heap_run(buf, at + done, most, &len);
+		u32 *words;
 
+		/* Of a buffer that is not imported: it cannot fail. */
+		if (devfs_access_begin(&access, buf, at + done, most, true))
+			break;
+		words = devfs_heap_run(buf, at + done, most, &len);
 		for (i = 0; i < len / sizeof(u32); i++)
 			words[i] = stream->word++;
+		devfs_access_end(&access, len);
 		done += len;
 		cond_resched();
 	}

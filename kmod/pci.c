@@ -221,8 +221,6 @@ static int devfs_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto err_regions;
 	}
 	dev->info_flags = DEVFS_DMA_INFO_HARDWARE;
-	dev->copied = dma_max_mapping_size(&pdev->dev) != SIZE_MAX &&
-		      dma_get_mask(&pdev->dev) >= dma_get_required_mask(&pdev->dev);
 	err = devfs_pci_add_regions(dev, pdev);
 	if (err)
 		goto err_device;

@@ -157,6 +157,8 @@ struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
 	__module_get(THIS_MODULE);
 	buf->base.pins_module = true;
 	INIT_LIST_HEAD(&buf->attached);
+	INIT_LIST_HEAD(&buf->attachments);
+	init_rwsem(&buf->sync_lock);
 	err = devfs_buffer_attach(buf);
 	if (err) {
 		iput(inode);

@@ -3,6 +3,7 @@
  * devfs_dma - reading a stream: in order, each byte once, what is lost counted.
  */
 #include <linux/uaccess.h>
+#include <linux/uio.h>
 #include <linux/wait.h>
 
 #include "compat.h"
@@ -52,18 +53,17 @@ static u64 devfs_stream_copy(struct devfs_stream *stream, const struct devfs_win
 	if (devfs_lock_shared(buf))
 		return 0;
 	while (done < window->length) {
-		size_t chunk, len, failed;
-		void *from;
+		struct iov_iter iter;
+		size_t chunk;
+		ssize_t copied;
 
 		div64_u64_rem(window->tail + done, stream->ring, &start);
 		chunk = min(window->length - done, stream->ring - start);
-		/* The generator is no device: it writes as the CPU sees it. */
-		if (!(stream->flags & DEVFS_DMA_STREAM_PATTERN))
-			devfs_sync_cpu(buf, start, chunk, false);
-		from = devfs_heap_run(buf, start, chunk, &len);
-		failed = copy_to_user(to + done, from, len);
-		done += len - failed;
-		if (failed)
+		iov_iter_ubuf(&iter, ITER_DEST, to + done, chunk);
+		copied = devfs_copy(buf, start, chunk, &iter, false);
+		if (copied > 0)
+			done += copied;
+		if (copied != chunk)
 			break;
 	}
 	inode_unlock_shared(&buf->base.inode);

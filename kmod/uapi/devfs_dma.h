@@ -67,7 +67,7 @@
 
 /* struct devfs_dma_info.flags */
 #define DEVFS_DMA_INFO_IOMMU	0x1U /* bus addresses are translated */
-#define DEVFS_DMA_INFO_COHERENT	0x2U /* the device sees the caches of the CPU */
+#define DEVFS_DMA_INFO_COHERENT	0x2U /* the device sees the caches of the CPU, not copies */
 #define DEVFS_DMA_INFO_HELPER	0x4U /* the event helper was enabled at load */
 #define DEVFS_DMA_INFO_HARDWARE	0x8U /* bound to a device, not the host's memory alone */
 #define DEVFS_DMA_INFO_MSIX	0x10U /* its interrupts are MSI-X vectors */
@@ -749,6 +749,11 @@ struct devfs_dma_stream_read {
  * @flags:     in: one of DEVFS_DMA_SYNC_FOR_*
  * @direction: in: a direction, which must be the buffer's unless that is
  *             bidirectional (EINVAL), or DEVFS_DMA_SYNC_BUFFER_DIRECTION
+ *
+ * A sync for the device in the direction FROM_DEVICE writes nothing that the CPU
+ * stored over what the device wrote. What read, write and other syncs do to the
+ * same memory comes before or after it as a whole. An errno of the exporter of
+ * imported memory is the command's.
  */
 struct devfs_dma_buf_sync {
 	__u64 offset;
