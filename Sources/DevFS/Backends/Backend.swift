@@ -159,6 +159,10 @@ protocol Backend: AnyObject, Sendable {
         _ buffer: BufferDescription, _ range: Range<UInt64>, direction: Direction,
         for target: SyncTarget
     ) throws(Errno)
+    /// The same of an open buffer, which need not have a name any more.
+    func sync(
+        _ descriptor: CInt, _ range: Range<UInt64>, direction: Direction, for target: SyncTarget
+    ) throws(Errno)
     /// - Throws: ENODATA where the memory has no such address.
     func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64
     func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64
@@ -228,6 +232,9 @@ extension BuslessBackend {
     func sync(
         _ buffer: BufferDescription, _ range: Range<UInt64>, direction: Direction,
         for target: SyncTarget
+    ) {}
+    func sync(
+        _ descriptor: CInt, _ range: Range<UInt64>, direction: Direction, for target: SyncTarget
     ) {}
     func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 { throw .noData }
     func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 { throw .noData }

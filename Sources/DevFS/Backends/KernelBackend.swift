@@ -277,13 +277,19 @@ final class KernelBackend: Backend {
         for target: SyncTarget
     ) throws(Errno) {
         let file = try open(buffer)
+        try sync(file.raw, range, direction: direction, for: target)
+    }
+
+    func sync(
+        _ descriptor: CInt, _ range: Range<UInt64>, direction: Direction, for target: SyncTarget
+    ) throws(Errno) {
         var request = devfs_dma_buf_sync()
         request.offset = range.lowerBound
         request.length = UInt64(range.count)
         request.flags = UInt32(
             target == .cpu ? DEVFS_DMA_SYNC_FOR_CPU : DEVFS_DMA_SYNC_FOR_DEVICE)
         request.direction = UInt32(direction.rawValue)
-        try check { unsafe cfuse_dma_buf_sync(file.raw, &request) }
+        try check { unsafe cfuse_dma_buf_sync(descriptor, &request) }
     }
 
     // MARK: Addresses

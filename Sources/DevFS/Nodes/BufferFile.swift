@@ -149,7 +149,7 @@ final class BufferFile: BackedFile {
         let size = try size()
         guard size > 0 else { return }
         try backend.sync(
-            buffer.description, 0..<size, direction: buffer.traits.direction, for: .device)
+            descriptor, 0..<size, direction: buffer.traits.direction, for: .device)
     }
 
     /// `fallocate(2)` by its mode.
@@ -185,11 +185,15 @@ final class BufferFile: BackedFile {
         guard flags & ~7 == 0, readWrite != 0 else { throw .invalidArgument }
         let size = try size()
         let target: SyncTarget = flags & 4 == 0 ? .cpu : .device
-        let directions: [UInt64: Direction] = [1: .fromDevice, 2: .toDevice, 3: .bidirectional]
+        // The device does no more with the buffer than its direction allows.
+        let direction: Direction =
+            switch (buffer.traits.direction, readWrite) {
+            case (.bidirectional, 1): .fromDevice
+            case (.bidirectional, 2): .toDevice
+            case (let direction, _): direction
+            }
         if size > 0 {
-            try backend.sync(
-                buffer.description, 0..<size, direction: directions[readWrite] ?? .bidirectional,
-                for: target)
+            try backend.sync(descriptor, 0..<size, direction: direction, for: target)
         }
         buffer.changeSync { $0.owner = target }
     }
