@@ -103,6 +103,14 @@ ssize_t devfs_copy(struct devfs_buffer *buf, size_t pos, size_t count, struct io
 
 	if (devfs_is_iomem(buf))
 		return devfs_iomem_copy(buf, pos, count, iter, write);
+	if (!devfs_is_synced(buf)) {
+		done = devfs_copy_runs(buf, pos, count, iter, write);
+		if (write) {
+			/* Memory written before is there before a doorbell that follows. */
+			wmb();
+		}
+		return done ?: -EFAULT;
+	}
 	while (done < count) {
 		want = devfs_access_step(buf, count - done);
 		err = devfs_copy_step(buf, pos + done, want, iter, write, &again);

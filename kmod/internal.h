@@ -290,6 +290,13 @@ static inline bool devfs_is_coherent(struct devfs_buffer *buf)
 	return buf->heap == DEVFS_DMA_HEAP_COHERENT || buf->heap == DEVFS_DMA_HEAP_RESERVED;
 }
 
+/* Whether an access takes a sync_lock: with i_rwsem held, within which no export begins. */
+static inline bool devfs_is_synced(struct devfs_buffer *buf)
+{
+	return !devfs_is_coherent(buf) &&
+	       (buf->attach || buf->need_sync || atomic_read(&buf->exports));
+}
+
 /* Imported memory of a device, which has no pages and is not for memcpy(). */
 static inline bool devfs_is_iomem(struct devfs_buffer *buf)
 {

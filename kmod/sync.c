@@ -194,13 +194,6 @@ static void devfs_sync_attachments(struct devfs_buffer *buf, size_t from, size_t
 		devfs_sync_attachment(attachment, from, to, direction, cpu);
 }
 
-/* Whether an access takes sync_lock: with i_rwsem held, within which no export begins. */
-static bool devfs_is_synced(struct devfs_buffer *buf)
-{
-	return !devfs_is_coherent(buf) &&
-	       (buf->attach || buf->need_sync || atomic_read(&buf->exports));
-}
-
 /* Imported memory's lock is held over what takes that of the memory itself. */
 static int __maybe_unused devfs_sync_class(struct devfs_buffer *buf)
 {
