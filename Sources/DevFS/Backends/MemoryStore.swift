@@ -106,7 +106,7 @@ final class MemoryStore: Sendable {
             return "no file is left on the file system of \(path), which has \(below.files)"
         }
         let limit = "size=\(Number.human(own.size)), free \(own.free) bytes"
-        if own.available < own.free {
+        if own.available < own.free && size <= own.free {
             return "\(size) bytes are more than the file system of \(path) has: \(below.size) "
                 + "bytes, free \(below.free); the heap limit is not met: \(limit)"
         }

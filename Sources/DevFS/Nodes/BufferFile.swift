@@ -39,6 +39,11 @@ final class BufferFile: BackedFile {
     /// A write has to pass the server, which keeps the size.
     var guardsSize: Bool { isFixed && !backend.keepsFixedSize }
 
+    /// A buffer of a fixed size has holes: a mapping of it took its memory away.
+    var lacksMemory: Bool {
+        isFixed && ((try? Syscalls.extent(of: descriptor))?.isSparse ?? false)
+    }
+
     private func size() throws(Errno) -> UInt64 { try Syscalls.status(of: descriptor).size }
 
     func read(

@@ -24,17 +24,28 @@ struct DeadMounts {
     ) throws(SetupError) {
         let others = others(onto)
         guard others.isEmpty else {
-            let places = others.map(\.mountpoint.shellQuoted).joined(separator: " ")
             throw SetupError(
                 attempt, .resourceBusy,
-                fix: "the server of \(dead[0].source) has died, and its tree is mounted elsewhere, "
-                    + "too: run umount \(places), mount the device, then bind it again")
+                fix: "the server of \(dead[0].source) has died, " + remedy(for: others))
         }
         // Where one is seen in several places at once, it goes from all of them.
         for mount in dead where mount.isDead {
             tell(mount)
             try mount.unmountDead()
         }
+    }
+
+    private func remedy(for others: [MountEntry]) -> String {
+        let places = others.map(\.mountpoint.shellQuoted).joined(separator: " ")
+        // No path leads to what is mounted on a dead tree: umount(8) can't take it away by itself.
+        let below = others.compactMap { mount in dead.first { $0.id == mount.parentID } }
+        guard let tree = below.first else {
+            return
+                "and its tree is mounted elsewhere, too: run umount \(places), mount the device, "
+                + "then bind it again"
+        }
+        return "and \(places) is mounted on its tree: run devfs unmount --lazy "
+            + "\(tree.mountpoint.shellQuoted), which takes both away, then mount both again"
     }
 
     /// Bind mounts of the tree, and mounts on its directories.

@@ -67,7 +67,9 @@ extension FileSystem {
                 }
             }
             do throws(Errno) {
-                return try BufferFile(buffer, in: buffers, log: log, by: caller)
+                let file = try BufferFile(buffer, in: buffers, log: log, by: caller)
+                if file.lacksMemory { fill(buffer, for: caller) }
+                return file
             } catch .noSuchFileOrDirectory {
                 // It was removed since the look-up: the kernel is to look again.
                 throw .staleNFSFileHandle
@@ -136,6 +138,26 @@ extension FileSystem {
         else { throw .staleNFSFileHandle }
         let file = try open(Node.buffer(buffer.id).inode, flags, by: caller)
         return (try status(of: Node.buffer(buffer.id).inode, file: file), file)
+    }
+
+    /// Gives a fixed buffer back what a mapping of it gave away, which nothing below refuses:
+    /// `madvise(2)`, MADV_REMOVE, on a tmpfs. Not here: it waits for who has the file's lock.
+    private func fill(_ buffer: Buffer, for caller: Caller) {
+        pool.run(
+            WorkPool.Item(uid: quotas.payer(of: caller.uid), lane: buffer.id) { [self] in
+                do throws(Refusal) {
+                    try buffers.withMemory(of: buffer) { (memory) throws(Refusal) in
+                        let size = try refusing("reading its size") { () throws(Errno) in
+                            try Syscalls.status(of: memory.descriptor.raw).size
+                        }
+                        try backend.populate(memory.descriptor.raw, 0..<size)
+                    }
+                } catch {
+                    log.add(
+                        error, command: "open: it has lost memory".utf8,
+                        file: "buffers/\(buffer.name)", by: caller)
+                }
+            })
     }
 
     func refusing<T>(

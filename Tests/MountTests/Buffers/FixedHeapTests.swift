@@ -29,6 +29,54 @@ extension MountTests {
             }
         }
 
+        /// "a fixed buffer takes it again at its next `open`"
+        @Test(
+            .enabled(if: Mode.hasPassthrough, "only passthrough maps the memory itself"),
+            arguments: both)
+        func `memory that a mapping gives away is taken back by the next open`(
+            heap: String
+        ) throws {
+            try withMount(.best, "size=16M") { mount in
+                let give = """
+                    import ctypes, mmap, os
+                    fd = os.open("buffers/rx", os.O_RDWR)
+                    memory = mmap.mmap(fd, 4 << 20)
+                    os.close(fd)
+                    memory.write(b"x" * (4 << 20))
+                    libc = ctypes.CDLL(None, use_errno=True)
+                    here = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+                    # MADV_REMOVE
+                    assert libc.madvise(ctypes.c_void_p(here), ctypes.c_size_t(4 << 20), 9) == 0
+                    assert os.stat("buffers/rx").st_blocks == 0
+                    """
+                try mount.alloc("rx 4M heap=\(heap)")
+                try mount.python(
+                    give + """
+
+                        import time
+                        os.close(os.open("buffers/rx", os.O_RDONLY))
+                        until = time.monotonic() + 10
+                        while os.stat("buffers/rx").st_blocks < 8192 and time.monotonic() < until:
+                            time.sleep(0.01)
+                        assert os.stat("buffers/rx").st_blocks == 8192
+                        assert memory[:] == bytes(4 << 20)
+                        memory[0] = 7
+                        assert open("buffers/rx", "rb").read(1) == bytes([7])
+                        """)
+                // Where another one has it by then, the log says so.
+                try mount.python(
+                    give + """
+
+                        open("control/alloc", "w").write("other 15M\\n")
+                        os.close(os.open("buffers/rx", os.O_RDONLY))
+                        """)
+                let isTold = holds {
+                    (try? mount.lastRefusal)?.command.contains("lost memory") ?? false
+                }
+                #expect(isTold)
+            }
+        }
+
         @Test(arguments: Mode.here, both)
         func `it is sized once, by truncate or fallocate too, and keeps its size`(
             mode: Mode, heap: String

@@ -146,6 +146,24 @@ extension MountTests {
         }
 
         @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
+        func `what is mounted on a dead tree is named, with what takes it away`() throws {
+            let output = try run(
+                """
+                mount -t tmpfs tmpfs $DIR/dma/control/heaps
+                kill -KILL $(serving)
+                why=$($DEVFS mount memory:$NAME $DIR/dma 2>&1) && exit 3
+                remedy=$(grep -o "devfs unmount --lazy [^,]*" <<< "$why")
+                [ "$remedy" = "devfs unmount --lazy $DIR/dma" ]
+                $DEVFS ${remedy#devfs }
+                ! grep -q $DIR/dma /proc/self/mountinfo
+                $DEVFS mount memory:$NAME $DIR/dma
+                [ -s $DIR/dma/version ]
+                $DEVFS unmount $DIR/dma
+                """)
+            #expect(output.status == 0, "\(output)")
+        }
+
+        @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
         func `unmount --force ends the server of a mount that another namespace holds`() throws {
             let output = try run(
                 """
