@@ -121,6 +121,15 @@ struct MountOptionsTests {
         #expect(throws: SetupError.self) { try MountOptions.parse(["size=x"], isSloppy: true) }
     }
 
+    @Test func `a mistyped option is told the nearest, quotas too`() throws {
+        for (typed, meant) in [("allow_othr", "allow_other"), ("quota_bufers=1", "quota_buffers")] {
+            let error = #expect(throws: SetupError.self) { try parse(typed) }
+            #expect(
+                error?.fix.hasSuffix("did you mean \(meant)?") == true,
+                "\(String(describing: error))")
+        }
+    }
+
     @Test func `what an fstab line says to mount and systemd is ignored`() throws {
         let options = try parse(
             "defaults,auto,noauto,user,users,nouser,owner,group,nofail,_netdev,comment=a b,relatime",

@@ -6,7 +6,7 @@ import SystemPackage
 /// a user may lead elsewhere in between.
 ///
 /// Nothing of it is kept open: that would make `umount` fail with EBUSY.
-struct KernelMount: Sendable {
+struct KernelMount: MountState {
     private let id: UInt64
     /// Its file system, which lasts as long as the connection: with it the number of the mount
     /// can't be another's.

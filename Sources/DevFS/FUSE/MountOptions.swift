@@ -111,7 +111,7 @@ extension MountOptions {
         [
             "size", "uid", "gid", "umask", "heap", "huge", "allow_other", "passthrough",
             "no_passthrough", "io_uring", "no_io_uring", "poll", "no_poll", "sandbox", "no_sandbox",
-        ] + Quotas.Resource.allCases.map { "quota_\($0.rawValue)" }
+        ] + Quotas.Resource.allCases.map { "quota_\($0.word)" }
         + kernelPairs.keys.sorted() + ignored.sorted() + ignoredKeys.sorted()
 
     /// Takes one option; false if there is none like it.

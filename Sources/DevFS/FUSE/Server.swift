@@ -132,10 +132,8 @@ public struct SetupError: Error, Sendable, CustomStringConvertible {
             tree.shutDown()
             throw error
         }
-        if let mount {
-            let was = options.readOnly
-            tree.looksReadOnly.withLock { $0 = { mount.isReadOnly ?? was } }
-        }
+        let mounted = mount
+        tree.mount.withLock { $0 = mounted }
         withExtendedLifetime(claim) { unsafe session.attach(fuse) }
     }
 

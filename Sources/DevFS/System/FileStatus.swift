@@ -105,9 +105,9 @@ public struct FileStatus: Sendable, Equatable {
 
     /// Bytes that it really has.
     var allocated: UInt64 { blocks.multipliedClamped(by: 512) }
-    /// It has holes: bytes without memory.
     /// Of its size, the part that has memory: a client can make a file of any length.
     var taken: UInt64 { min(size.wholePages, allocated) }
+    /// It has holes: bytes without memory.
     var isSparse: Bool { allocated < size }
 
     public var isRegular: Bool { mode & S_IFMT == S_IFREG }

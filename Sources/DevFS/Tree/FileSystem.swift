@@ -28,6 +28,12 @@ public struct TreeOptions: Sendable, Equatable {
     }
 }
 
+/// What becomes of the mount while it is served.
+protocol MountState: Sendable {
+    /// It, or its file system, can't be written; nil where that can't be told.
+    var isReadOnly: Bool? { get }
+}
+
 /// The tree of one device: what every call on it does, without FUSE.
 public final class FileSystem: Sendable {
     let backend: any Backend
@@ -127,12 +133,13 @@ public final class FileSystem: Sendable {
         try signals.follow(events)
     }
 
-    /// Asks the kernel, as root can remount; set once there is a mount.
-    let looksReadOnly = Mutex<(@Sendable () -> Bool)?>(nil)
+    /// Set once there is one that root can remount.
+    let mount = Mutex<(any MountState)?>(nil)
 
     /// Nothing may be written by descriptors that the socket hands out.
     var isReadOnly: Bool {
-        looksReadOnly.withLock { $0 }?() ?? options.isReadOnly
+        let mount = mount.withLock { $0 }
+        return mount?.isReadOnly ?? options.isReadOnly
     }
 
     /// The device was removed: what is left of the tree is ENODEV.
