@@ -153,7 +153,7 @@ void cfuse_negotiate(struct fuse_conn_info *conn, bool want_passthrough, bool wa
 	leave(conn, FUSE_CAP_AUTO_INVAL_DATA);
 	want(conn, FUSE_CAP_ATOMIC_O_TRUNC);
 	want(conn, FUSE_CAP_PARALLEL_DIROPS);
-	/* Inodes say what they are: one that the kernel forgot is found by its number (NFS, file handles). */
+	/* Inodes say what they are: one that the kernel forgot is found by its number. */
 	want(conn, FUSE_CAP_EXPORT_SUPPORT);
 #ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
 	/* Without it the kernel asks for security.capability before each write. */

@@ -165,8 +165,8 @@ static const int allowed[] = {
 	SYS_NO_OPEN_TREE, SYS_NO_MOUNT_SETATTR, SYS_umount2, SYS_NO_STATMOUNT, SYS_NO_LISTMOUNT,
 
 	/* Events and the socket; socket(2) itself has a look at the family. */
-	SYS_inotify_add_watch, SYS_eventfd2, SYS_timerfd_create, SYS_timerfd_gettime, SYS_epoll_create1, SYS_epoll_pwait2,
-	SYS_signalfd4, SYS_pselect6, SYS_io_setup, SYS_io_destroy, SYS_pidfd_open,
+	SYS_inotify_add_watch, SYS_eventfd2, SYS_timerfd_create, SYS_timerfd_gettime,
+	SYS_epoll_create1, SYS_epoll_pwait2, SYS_signalfd4, SYS_pselect6, SYS_io_setup, SYS_io_destroy, SYS_pidfd_open,
 	SYS_bind, SYS_listen, SYS_sendto, SYS_recvfrom, SYS_shutdown, SYS_getsockname,
 	SYS_getpeername, SYS_getsockopt, SYS_setsockopt,
 

@@ -133,20 +133,15 @@ extension MountOptions {
             + kernelOptions.filter { $0 == "sync" || $0 == "dirsync" }
     }
 
-    /// Attributes of the mount, as fsmount(2) takes them. `nosuid` and `nodev` unless told
-    /// otherwise, as libfuse has it.
+    private static let attributes = [
+        "ro": CFUSE_MOUNT_RDONLY, "nosuid": CFUSE_MOUNT_NOSUID, "nodev": CFUSE_MOUNT_NODEV,
+        "noexec": CFUSE_MOUNT_NOEXEC, "noatime": CFUSE_MOUNT_NOATIME,
+    ]
+
+    /// Attributes of the mount, as fsmount(2) takes them.
     var mountAttributes: UInt32 {
-        var attributes = CFUSE_MOUNT_NOSUID | CFUSE_MOUNT_NODEV
-        if readOnly { attributes |= CFUSE_MOUNT_RDONLY }
-        for option in kernelOptions {
-            switch option {
-            case "suid": attributes &= ~CFUSE_MOUNT_NOSUID
-            case "dev": attributes &= ~CFUSE_MOUNT_NODEV
-            case "noexec": attributes |= CFUSE_MOUNT_NOEXEC
-            case "noatime": attributes |= CFUSE_MOUNT_NOATIME
-            default: break
-            }
+        MountFlags.applying(kernelOptions).reduce(readOnly ? CFUSE_MOUNT_RDONLY : 0) {
+            $0 | (Self.attributes[$1] ?? 0)
         }
-        return attributes
     }
 }

@@ -222,8 +222,8 @@ extension MountOptions {
         !text.isEmpty && text.allSatisfy { ($0.hexDigitValue ?? radix) < radix && $0.isASCII }
     }
 
-    /// Bytes as `size=` takes them: decimal or `0x`, with K, M or G (binary) behind, or KiB and so on; nil for anything
-    /// else and beyond 63 bits.
+    /// Bytes as `size=` takes them: decimal or `0x`, with K, M or G (binary) behind, or KiB and so
+    /// on; nil for anything else and beyond 63 bits.
     public static func byteCount(_ text: some StringProtocol) -> UInt64? { Number.parse(text) }
 
     /// A user or group number; -1 means "leave it" to chown(2), so it names nobody.

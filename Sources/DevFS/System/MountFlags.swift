@@ -16,8 +16,9 @@ enum MountFlags {
         "rw": "ro", "suid": "nosuid", "dev": "nodev", "exec": "noexec", "atime": "noatime",
     ]
 
-    /// What a mount has by options of mount(8), in their order. mount(8) leaves out of them what it
-    /// takes for a default, so what no option names cannot stay as it is.
+    /// What a mount has by options of mount(8), in their order: `nosuid` and `nodev` unless told
+    /// otherwise, as libfuse has it. For a remount, mount(8) leaves out of them what
+    /// it takes for a default, so what no option names cannot stay as it is.
     static func applying(_ options: [String]) -> Set<String> {
         var flags: Set = ["nosuid", "nodev", "relatime"]
         for option in options {

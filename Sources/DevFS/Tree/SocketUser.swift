@@ -3,7 +3,8 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// All connections of one user, and of his subordinate uids, to the socket, with a thread of their own.
+/// All connections of one user, and of his subordinate uids, to the socket, with a thread of their
+/// own.
 ///
 /// A peer can make the receiving of what he sent, the closing of it and the opening of his buffers
 /// wait (SO_LINGER, his own file system, a lease): it is his own requests that wait then. Everything
