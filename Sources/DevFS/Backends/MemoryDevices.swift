@@ -59,16 +59,7 @@ public enum MemoryDevices {
 
     /// The kernel gives the files of a mount that just ended back a moment after the server has
     /// gone: what is busy then is tried again for a second.
-    private static func patiently(_ body: () throws(Errno) -> Void) throws(Errno) {
-        for _ in 0..<50 {
-            do throws(Errno) {
-                return try body()
-            } catch .resourceBusy {
-                usleep(20_000)
-            }
-        }
-        try body()
-    }
+    private static let patience = Patience(attempts: 51, microseconds: 20_000)
 
     /// Deletes the tmpfs, or the files where there is none.
     /// - Throws: EBUSY where somebody has one of the buffers; nothing is deleted then. ENOTEMPTY
@@ -102,13 +93,13 @@ public enum MemoryDevices {
         do {
             let store = try MemoryStore(device, isPrivate: isMounted, makes: true)
             // A tmpfs is not busy for a descriptor that only reads: that is of another mount of it.
-            try patiently { () throws(Errno) in
+            try patience.retry { () throws(Errno) in
                 if try store.isInUse() { throw .resourceBusy }
             }
             if !isMounted { try store.removeAll() }
         }
         if isMounted {
-            try patiently { () throws(Errno) in try Syscalls.unmount(device.data) }
+            try patience.retry { () throws(Errno) in try Syscalls.unmount(device.data) }
         } else {
             try Syscalls.removeDirectory(device.data)
         }

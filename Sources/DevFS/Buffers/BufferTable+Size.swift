@@ -43,43 +43,14 @@ extension BufferTable {
 
     /// A client's close(2) returns before its release has reached the server, and the kernel gives
     /// backing files back later still: who seems to have the buffer open is looked for again.
-    private static let patience = (attempts: 20, microseconds: UInt32(2500))
+    static let patience = Patience(attempts: 20, microseconds: 2500)
 
     private func shrink(
         _ buffer: Buffer, _ memory: BufferMemory, to size: UInt64, handles: Int
     ) throws(Refusal) {
-        try Self.refusedPatiently { () throws(Refusal) in
+        func isBusy(_ refusal: Refusal) -> Bool { refusal.errno == .resourceBusy }
+        try Self.patience.retry(while: isBusy) { () throws(Refusal) in
             try shrinkNow(buffer, memory, to: size, handles: handles)
-        }
-    }
-
-    /// Tries again for a moment what is EBUSY: for threads that serve nobody else meanwhile.
-    static func refusedPatiently<T: ~Copyable>(
-        _ body: () throws(Refusal) -> T
-    ) throws(Refusal) -> T {
-        for _ in 1..<patience.attempts {
-            do throws(Refusal) {
-                return try body()
-            } catch  where error.errno == .resourceBusy {
-                usleep(patience.microseconds)
-            } catch {
-                throw error
-            }
-        }
-        return try body()
-    }
-
-    static func patiently<T: ~Copyable>(_ body: () throws(Errno) -> T) throws(Errno) -> T {
-        do throws(Refusal) {
-            return try refusedPatiently { () throws(Refusal) in
-                do throws(Errno) {
-                    return try body()
-                } catch {
-                    throw Refusal(error, "")
-                }
-            }
-        } catch {
-            throw error.errno
         }
     }
 

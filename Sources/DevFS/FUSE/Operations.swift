@@ -57,7 +57,7 @@ enum Operations {
                     return unsafe try session.serveLater(
                         request, given, of: caller.uid, lane: lane, bytes: bytes, body)
                 }
-                answer = try BufferTable.patiently { () throws(Errno) in
+                answer = try BufferTable.patience.retry { () throws(Errno) in
                     try body(session, caller, &own)
                 }
             }

@@ -90,7 +90,7 @@ final class StreamTable: Sendable {
         var why = "the stream can't be started"
         do throws(Errno) {
             // Its size may be changing at the moment.
-            let memory = try BufferTable.patiently { () throws(Errno) in
+            let memory = try BufferTable.patience.retry { () throws(Errno) in
                 try buffers.acquire(buffer, as: .stream)
             }
             defer { if !isDone { buffers.release(buffer, as: .stream) } }

@@ -8,7 +8,7 @@ extension FileSystem {
         let buffer = try buffer(name, for: peer, writes: writes)
         do throws(Errno) {
             // Its size may be changing at the moment. The thread is the peer's own user's.
-            return try BufferTable.patiently { () throws(Errno) in
+            return try BufferTable.patience.retry { () throws(Errno) in
                 try buffers.export(buffer, readOnly: !writes)
             }
         } catch {
