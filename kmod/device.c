@@ -127,7 +127,6 @@ void devfs_device_remove(struct devfs_device *dev)
 	up_write(&dev->gate);
 
 	/* Uevents name the node: it goes after whoever sends them. */
-	devfs_streams_end(dev);
 	devfs_events_end(dev);
 	if (dev->registered)
 		misc_deregister(&dev->misc);

@@ -73,7 +73,6 @@ void devfs_source_fire_mark(struct devfs_source *source, u64 missed, u32 clear, 
 	source->history[source->count++ % DEVFS_DMA_HISTORY] = source->last_ns;
 	trace_devfs_dma_event(source->id, source->count, source->missed, source->last_ns);
 	devfs_record(events, source);
-	devfs_stream_event(&source->streams);
 	devfs_listeners_tell(&source->listeners, &source->listener_count);
 	if (source->flags & DEVFS_DMA_SIGNAL_UEVENT)
 		queue_work(devfs_workqueue, &source->announce);
@@ -132,7 +131,6 @@ static struct devfs_source *devfs_source_new(struct devfs_device *dev, const cha
 	source->flags = flags;
 	strscpy(source->name, name, sizeof(source->name));
 	INIT_LIST_HEAD(&source->listeners);
-	INIT_LIST_HEAD(&source->streams);
 	INIT_WORK(&source->announce, devfs_announce);
 	devfs_hrtimer_setup(&source->timer, devfs_source_tick, CLOCK_MONOTONIC,
 			    HRTIMER_MODE_REL_SOFT);
@@ -240,7 +238,7 @@ static void devfs_source_undo(struct devfs_device *dev, u32 id, u64 serial)
 
 	mutex_lock(&dev->lock);
 	source = devfs_source_find(dev, id);
-	if (source && source->serial == serial && !source->users)
+	if (source && source->serial == serial)
 		devfs_source_destroy(source);
 	mutex_unlock(&dev->lock);
 }
@@ -317,8 +315,6 @@ static int devfs_signal_do(struct devfs_device *dev, struct devfs_dma_signal *ar
 	case DEVFS_DMA_SIGNAL_REMOVE:
 		if (source->irq)
 			err = -EPERM;
-		else if (source->users)
-			err = -EBUSY;
 		else
 			devfs_source_destroy(source);
 		break;

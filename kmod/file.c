@@ -337,8 +337,7 @@ static int devfs_resize(struct devfs_buffer *buf, loff_t size)
 
 	/* mmap counts its mapping under the same lock. */
 	filemap_invalidate_lock(mapping);
-	if (atomic_read(&buf->mappings) || atomic_read(&buf->exports) ||
-	    atomic_read(&buf->streams))
+	if (atomic_read(&buf->mappings) || atomic_read(&buf->exports))
 		err = -EBUSY;
 	else
 		i_size_write(&buf->base.inode, size);

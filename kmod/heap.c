@@ -466,7 +466,7 @@ int devfs_heap_grow(struct devfs_buffer *buf, size_t size, u32 *why)
 
 /*
  * Gives back whole segments past @size. With i_rwsem held exclusively, and
- * nothing mapped, exported or streaming past @size.
+ * nothing mapped or exported past @size.
  */
 void devfs_heap_shrink(struct devfs_buffer *buf, size_t size)
 {

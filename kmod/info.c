@@ -61,8 +61,6 @@ void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info
 		info->flags |= DEVFS_DMA_BUF_COHERENT;
 	if (buf->heap != DEVFS_DMA_HEAP_SYSTEM)
 		info->flags |= DEVFS_DMA_BUF_FIXED;
-	if (atomic_read(&buf->streams))
-		info->flags |= DEVFS_DMA_BUF_STREAMING;
 	if (devfs_is_bounced(buf))
 		info->flags |= DEVFS_DMA_BUF_BOUNCED;
 	if (buf->heap != DEVFS_DMA_HEAP_USER)

@@ -6,8 +6,6 @@
  *
  *   devfs_device.gate         shared by commands of the node, which use the
  *                             device, and never waited for: removal has it
- *   devfs_stream.run_lock     a stream's generator; waits for its work item
- *   devfs_stream.read_lock    one reader of a stream at a time
  *    inode->i_rwsem           a buffer's size and memory. Shared: read, write
  *                             in place, sync. Exclusive: grow, shrink.
  *     mmap_lock               taken by page faults while data is copied
@@ -20,12 +18,11 @@
  *                             faults are off in its holder, who waits for no user.
  *      mapping->invalidate_lock
  *                             pages and segments, against faults, mmap, info
- *     devfs_device.lock       names and ids of buffers, streams, sources;
+ *     devfs_device.lock       names and ids of buffers and sources;
  *                             nothing is copied to or from users under it
  *      devfs_irq.lock         (irq-safe) whether an interrupt is masked
  *       devfs_device.events.lock
  *                             (irq-safe) sources, listeners, records
- *        devfs_stream.lock    (irq-safe) a ring's positions and listeners
  *
  * A region's invalidate_lock keeps it mapped for the kernel; nothing is copied
  * to or from users under it.
@@ -33,7 +30,7 @@
  * An inode is never put with devfs_device.lock held: evict takes it.
  *
  * A device is removed in this order: the gate makes it dead, so that nothing
- * new comes; streams and sources end; then each buffer, in detach.c. Whoever
+ * new comes; sources end; then each buffer, in detach.c. Whoever
  * uses a buffer's memory or its bus addresses has i_rwsem or invalidate_lock
  * and looks at `dead` first.
  */
@@ -61,7 +58,6 @@ struct devfs_irq;
 struct devfs_lease;
 struct devfs_region;
 struct devfs_source;
-struct devfs_stream;
 
 /* Two files of six BARs and the configuration space, and some to spare. */
 #define DEVFS_REGIONS_MAX 16
@@ -110,8 +106,6 @@ struct devfs_device {
 	atomic64_t bounced;
 
 	struct devfs_events events;
-	struct devfs_stream *streams[DEVFS_DMA_MAX_STREAMS];
-	unsigned int stream_count;
 };
 
 /* One open node. */
@@ -151,8 +145,6 @@ struct devfs_source {
 	u64 history[DEVFS_DMA_HISTORY];
 	struct list_head listeners;
 	unsigned int listener_count;
-	struct list_head streams;
-	unsigned int users;		/* streams: devfs_device.lock */
 	struct hrtimer timer;
 	struct work_struct announce;
 	struct devfs_irq *irq;		/* of an interrupt */
@@ -231,7 +223,6 @@ struct devfs_buffer {
 	atomic_t opens;
 	atomic_t mappings;
 	atomic_t exports;
-	atomic_t streams;
 	atomic_t importers;		/* attachments and kernel mappings of its dma-bufs */
 	atomic64_t sync_cpu;
 	atomic64_t sync_device;
@@ -563,16 +554,5 @@ void devfs_listeners_free(struct list_head *taken);
 long devfs_set_eventfd(struct devfs_client *client, void __user *user);
 long devfs_signal_notify(struct devfs_client *client, void __user *user);
 void devfs_client_end(struct devfs_client *client);
-
-/* stream.c and streamread.c */
-void devfs_stream_event(struct list_head *streams);
-void devfs_streams_end(struct devfs_device *dev);
-long devfs_stream_ctl(struct devfs_device *dev, void __user *user);
-long devfs_stream_read(struct devfs_device *dev, void __user *user);
-struct devfs_stream *devfs_stream_get(struct devfs_device *dev, u32 id);
-void devfs_stream_put(struct devfs_stream *stream);
-int devfs_stream_listen(struct devfs_stream *stream, struct devfs_listener *listener);
-void devfs_stream_unlisten(struct devfs_stream *stream, struct devfs_client *client,
-			   struct list_head *taken);
 
 #endif /* DEVFS_DMA_INTERNAL_H */

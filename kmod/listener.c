@@ -141,35 +141,6 @@ static int devfs_source_unlisten(struct devfs_client *client, u32 id, enum devfs
 	return source ? 0 : -ENOENT;
 }
 
-static int devfs_stream_end_eventfds(struct devfs_client *client, u32 id)
-{
-	struct devfs_stream *stream = devfs_stream_get(client->dev, id);
-	LIST_HEAD(taken);
-
-	if (!stream)
-		return -ENOENT;
-	devfs_stream_unlisten(stream, client, &taken);
-	devfs_stream_put(stream);
-	devfs_listeners_free(&taken);
-	return 0;
-}
-
-static int devfs_add_eventfd(struct devfs_client *client, struct devfs_listener *listener,
-			     const struct devfs_dma_eventfd *arg)
-{
-	struct devfs_stream *stream;
-	int err;
-
-	if (!(arg->flags & DEVFS_DMA_EVENTFD_STREAM))
-		return devfs_source_listen(client->dev, arg->source, listener);
-	stream = devfs_stream_get(client->dev, arg->source);
-	if (!stream)
-		return -ENOENT;
-	err = devfs_stream_listen(stream, listener);
-	devfs_stream_put(stream);
-	return err;
-}
-
 long devfs_set_eventfd(struct devfs_client *client, void __user *user)
 {
 	struct devfs_dma_eventfd arg;
@@ -178,13 +149,10 @@ long devfs_set_eventfd(struct devfs_client *client, void __user *user)
 
 	if (copy_from_user(&arg, user, sizeof(arg)))
 		return -EFAULT;
-	if (arg.flags & ~DEVFS_DMA_EVENTFD_STREAM || arg.pad || arg.fd < -1)
+	if (arg.flags || arg.pad || arg.fd < -1)
 		return -EINVAL;
-	if (arg.fd == -1) {
-		if (arg.flags & DEVFS_DMA_EVENTFD_STREAM)
-			return devfs_stream_end_eventfds(client, arg.source);
+	if (arg.fd == -1)
 		return devfs_source_unlisten(client, arg.source, DEVFS_TAKE_EVENTFDS, NULL);
-	}
 
 	listener = kzalloc(sizeof(*listener), GFP_KERNEL_ACCOUNT);
 	if (!listener)
@@ -195,7 +163,7 @@ long devfs_set_eventfd(struct devfs_client *client, void __user *user)
 		err = PTR_ERR(listener->eventfd);
 		listener->eventfd = NULL;
 	} else {
-		err = devfs_add_eventfd(client, listener, &arg);
+		err = devfs_source_listen(client->dev, arg.source, listener);
 	}
 	if (err)
 		devfs_listener_free(listener);
@@ -252,8 +220,7 @@ long devfs_signal_notify(struct devfs_client *client, void __user *user)
 /* The node is closed: nothing it registered stays. */
 void devfs_client_end(struct devfs_client *client)
 {
-	struct devfs_device *dev = client->dev;
-	struct devfs_events *events = &dev->events;
+	struct devfs_events *events = &client->dev->events;
 	LIST_HEAD(taken);
 	u32 id;
 
@@ -266,13 +233,5 @@ void devfs_client_end(struct devfs_client *client)
 					     DEVFS_TAKE_ALL, NULL, &taken);
 	}
 	spin_unlock_irq(&events->lock);
-	for (id = 0; id < DEVFS_DMA_MAX_STREAMS; id++) {
-		struct devfs_stream *stream = devfs_stream_get(dev, id);
-
-		if (!stream)
-			continue;
-		devfs_stream_unlisten(stream, client, &taken);
-		devfs_stream_put(stream);
-	}
 	devfs_listeners_free(&taken);
 }

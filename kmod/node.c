@@ -58,7 +58,6 @@ static long devfs_get_info(struct devfs_client *client, void __user *user)
 		.numa_node	= dev_to_node(dev->dev),
 		.bounced	= atomic64_read(&dev->bounced),
 		.sources	= READ_ONCE(dev->events.count),
-		.streams	= READ_ONCE(dev->stream_count),
 		.regions	= READ_ONCE(dev->region_count),
 		.dma_alignment	= dma_get_cache_alignment(),
 	};
@@ -255,8 +254,6 @@ static long devfs_node_command(struct file *file, unsigned int cmd, void __user 
 		return devfs_subscribe(client, user);
 	case DEVFS_DMA_IOC_SIGNAL_HISTORY:
 		return devfs_signal_history(dev, user);
-	case DEVFS_DMA_IOC_STREAM_CTL:
-		return devfs_stream_ctl(dev, user);
 	default:
 		return -ENOTTY;
 	}
@@ -269,9 +266,6 @@ static long devfs_node_ioctl(struct file *file, unsigned int cmd, unsigned long 
 	void __user *user = (void __user *)arg;
 	long ret = -ENODEV;
 
-	/* It waits, so removal must not wait for it. */
-	if (cmd == DEVFS_DMA_IOC_STREAM_READ)
-		return devfs_dead(dev) ? -ENODEV : devfs_stream_read(dev, user);
 	/* Nobody but removal has the gate to itself. */
 	if (!down_read_trylock(&dev->gate))
 		return -ENODEV;

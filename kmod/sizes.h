@@ -34,8 +34,6 @@ static_assert(sizeof(struct devfs_dma_subscribe) == 8, "ABI");
 static_assert(sizeof(struct devfs_dma_eventfd) == 16, "ABI");
 static_assert(sizeof(struct devfs_dma_notify) == 24, "ABI");
 static_assert(sizeof(struct devfs_dma_history) == 24, "ABI");
-static_assert(sizeof(struct devfs_dma_stream) == 168, "ABI");
-static_assert(sizeof(struct devfs_dma_stream_read) == 40, "ABI");
 static_assert(sizeof(struct devfs_dma_buf_sync) == 24, "ABI");
 static_assert(sizeof(struct devfs_dma_sg) == 16, "ABI");
 static_assert(sizeof(struct devfs_dma_buf_get_sg) == 24, "ABI");

@@ -251,19 +251,18 @@ bool zeroed(const void *memory, size_t size)
 }
 
 /* What a test must leave as it was. */
-static void totals(uint64_t out[4])
+static void totals(uint64_t out[3])
 {
 	struct devfs_dma_info info;
 	int fd = open(NODE, O_RDWR | O_CLOEXEC);
 
-	memset(out, 0, 4 * sizeof(*out));
+	memset(out, 0, 3 * sizeof(*out));
 	if (fd < 0 || ioctl(fd, DEVFS_DMA_IOC_GET_INFO, &info)) {
 		out[0] = ~0ULL;
 	} else {
 		out[0] = info.used;
 		out[1] = info.buffers;
 		out[2] = info.sources;
-		out[3] = info.streams;
 	}
 	close(fd);
 }
@@ -271,7 +270,6 @@ static void totals(uint64_t out[4])
 /* Takes away what a test left that failed, so that it fails alone. */
 static void tidy(void)
 {
-	struct devfs_dma_stream stream = {};
 	struct devfs_dma_signal source = {};
 	struct devfs_dma_buf_info found;
 	struct devfs_dma_list list = {};
@@ -284,12 +282,6 @@ static void tidy(void)
 		close(fd);
 	}
 	fd = open(NODE, O_RDWR | O_CLOEXEC);
-	for (stream.op = DEVFS_DMA_STREAM_NEXT; !ioctl(fd, DEVFS_DMA_IOC_STREAM_CTL, &stream);
-	     stream = (struct devfs_dma_stream){ .op = DEVFS_DMA_STREAM_NEXT }) {
-		stream = (struct devfs_dma_stream){ .op = DEVFS_DMA_STREAM_REMOVE,
-						    .stream = stream.stream };
-		ioctl(fd, DEVFS_DMA_IOC_STREAM_CTL, &stream);
-	}
 	for (source.op = DEVFS_DMA_SIGNAL_NEXT; !ioctl(fd, DEVFS_DMA_IOC_SIGNAL_CTL, &source);
 	     source = (struct devfs_dma_signal){ .op = DEVFS_DMA_SIGNAL_NEXT }) {
 		source = (struct devfs_dma_signal){ .op = DEVFS_DMA_SIGNAL_REMOVE,
@@ -310,7 +302,7 @@ static void tidy(void)
 
 static bool run(unsigned int i)
 {
-	uint64_t before[4], after[4];
+	uint64_t before[3], after[3];
 	char message[600] = "";
 	size_t got = 0;
 	int status, pipes[2];
@@ -347,12 +339,11 @@ static bool run(unsigned int i)
 	else if (WEXITSTATUS(status))
 		printf("not ok " PREFIX "%s: %s\n", tests[i].title, message);
 	else if (memcmp(before, after, sizeof(before)))
-		printf("not ok " PREFIX "%s: left behind: used %llu to %llu, buffers %llu to %llu, sources %llu to %llu, streams %llu to %llu\n",
+		printf("not ok " PREFIX "%s: left behind: used %llu to %llu, buffers %llu to %llu, sources %llu to %llu\n",
 		       tests[i].title,
 		       (unsigned long long)before[0], (unsigned long long)after[0],
 		       (unsigned long long)before[1], (unsigned long long)after[1],
-		       (unsigned long long)before[2], (unsigned long long)after[2],
-		       (unsigned long long)before[3], (unsigned long long)after[3]);
+		       (unsigned long long)before[2], (unsigned long long)after[2]);
 	else
 		printf("ok " PREFIX "%s\n", tests[i].title);
 	return WIFEXITED(status) && !WEXITSTATUS(status) && !memcmp(before, after, sizeof(before));

@@ -10,9 +10,9 @@
 
 #define SIZE (4 * PAGE)
 
-/* One buffer of four pages, which is a stream's ring; a source makes its periods. */
+/* One buffer of four pages, and one source. */
 static int buf;
-static uint32_t source, stream;
+static uint32_t source;
 
 /* What a command that fails must leave as it is. */
 struct state {
@@ -20,7 +20,6 @@ struct state {
 	struct devfs_dma_list list;
 	struct devfs_dma_buf_info buffer;
 	struct devfs_dma_signal source;
-	struct devfs_dma_stream stream;
 	uint64_t descriptors;
 };
 
@@ -29,17 +28,10 @@ static void prepare(void)
 	struct devfs_dma_signal signal_arg = {
 		.op = DEVFS_DMA_SIGNAL_CREATE, .name = "kept", .flags = DEVFS_DMA_SIGNAL_ENABLED,
 	};
-	struct devfs_dma_stream stream_arg = {
-		.op = DEVFS_DMA_STREAM_CREATE, .name = "kept", .period = PAGE,
-		.flags = DEVFS_DMA_STREAM_ENABLED,
-	};
 
 	buf = buffer("kept", SIZE, DEVFS_DMA_HEAP_SYSTEM);
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_SIGNAL_CTL, &signal_arg));
-	source = stream_arg.source = signal_arg.source;
-	stream_arg.buffer = buffer_info(buf).id;
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_STREAM_CTL, &stream_arg));
-	stream = stream_arg.stream;
+	source = signal_arg.source;
 	signal_arg = (struct devfs_dma_signal){ .op = DEVFS_DMA_SIGNAL_TRIGGER, .source = source };
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_SIGNAL_CTL, &signal_arg));
 }
@@ -47,9 +39,7 @@ static void prepare(void)
 static void finish(void)
 {
 	struct devfs_dma_signal signal_arg = { .op = DEVFS_DMA_SIGNAL_REMOVE, .source = source };
-	struct devfs_dma_stream stream_arg = { .op = DEVFS_DMA_STREAM_REMOVE, .stream = stream };
 
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_STREAM_CTL, &stream_arg));
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_SIGNAL_CTL, &signal_arg));
 }
 
@@ -59,13 +49,11 @@ static struct state state(void)
 		.info = device_info(node()),
 		.buffer = buffer_info(buf),
 		.source = { .op = DEVFS_DMA_SIGNAL_GET, .source = source },
-		.stream = { .op = DEVFS_DMA_STREAM_GET, .stream = stream },
 		.descriptors = descriptors(),
 	};
 
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_LIST, &now.list));
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_SIGNAL_CTL, &now.source));
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_STREAM_CTL, &now.stream));
 	return now;
 }
 
@@ -95,8 +83,7 @@ static const struct command of_node[] = {
 	COMMAND(GET_INFO), COMMAND(GET_HEAP), COMMAND(ALLOC), COMMAND(OPEN), COMMAND(LIST),
 	COMMAND(FREE), COMMAND(PIN), COMMAND(IMPORT), COMMAND(GET_REGION), COMMAND(RENAME),
 	COMMAND(OPEN_REGION), COMMAND(SIGNAL_CTL), COMMAND(SIGNAL_NOTIFY), COMMAND(SET_EVENTFD),
-	COMMAND(SIGNAL_SUBSCRIBE), COMMAND(SIGNAL_HISTORY), COMMAND(STREAM_CTL),
-	COMMAND(STREAM_READ),
+	COMMAND(SIGNAL_SUBSCRIBE), COMMAND(SIGNAL_HISTORY),
 }, of_buffer[] = {
 	COMMAND(BUF_INFO), COMMAND(BUF_SYNC), COMMAND(BUF_GET_SG), COMMAND(BUF_READ),
 	COMMAND(BUF_WRITE), COMMAND(BUF_SET_NAME), COMMAND(BUF_SET_LEASE), COMMAND(BUF_EXPORT),
@@ -128,16 +115,12 @@ TEST(inner_pointers, "a pointer in an argument that faults is EFAULT, and change
 			.alloc = request("pin", PAGE, DEVFS_DMA_HEAP_USER), .address = at,
 		};
 		struct devfs_dma_history history = { .source = source, .count = 1, .times = at };
-		struct devfs_dma_stream_read taken = {
-			.stream = stream, .address = at, .length = PAGE,
-		};
 		struct devfs_dma_buf_get_sg sg = { .entries = at, .count = 1 };
 		struct devfs_dma_buf_rw rw = { .address = at, .length = PAGE };
 
 		FAULTS(node(), LIST, list);
 		FAULTS(node(), PIN, pin);
 		FAULTS(node(), SIGNAL_HISTORY, history);
-		FAULTS(node(), STREAM_READ, taken);
 		FAULTS(buf, BUF_GET_SG, sg);
 		FAULTS(buf, BUF_READ, rw);
 		FAULTS(buf, BUF_WRITE, rw);
@@ -167,10 +150,6 @@ TEST(answers, "a command whose answer cannot be written is EFAULT, and leaves no
 	uint64_t time;
 	struct devfs_dma_history history = { .count = 1, .times = (uintptr_t)&time };
 	struct devfs_dma_signal signal_arg = { .op = DEVFS_DMA_SIGNAL_CREATE, .name = "new" };
-	struct devfs_dma_stream stream_arg = {
-		.op = DEVFS_DMA_STREAM_CREATE, .name = "new", .period = PAGE,
-	};
-	struct devfs_dma_stream_read taken = { .address = (uintptr_t)data, .length = PAGE };
 	struct devfs_dma_sg entry;
 	struct devfs_dma_buf_get_sg sg = { .entries = (uintptr_t)&entry, .count = 1 };
 	struct devfs_dma_buf_rw rw = { .address = (uintptr_t)data, .length = PAGE };
@@ -179,9 +158,7 @@ TEST(answers, "a command whose answer cannot be written is EFAULT, and leaves no
 	prepare();
 	CHECK(!ioctl(buf, DEVFS_DMA_IOC_BUF_EXPORT, &export));
 	import.dmabuf_fd = export.fd;
-	history.source = stream_arg.source = source;
-	taken.stream = stream;
-	stream_arg.buffer = buffer_info(buffer("ring", SIZE, DEVFS_DMA_HEAP_SYSTEM)).id;
+	history.source = source;
 
 	UNWRITABLE(node(), GET_INFO, info);
 	UNWRITABLE(node(), GET_HEAP, heap);
@@ -194,15 +171,10 @@ TEST(answers, "a command whose answer cannot be written is EFAULT, and leaves no
 	UNWRITABLE(node(), IMPORT, import);
 	UNWRITABLE(node(), SIGNAL_HISTORY, history);
 	UNWRITABLE(node(), SIGNAL_CTL, signal_arg);
-	UNWRITABLE(node(), STREAM_CTL, stream_arg);
-	UNWRITABLE(node(), STREAM_READ, taken);
 	signal_arg = (struct devfs_dma_signal){ .source = source };
-	stream_arg = (struct devfs_dma_stream){ .stream = stream };
 	for (int next = 0; next < 2; next++) {
 		signal_arg.op = next ? DEVFS_DMA_SIGNAL_NEXT : DEVFS_DMA_SIGNAL_GET;
-		stream_arg.op = next ? DEVFS_DMA_STREAM_NEXT : DEVFS_DMA_STREAM_GET;
 		UNWRITABLE(node(), SIGNAL_CTL, signal_arg);
-		UNWRITABLE(node(), STREAM_CTL, stream_arg);
 	}
 	UNWRITABLE(buf, BUF_INFO, found);
 	UNWRITABLE(buf, BUF_GET_SG, sg);
@@ -340,68 +312,11 @@ TEST(listener_fields, "flags and pads of SET_EVENTFD and SIGNAL_NOTIFY are EINVA
 	prepare();
 	eventfd_arg.source = notify.source = source;
 	ZERO(node(), SET_EVENTFD, eventfd_arg, pad);
-	for (uint32_t flag = DEVFS_DMA_EVENTFD_STREAM << 1; flag; flag <<= 1)
-		BAD(node(), SET_EVENTFD, eventfd_arg, flags, flag);
+	ZERO(node(), SET_EVENTFD, eventfd_arg, flags);
 	BAD(node(), SET_EVENTFD, eventfd_arg, fd, -2);
 	TAKEN(node(), SET_EVENTFD, eventfd_arg);
 	ZERO(node(), SIGNAL_NOTIFY, notify, flags);
 	TAKEN(node(), SIGNAL_NOTIFY, notify);
-	finish();
-}
-
-TEST(stream_fields, "fields that an operation of STREAM_CTL does not take are EINVAL unless zero")
-{
-	static char data[PAGE];
-	struct devfs_dma_stream_read taken = { .address = (uintptr_t)data, .length = PAGE };
-	uint64_t ring;
-
-	prepare();
-	taken.stream = stream;
-	BAD(node(), STREAM_READ, taken, flags, DEVFS_DMA_STREAM_NONBLOCK << 1);
-	BAD(node(), STREAM_READ, taken, flags, 1U << 31);
-	ZERO(node(), STREAM_READ, taken, copied);
-	ZERO(node(), STREAM_READ, taken, lost);
-	TAKEN(node(), STREAM_READ, taken);
-	ring = buffer_info(buffer("ring", SIZE, DEVFS_DMA_HEAP_SYSTEM)).id;
-	for (uint32_t op = 0; op <= DEVFS_DMA_STREAM_NEXT; op++) {
-		struct devfs_dma_stream arg = { .op = op }, undo = { .op = DEVFS_DMA_STREAM_REMOVE };
-
-		if (op == DEVFS_DMA_STREAM_CREATE) {
-			strcpy(arg.name, "new");
-			arg.buffer = ring;
-			arg.period = PAGE;
-			ZERO(node(), STREAM_CTL, arg, stream);
-			/* There is no pattern to make. */
-			ZERO(node(), STREAM_CTL, arg, rate);
-			arg.source = source;
-		} else {
-			arg.stream = stream;
-			ZERO(node(), STREAM_CTL, arg, name);
-			ZERO(node(), STREAM_CTL, arg, buffer);
-			ZERO(node(), STREAM_CTL, arg, period);
-			ZERO(node(), STREAM_CTL, arg, rate);
-			ZERO(node(), STREAM_CTL, arg, source);
-			ZERO(node(), STREAM_CTL, arg, policy);
-		}
-		if (op == DEVFS_DMA_STREAM_SET)
-			BAD(node(), STREAM_CTL, arg, flags, DEVFS_DMA_STREAM_PATTERN);
-		else if (op != DEVFS_DMA_STREAM_CREATE)
-			ZERO(node(), STREAM_CTL, arg, watermark);
-		BAD(node(), STREAM_CTL, arg, flags, 1U << 31);
-		ZERO(node(), STREAM_CTL, arg, periods);
-		ZERO(node(), STREAM_CTL, arg, produced);
-		ZERO(node(), STREAM_CTL, arg, consumed);
-		ZERO(node(), STREAM_CTL, arg, overruns);
-		ZERO(node(), STREAM_CTL, arg, available);
-		ZERO(node(), STREAM_CTL, arg, reserved);
-		/* finish() is the one that removes it. */
-		if (op != DEVFS_DMA_STREAM_REMOVE)
-			TAKEN(node(), STREAM_CTL, arg);
-		if (op == DEVFS_DMA_STREAM_CREATE) {
-			undo.stream = arg.stream;
-			TAKEN(node(), STREAM_CTL, undo);
-		}
-	}
 	finish();
 }
 

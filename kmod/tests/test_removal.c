@@ -114,28 +114,6 @@ static uint32_t make_source(uint32_t kind, const char *name, uint64_t period_ns)
 	return arg.source;
 }
 
-static uint32_t make_pattern(const char *name, int fd, uint64_t rate)
-{
-	struct devfs_dma_stream arg = {
-		.op = DEVFS_DMA_STREAM_CREATE, .period = PAGE, .rate = rate,
-		.source = DEVFS_DMA_NO_ID, .buffer = buffer_info(fd).id,
-		.flags = DEVFS_DMA_STREAM_PATTERN | DEVFS_DMA_STREAM_ENABLED,
-	};
-
-	strncpy(arg.name, name, sizeof(arg.name) - 1);
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_STREAM_CTL, &arg));
-	return arg.stream;
-}
-
-static int stream_read(int fd, uint32_t id, void *to, uint64_t length)
-{
-	struct devfs_dma_stream_read arg = {
-		.stream = id, .address = (uintptr_t)to, .length = length,
-	};
-
-	return ioctl(fd, DEVFS_DMA_IOC_STREAM_READ, &arg);
-}
-
 TEST(commands, "once the device is gone every command of an open node is ENODEV")
 {
 	static const unsigned long commands[] = {
@@ -144,7 +122,6 @@ TEST(commands, "once the device is gone every command of an open node is ENODEV"
 		DEVFS_DMA_IOC_IMPORT, DEVFS_DMA_IOC_GET_REGION, DEVFS_DMA_IOC_SIGNAL_CTL,
 		DEVFS_DMA_IOC_SIGNAL_NOTIFY, DEVFS_DMA_IOC_SET_EVENTFD,
 		DEVFS_DMA_IOC_SIGNAL_SUBSCRIBE, DEVFS_DMA_IOC_SIGNAL_HISTORY,
-		DEVFS_DMA_IOC_STREAM_CTL, DEVFS_DMA_IOC_STREAM_READ,
 	};
 	struct pollfd p = { .fd = node(), .events = POLLIN };
 	struct devfs_dma_event event;
@@ -303,8 +280,6 @@ static pid_t waiter(void (*wait_for_end)(void))
 	return pid;
 }
 
-static uint32_t silent_stream;
-
 static void wait_by_read(void)
 {
 	struct devfs_dma_event event;
@@ -329,28 +304,15 @@ static void wait_by_epoll(void)
 	CHECK(event.events == (EPOLLERR | EPOLLHUP));
 }
 
-static void wait_by_stream(void)
+TEST(waiters, "who waits for events is woken with ENODEV")
 {
-	char data[PAGE];
-
-	REFUSES(stream_read(node(), silent_stream, data, sizeof(data)), ENODEV);
-}
-
-TEST(waiters, "who waits for events or for a stream is woken with ENODEV")
-{
-	void (*ways[])(void) = { wait_by_read, wait_by_poll, wait_by_epoll, wait_by_stream,
-				 wait_by_read, wait_by_stream };
+	void (*ways[])(void) = { wait_by_read, wait_by_poll, wait_by_epoll,
+				 wait_by_read };
 	enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
-	int fd = buffer("x", 4 * PAGE, DEVFS_DMA_HEAP_SYSTEM), status;
-	struct devfs_dma_stream arg = {
-		.op = DEVFS_DMA_STREAM_CREATE, .name = "s", .period = PAGE,
-		.buffer = buffer_info(fd).id, .flags = DEVFS_DMA_STREAM_ENABLED,
-	};
+	int status;
 	pid_t pids[WAYS];
 
-	arg.source = make_source(DEVFS_DMA_SIGNAL_SOFTWARE, "go", 0);
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_STREAM_CTL, &arg));
-	silent_stream = arg.stream;
+	make_source(DEVFS_DMA_SIGNAL_SOFTWARE, "go", 0);
 	for (int i = 0; i < WAYS; i++)
 		pids[i] = waiter(ways[i]);
 	unbind();
@@ -612,23 +574,9 @@ TEST(leases, "names and leases end with the device, and so do buffers nobody use
 	works();
 }
 
-static void *read_on(void *stream)
-{
-	static __thread char data[16 * PAGE];
-	uint32_t id = (uintptr_t)stream;
-
-	while (!stream_read(node(), id, data, sizeof(data)))
-		;
-	CHECK(errno == ENODEV);
-	return NULL;
-}
-
-TEST(running, "timers and patterns at full rate stop with the device, ten times over")
+TEST(running, "timers at full rate stop with the device, ten times over")
 {
 	for (int round = 0; round < 10; round++) {
-		pthread_t readers[2];
-		int fds[2];
-
 		if (round)
 			CHECK(dup2(open(NODE, O_RDWR | O_CLOEXEC), node()) == node());
 		for (int i = 0; i < 4; i++) {
@@ -637,23 +585,8 @@ TEST(running, "timers and patterns at full rate stop with the device, ten times 
 			snprintf(name, sizeof(name), "t%d", i);
 			make_source(DEVFS_DMA_SIGNAL_TIMER, name, DEVFS_DMA_PERIOD_MIN);
 		}
-		for (int i = 0; i < 2; i++) {
-			char name[8];
-			uint32_t stream;
-
-			snprintf(name, sizeof(name), "s%d", i);
-			fds[i] = buffer(name, 64 * PAGE, i ? DEVFS_DMA_HEAP_COHERENT :
-				     DEVFS_DMA_HEAP_SYSTEM);
-			stream = make_pattern(name, fds[i], 1ULL << 32);
-			CHECK(!pthread_create(&readers[i], NULL, read_on,
-					      (void *)(uintptr_t)stream));
-		}
 		usleep(20000);
 		unbind();
-		for (int i = 0; i < 2; i++) {
-			CHECK(!pthread_join(readers[i], NULL));
-			close(fds[i]);
-		}
 		bind_again();
 	}
 	works();
@@ -667,20 +600,12 @@ static void race_once(int fd, unsigned int turn, char *name)
 	};
 	struct devfs_dma_alloc arg = request(name, 16 * PAGE, heaps[turn % 3]);
 	struct devfs_dma_buf_export export_arg = { .fd_flags = O_RDWR | O_CLOEXEC };
-	struct devfs_dma_stream stream = {
-		.op = DEVFS_DMA_STREAM_CREATE, .name = "race", .period = PAGE, .rate = 1ULL << 30,
-		.source = DEVFS_DMA_NO_ID,
-		.flags = DEVFS_DMA_STREAM_PATTERN | DEVFS_DMA_STREAM_ENABLED,
-	};
-	char data[PAGE], *map;
+	char data[PAGE] = "", *map;
 
 	arg.lease = turn % 2 ? DEVFS_DMA_LEASE_PERSIST : DEVFS_DMA_LEASE_PROCESS;
 	if (ioctl(fd, DEVFS_DMA_IOC_ALLOC, &arg))
 		return;
 	map = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, arg.fd, 0);
-	stream.buffer = arg.id;
-	if (!ioctl(fd, DEVFS_DMA_IOC_STREAM_CTL, &stream))
-		stream_read(fd, stream.stream, data, sizeof(data));
 	(void)pwrite(arg.fd, data, sizeof(data), turn % 20 * PAGE);
 	if (!ioctl(arg.fd, DEVFS_DMA_IOC_BUF_EXPORT, &export_arg)) {
 		struct devfs_dma_import import = {
@@ -731,7 +656,7 @@ static void *race(void *number)
 	return NULL;
 }
 
-TEST(races, "allocating, mapping, reading, streaming race with removal, and nothing is left")
+TEST(races, "allocating, mapping, reading race with removal, and nothing is left")
 {
 	enum { RACERS = 4 };
 	pthread_t racers[RACERS];

@@ -119,32 +119,6 @@ TEST(refused, "what the heap cannot do is refused: too much, nothing, growing, s
 	CHECK(heap_info().used == PAGE);
 }
 
-TEST(streams, "a pattern fills a reserved buffer, and a reader gets its words in order")
-{
-	int fd = buffer("x", 8 * PAGE, RESERVED);
-	struct devfs_dma_stream arg = {
-		.op = DEVFS_DMA_STREAM_CREATE, .name = "s", .period = PAGE, .rate = MIB,
-		.source = DEVFS_DMA_NO_ID, .policy = DEVFS_DMA_STREAM_STOP,
-		.flags = DEVFS_DMA_STREAM_PATTERN | DEVFS_DMA_STREAM_ENABLED,
-	};
-	uint32_t words[PAGE / 4], last = 0;
-
-	arg.buffer = buffer_info(fd).id;
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_STREAM_CTL, &arg));
-	for (int n = 0; n < 20; n++) {
-		struct devfs_dma_stream_read read_arg = {
-			.stream = arg.stream, .address = (uintptr_t)words, .length = PAGE,
-		};
-
-		CHECK(!ioctl(node(), DEVFS_DMA_IOC_STREAM_READ, &read_arg));
-		CHECK(read_arg.copied == PAGE && words[PAGE / 4 - 1] == words[0] + PAGE / 4 - 1);
-		CHECK(!n || words[0] > last);
-		last = words[PAGE / 4 - 1];
-	}
-	arg = (struct devfs_dma_stream){ .op = DEVFS_DMA_STREAM_REMOVE, .stream = arg.stream };
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_STREAM_CTL, &arg));
-}
-
 TEST(removal, "when the device goes its range is free for the next, whoever has files open")
 {
 	int fd = buffer("x", SIZE, RESERVED);

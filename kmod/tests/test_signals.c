@@ -312,9 +312,8 @@ TEST(eventfds, "eventfds count events until they, or the node, are given up")
 	arg.source = 60;
 	REFUSES(ioctl(node(), DEVFS_DMA_IOC_SET_EVENTFD, &arg), ENOENT);
 	arg.source = ~0U;
-	arg.flags = DEVFS_DMA_EVENTFD_STREAM;
 	REFUSES(ioctl(node(), DEVFS_DMA_IOC_SET_EVENTFD, &arg), ENOENT);
-	arg.flags = 2;
+	arg.flags = 1;
 	REFUSES(ioctl(node(), DEVFS_DMA_IOC_SET_EVENTFD, &arg), EINVAL);
 	arg.flags = 0;
 	arg.source = a;

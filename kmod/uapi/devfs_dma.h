@@ -21,7 +21,7 @@
 #include <linux/types.h>
 
 /** DEVFS_DMA_ABI_VERSION: raised when a structure or a meaning changes. */
-#define DEVFS_DMA_ABI_VERSION	1
+#define DEVFS_DMA_ABI_VERSION	2
 
 /** DEVFS_DMA_IOC_MAGIC: ioctl type of every command below. */
 #define DEVFS_DMA_IOC_MAGIC	0xDF
@@ -37,8 +37,6 @@
 /** DEVFS_DMA_MAX_SOURCES: signal sources a device can have; ids are below. */
 #define DEVFS_DMA_MAX_SOURCES	64
 
-/** DEVFS_DMA_MAX_STREAMS: streams a device can have; ids are below. */
-#define DEVFS_DMA_MAX_STREAMS	32
 
 /** DEVFS_DMA_HISTORY: event times a source remembers. */
 #define DEVFS_DMA_HISTORY	256
@@ -87,9 +85,9 @@
  * @buffers:       out: buffers listed now
  * @max_buffers:   out: how many there may be
  * @sources:       out: signal sources now
- * @streams:       out: streams now
  * @regions:       out: device memory regions
  * @numa_node:     out: node of the device, -1 for none
+ * @pad:           zero
  * @bounced:       out: pinned buffers that are not page aligned
  * @dma_alignment: out: bytes a mapping should be aligned to
  * @foreign:       out: names of buffers given, changed and taken so far by
@@ -108,9 +106,9 @@ struct devfs_dma_info {
 	__u32 buffers;
 	__u32 max_buffers;
 	__u32 sources;
-	__u32 streams;
 	__u32 regions;
 	__s32 numa_node;
+	__u32 pad;
 	__u64 bounced;
 	__u64 dma_alignment;
 	__u64 foreign;
@@ -252,7 +250,6 @@ struct devfs_dma_rename {
 #define DEVFS_DMA_BUF_COHERENT	0x4U /* never needs a sync */
 #define DEVFS_DMA_BUF_FIXED	0x8U /* cannot grow past capacity */
 #define DEVFS_DMA_BUF_FREED	0x10U /* FREE was called, users remain */
-#define DEVFS_DMA_BUF_STREAMING	0x20U /* a stream fills or drains it */
 #define DEVFS_DMA_BUF_BOUNCED	0x40U /* pinned memory, not page aligned */
 #define DEVFS_DMA_BUF_MMAP	0x80U /* mmap works */
 
@@ -499,7 +496,7 @@ struct devfs_dma_region_export {
 
 /* struct devfs_dma_signal.op */
 #define DEVFS_DMA_SIGNAL_CREATE		0 /* name, kind, period_ns, flags -> source */
-#define DEVFS_DMA_SIGNAL_REMOVE		1 /* source; EBUSY while a stream uses it */
+#define DEVFS_DMA_SIGNAL_REMOVE		1 /* source */
 #define DEVFS_DMA_SIGNAL_SET		2 /* source, flags, period_ns */
 #define DEVFS_DMA_SIGNAL_TRIGGER	3 /* source; EINVAL if not software */
 #define DEVFS_DMA_SIGNAL_GET		4 /* source -> all */
@@ -586,15 +583,11 @@ struct devfs_dma_subscribe {
 	__u64 sources;
 };
 
-/* struct devfs_dma_eventfd.flags */
-#define DEVFS_DMA_EVENTFD_STREAM	0x1U /* source is a stream's id */
-
 /**
  * struct devfs_dma_eventfd - DEVFS_DMA_IOC_SET_EVENTFD
- * @source: in: whose events are added to the eventfd; with EVENTFD_STREAM the
- *          stream whose periods are, once it has its watermark
+ * @source: in: whose events are added to the eventfd
  * @fd:     in: the eventfd; -1 ends this open node's registrations there
- * @flags:  in: DEVFS_DMA_EVENTFD_*
+ * @flags:  zero
  * @pad:    zero
  *
  * Ends with the open node at the latest. ENOENT, EINVAL, ENOSPC (64 a source).
@@ -638,99 +631,6 @@ struct devfs_dma_history {
 	__u32 count;
 	__u64 first;
 	__u64 times;
-};
-
-/* ------------------------------------------------------------- streams -- */
-
-/* struct devfs_dma_stream.policy */
-#define DEVFS_DMA_STREAM_OVERWRITE	0 /* a full ring loses the oldest bytes */
-#define DEVFS_DMA_STREAM_STOP		1 /* a full ring takes no more: the newest are lost */
-
-/* struct devfs_dma_stream.flags */
-#define DEVFS_DMA_STREAM_ENABLED	0x1U
-#define DEVFS_DMA_STREAM_PATTERN	0x2U /* the pattern generator fills it */
-
-/* struct devfs_dma_stream.op */
-#define DEVFS_DMA_STREAM_CREATE		0 /* name, buffer, period, ... -> stream */
-#define DEVFS_DMA_STREAM_REMOVE		1 /* stream */
-#define DEVFS_DMA_STREAM_SET		2 /* stream, flags (ENABLED), watermark */
-#define DEVFS_DMA_STREAM_GET		3 /* stream -> all */
-#define DEVFS_DMA_STREAM_NEXT		4 /* first stream at or after stream -> all */
-
-/**
- * struct devfs_dma_stream - DEVFS_DMA_IOC_STREAM_CTL: a buffer as a ring
- * @op:        in: what to do; the fields it does not take must be zero
- * @stream:    in or out: the stream's id
- * @name:      its name, EEXIST where taken
- * @buffer:    id of its buffer, which cannot shrink or stream twice meanwhile
- * @period:    bytes of a period: a multiple of 4; two or more fit the buffer;
- *             what is left over at its end stays unused
- * @rate:      PATTERN: bytes a second, 1 to 2^32
- * @source:    source whose events each mean one more period; with PATTERN the
- *             stream makes them itself, of this source, or of none where it
- *             is DEVFS_DMA_NO_ID
- * @policy:    DEVFS_DMA_STREAM_OVERWRITE, _STOP
- * @flags:     DEVFS_DMA_STREAM_*
- * @periods:   out: periods in the ring
- * @produced:  out: bytes filled so far
- * @consumed:  out: bytes read so far
- * @overruns:  out: bytes lost so far; produced = consumed + available + overruns
- * @watermark: bytes that make the stream readable, up to what the ring holds;
- *             0 at CREATE is one period, at SET what it was
- * @available: out: bytes to be read
- * @reserved:  zero
- *
- * The device may be filling the period after the newest one, so the ring holds
- * @periods - 1 periods to be read. STOP is for producers that can be held back.
- * Pattern words are 32-bit counters from 0 in the CPU's byte order, each
- * number once; those lost are skipped.
- * CREATE: EEXIST, ENOENT (buffer, source), EINVAL, ENOSPC (too many), EBUSY
- * (the buffer streams), EACCES (the caller may not read the buffer, or with
- * PATTERN not write it). Others: ENOENT.
- */
-struct devfs_dma_stream {
-	__u32 op;
-	__u32 stream;
-	char name[DEVFS_DMA_NAME_SIZE];
-	__u64 buffer;
-	__u64 period;
-	__u64 rate;
-	__u32 source;
-	__u32 policy;
-	__u32 flags;
-	__u32 periods;
-	__u64 produced;
-	__u64 consumed;
-	__u64 overruns;
-	__u64 watermark;
-	__u64 available;
-	__u64 reserved[2];
-};
-
-/* struct devfs_dma_stream_read.flags */
-#define DEVFS_DMA_STREAM_NONBLOCK	0x1U /* EAGAIN instead of waiting */
-
-/**
- * struct devfs_dma_stream_read - DEVFS_DMA_IOC_STREAM_READ
- * @stream:   in: its id
- * @flags:    in: DEVFS_DMA_STREAM_NONBLOCK
- * @address:  in: user pointer
- * @length:   in: bytes wanted
- * @copied:   out: bytes got, in order, each byte once; 0 only where the stream
- *            was disabled or removed and all of it was read
- * @lost:     out: bytes lost just before them
- *
- * Waits for the watermark (or @length, if that is less). EINTR, EAGAIN, EACCES
- * where the caller may not read the buffer, EFAULT where nothing could be
- * copied: those bytes are not consumed.
- */
-struct devfs_dma_stream_read {
-	__u32 stream;
-	__u32 flags;
-	__u64 address;
-	__u64 length;
-	__u64 copied;
-	__u64 lost;
 };
 
 /* -------------------------------------------------------- a buffer's fd -- */
@@ -863,8 +763,6 @@ struct devfs_dma_buf_export {
 #define DEVFS_DMA_IOC_SET_EVENTFD	DEVFS_DMA_IOW(0x12, struct devfs_dma_eventfd)
 #define DEVFS_DMA_IOC_SIGNAL_SUBSCRIBE	DEVFS_DMA_IOW(0x13, struct devfs_dma_subscribe)
 #define DEVFS_DMA_IOC_SIGNAL_HISTORY	DEVFS_DMA_IOWR(0x14, struct devfs_dma_history)
-#define DEVFS_DMA_IOC_STREAM_CTL	DEVFS_DMA_IOWR(0x20, struct devfs_dma_stream)
-#define DEVFS_DMA_IOC_STREAM_READ	DEVFS_DMA_IOWR(0x21, struct devfs_dma_stream_read)
 
 /* Of a buffer's file, which also takes DMA_BUF_IOCTL_SYNC. */
 #define DEVFS_DMA_IOC_BUF_INFO		DEVFS_DMA_IOR(0x40, struct devfs_dma_buf_info)
