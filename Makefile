@@ -49,6 +49,8 @@ swift_flags := --manifest-cache none $(SWIFT_FLAGS)
 release_flags := $(swift_flags) -c release --product devfs --static-swift-stdlib
 release := .build/release/devfs
 version := $(shell sed -n 's/^.define DEVFS_VERSION.*"\(.*\)"/\1/p' kmod/version.h)
+# Where the module's sources are, below kmod/.
+module_rooms := bus node buffer dmabuf heap region signal core
 module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
 scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/mount.devfs \
     mount-helpers/install-module mount-helpers/devfs-completion.bash Tests/packaging \
@@ -216,7 +218,9 @@ install: ## install the program, the mount(8) helper, completions, and the modul
 	$(release) --generate-completion-script fish >'$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish'
 	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' mount-helpers/devfs@.service \
 	    >'$(DESTDIR)$(SYSTEMD_UNIT_DIR)/devfs@.service'
-	install -m 644 kmod/*.c kmod/*.h kmod/Kbuild kmod/Makefile '$(DESTDIR)$(module_source).new'
+	for file in kmod/Kbuild kmod/Makefile kmod/*.[ch] $(patsubst %,kmod/%/*.[ch],$(module_rooms)); do
+	    install -D -m 644 "$$file" '$(DESTDIR)$(module_source).new'/"$${file#kmod/}"
+	done
 	install -m 644 kmod/uapi/devfs_dma.h '$(DESTDIR)$(module_source).new/uapi'
 	sed 's/@VERSION@/$(version)/' kmod/dkms.conf >'$(DESTDIR)$(module_source).new/dkms.conf'
 	install -D -m 644 mount-helpers/60-devfs.rules '$(DESTDIR)$(UDEV_RULES_DIR)/60-devfs.rules'

@@ -6,13 +6,13 @@
  */
 #include <linux/module.h>
 
-#include "compat.h"
-#include "internal.h"
+#include "core/compat.h"
+#include "core/internal.h"
 #include "sizes.h"
 #include "version.h"
 
 #define CREATE_TRACE_POINTS
-#include "trace.h"
+#include "core/trace.h"
 
 unsigned long devfs_limit_bytes;
 module_param_named(limit_bytes, devfs_limit_bytes, ulong, 0644);

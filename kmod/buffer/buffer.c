@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - buffers by name and id: making, finding, freeing them.
+ *
+ * The registry's own reference to an inode exists for LEASE_PERSIST and
+ * LEASE_PROCESS; a buffer of LEASE_USE is listed without one and leaves the
+ * registry when it is evicted.
+ */
+#include <linux/cred.h>
+#include <linux/file.h>
+#include <linux/sched.h>
+#include <linux/string.h>
+
+#include "core/compat.h"
+#include "core/internal.h"
+#include "buffer/registry.h"
+#include "core/trace.h"
+
+/* A whole name field: allowed bytes, then nothing but NUL. */
+bool devfs_name_valid(const char *name)
+{
+	size_t len = strnlen(name, DEVFS_DMA_NAME_SIZE);
+	size_t i;
+
+	if (!len || len == DEVFS_DMA_NAME_SIZE || name[0] == '.')
+		return false;
+	for (i = 0; i < len; i++) {
+		char c = name[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+		    !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '-')
+			return false;
+	}
+	return !memchr_inv(name + len, 0, DEVFS_DMA_NAME_SIZE - len);
+}
+
+int devfs_registry_init(struct devfs_device *dev)
+{
+	mutex_init(&dev->lock);
+	xa_init(&dev->by_id);
+	return rhashtable_init(&dev->by_name, &devfs_names);
+}
+
+void devfs_registry_exit(struct devfs_device *dev)
+{
+	rhashtable_destroy(&dev->by_name);
+	xa_destroy(&dev->by_id);
+	mutex_destroy(&dev->lock);
+}
+
+bool devfs_may_manage(struct devfs_buffer *buf)
+{
+	return uid_eq(current_fsuid(), READ_ONCE(buf->base.inode.i_uid)) || capable(CAP_FOWNER);
+}
+
+/*
+ * Takes the buffer's id off, with dev->lock held; its name must have gone to
+ * another. The caller passes what is returned, and *put, to devfs_unlisted().
+ */
+struct devfs_lease *devfs_unlist_id(struct devfs_buffer *buf, bool *put)
+{
+	struct devfs_device *dev = buf->base.dev;
+	struct devfs_lease *lease = buf->lease;
+
+	lockdep_assert_held(&dev->lock);
+	xa_erase(&dev->by_id, buf->id);
+	dev->buffers--;
+	buf->listed = false;
+	buf->lease = NULL;
+	*put = buf->lease_kind != DEVFS_DMA_LEASE_USE;
+	return lease;
+}
+
+/*
+ * Takes the buffer out of the registry, with dev->lock held. The caller drops
+ * the inode reference if *put, and ends the returned lease, after unlocking.
+ */
+static struct devfs_lease *devfs_unlist(struct devfs_buffer *buf, struct devfs_client *by,
+					bool *put)
+{
+	*put = false;
+	if (!buf->listed)
+		return NULL;
+	rhashtable_remove_fast(&buf->base.dev->by_name, &buf->by_name, devfs_names);
+	devfs_names_changed(buf->base.dev, by);
+	return devfs_unlist_id(buf, put);
+}
+
+/* With the lock held; the buffer has an inode reference of its own then. */
+static int devfs_enlist(struct devfs_buffer *buf, struct devfs_client *by)
+{
+	struct devfs_device *dev = buf->base.dev;
+	int err;
+
+	lockdep_assert_held(&dev->lock);
+	if (devfs_dead(dev))
+		return -ENODEV;
+	err = xa_insert(&dev->by_id, buf->id, buf, GFP_KERNEL_ACCOUNT);
+	if (err)
+		return err;
+	err = rhashtable_lookup_insert_fast(&dev->by_name, &buf->by_name, devfs_names);
+	if (err) {
+		xa_erase(&dev->by_id, buf->id);
+		return err;
+	}
+	devfs_names_changed(dev, by);
+	dev->buffers++;
+	buf->listed = true;
+	return 0;
+}
+
+static struct pid *devfs_owner_pid(u32 nr)
+{
+	struct pid *pid;
+	bool leads;
+
+	if (!nr)
+		return get_task_pid(current, PIDTYPE_TGID);
+	if (nr > INT_MAX)
+		return NULL;
+	pid = find_get_pid(nr);
+	rcu_read_lock();
+	leads = pid_task(pid, PIDTYPE_TGID);
+	rcu_read_unlock();
+	if (leads)
+		return pid;
+	put_pid(pid);
+	return NULL;
+}
+
+static int devfs_alloc_check(const struct devfs_dma_alloc *arg, kuid_t *uid, kgid_t *gid)
+{
+	if (!devfs_name_valid(arg->name) || arg->direction > DEVFS_DMA_FROM_DEVICE ||
+	    arg->lease > DEVFS_DMA_LEASE_PROCESS || arg->mode & ~0777U ||
+	    arg->fd_flags & ~(O_ACCMODE | O_CLOEXEC) ||
+	    (arg->fd_flags & O_ACCMODE) == O_ACCMODE ||
+	    memchr_inv(arg->reserved, 0, sizeof(arg->reserved)))
+		return -EINVAL;
+
+	*uid = current_fsuid();
+	if (arg->uid != DEVFS_DMA_NO_ID) {
+		*uid = make_kuid(current_user_ns(), arg->uid);
+		if (!uid_valid(*uid))
+			return -EINVAL;
+		if (!uid_eq(*uid, current_fsuid()) && !capable(CAP_CHOWN))
+			return -EPERM;
+	}
+	*gid = current_fsgid();
+	if (arg->gid != DEVFS_DMA_NO_ID) {
+		*gid = make_kgid(current_user_ns(), arg->gid);
+		if (!gid_valid(*gid))
+			return -EINVAL;
+		if (!in_group_p(*gid) && !capable(CAP_CHOWN))
+			return -EPERM;
+	}
+	return 0;
+}
+
+/* Early answers, so that nothing large is allocated in vain. */
+static int devfs_room_check(struct devfs_device *dev, const char *name, u32 *why)
+{
+	int err = 0;
+
+	mutex_lock(&dev->lock);
+	if (rhashtable_lookup_fast(&dev->by_name, name, devfs_names)) {
+		err = -EEXIST;
+	} else if (dev->buffers >= READ_ONCE(devfs_max_buffers)) {
+		*why = DEVFS_DMA_WHY_BUFFERS;
+		err = -ENOSPC;
+	}
+	mutex_unlock(&dev->lock);
+	return err;
+}
+
+static int devfs_buffer_publish(struct devfs_buffer *buf, struct devfs_lease *lease, u32 *why,
+				struct devfs_client *by)
+{
+	struct devfs_device *dev = buf->base.dev;
+	int err;
+
+	mutex_lock(&dev->lock);
+	if (dev->buffers >= READ_ONCE(devfs_max_buffers)) {
+		*why = DEVFS_DMA_WHY_BUFFERS;
+		err = -ENOSPC;
+	} else {
+		err = devfs_enlist(buf, by);
+	}
+	if (!err) {
+		if (buf->lease_kind != DEVFS_DMA_LEASE_USE)
+			ihold(&buf->base.inode);
+		buf->lease = lease;
+		if (lease)
+			devfs_lease_start(lease);
+	}
+	mutex_unlock(&dev->lock);
+	return err;
+}
+
+/* What the caller wants, without memory: iput() undoes it. */
+static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
+					     const struct devfs_dma_alloc *arg, kuid_t uid,
+					     kgid_t gid)
+{
+	struct devfs_buffer *buf = devfs_buffer_inode(dev);
+
+	if (IS_ERR(buf))
+		return buf;
+	buf->base.inode.i_mode |= arg->mode;
+	buf->base.inode.i_uid = uid;
+	buf->base.inode.i_gid = gid;
+	memcpy(buf->name, arg->name, sizeof(buf->name));
+	buf->id = atomic64_inc_return(&dev->next_id);
+	buf->lease_kind = arg->lease;
+	buf->heap = arg->heap;
+	buf->direction = arg->direction;
+	buf->created_ns = ktime_get_real_ns();
+	buf->owner = devfs_owner_pid(arg->owner);
+	if (buf->owner)
+		return buf;
+	iput(&buf->base.inode);
+	return ERR_PTR(-ESRCH);
+}
+
+/**
+ * devfs_buffer_create - make a buffer, its name and its first descriptor
+ * @client: who makes it, on the device it is mapped for
+ * @arg: what the caller asked for; the out fields are filled
+ * @fill: gives the buffer its memory
+ * @ctx: for @fill
+ * @report: copies the out fields to the caller before anything is final
+ * @report_ctx: for @report
+ *
+ * Return: 0, or an errno after which nothing has changed.
+ */
+int devfs_buffer_create(struct devfs_client *client, struct devfs_dma_alloc *arg,
+			int (*fill)(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why),
+			void *ctx, int (*report)(void *ctx), void *report_ctx)
+{
+	struct devfs_device *dev = client->dev;
+	struct devfs_lease *lease = NULL;
+	struct devfs_buffer *buf;
+	struct file *file;
+	kuid_t uid;
+	kgid_t gid;
+	int err, fd;
+
+	arg->why = DEVFS_DMA_WHY_NONE;
+	arg->fd = -1;
+	arg->id = 0;
+	arg->ino = 0;
+	err = devfs_alloc_check(arg, &uid, &gid);
+	if (err)
+		return err;
+	err = devfs_room_check(dev, arg->name, &arg->why);
+	if (err)
+		return err;
+
+	buf = devfs_buffer_new(dev, arg, uid, gid);
+	if (IS_ERR(buf)) {
+		if (buf == ERR_PTR(-ESRCH))
+			arg->why = DEVFS_DMA_WHY_PROCESS;
+		return PTR_ERR(buf);
+	}
+	err = fill(buf, arg->size, ctx, &arg->why);
+	if (err) {
+		/* A bad pointer or argument is no shortage. */
+		if (err != -ENOSPC && err != -ENOMEM && err != -EIO)
+			arg->why = DEVFS_DMA_WHY_NONE;
+		goto err_inode;
+	}
+	if (arg->lease == DEVFS_DMA_LEASE_PROCESS) {
+		lease = devfs_lease_new(dev, buf->id, buf->owner);
+		if (!lease) {
+			err = -ENOMEM;
+			goto err_inode;
+		}
+	}
+	file = devfs_inode_open(&buf->base.inode, arg->fd_flags);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto err_lease;
+	}
+	fd = get_unused_fd_flags(arg->fd_flags & O_CLOEXEC);
+	if (fd < 0) {
+		err = fd;
+		goto err_file;
+	}
+	arg->fd = fd;
+	arg->id = buf->id;
+	arg->ino = buf->base.inode.i_ino;
+	err = report(report_ctx);
+	if (err)
+		goto err_fd;
+	err = devfs_buffer_publish(buf, lease, &arg->why, client);
+	if (err)
+		goto err_fd;
+
+	trace_devfs_dma_alloc(buf);
+	fd_install(fd, file);
+	iput(&buf->base.inode);
+	return 0;
+
+err_fd:
+	put_unused_fd(fd);
+	arg->fd = -1;
+	arg->id = 0;
+	arg->ino = 0;
+err_file:
+	fput(file);
+err_lease:
+	devfs_lease_end(lease);
+err_inode:
+	iput(&buf->base.inode);
+	return err;
+}
+
+/**
+ * devfs_buffer_preset - make a buffer that a device has from the start
+ * @dev: the device
+ * @name: the buffer's name
+ * @size: bytes
+ * @heap: DEVFS_DMA_HEAP_*, one that allocates
+ * @direction: DEVFS_DMA_BIDIRECTIONAL, ...
+ *
+ * It is root's, and stays until FREE or the end of the device.
+ *
+ * Return: 0 or an errno.
+ */
+int devfs_buffer_preset(struct devfs_device *dev, const char *name, u64 size, u32 heap,
+			u32 direction)
+{
+	struct devfs_dma_alloc arg = {
+		.heap = heap, .direction = direction, .lease = DEVFS_DMA_LEASE_PERSIST,
+		.mode = 0600,
+	};
+	struct devfs_buffer *buf;
+	int err;
+
+	strscpy(arg.name, name, sizeof(arg.name));
+	buf = devfs_buffer_new(dev, &arg, GLOBAL_ROOT_UID, GLOBAL_ROOT_GID);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	err = devfs_heap_alloc(buf, size, NULL, &arg.why);
+	if (!err)
+		err = devfs_buffer_publish(buf, NULL, &arg.why, NULL);
+	if (!err)
+		trace_devfs_dma_alloc(buf);
+	iput(&buf->base.inode);
+	return err;
+}
+
+/* A reference to the inode of a listed buffer, or NULL. */
+struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id)
+{
+	struct devfs_buffer *buf;
+
+	mutex_lock(&dev->lock);
+	buf = id <= ULONG_MAX ? xa_load(&dev->by_id, id) : NULL;
+	/* One that is being evicted waits for the lock to leave the registry. */
+	if (buf && !igrab(&buf->base.inode))
+		buf = NULL;
+	mutex_unlock(&dev->lock);
+	return buf;
+}
+
+int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg, struct file **file)
+{
+	static const u8 masks[] = {
+		[O_RDONLY] = MAY_READ, [O_WRONLY] = MAY_WRITE, [O_RDWR] = MAY_READ | MAY_WRITE,
+	};
+	struct devfs_buffer *buf;
+	int err;
+
+	if (arg->fd_flags & ~(O_ACCMODE | O_CLOEXEC) || (arg->fd_flags & O_ACCMODE) == O_ACCMODE ||
+	    memchr_inv(arg->reserved, 0, sizeof(arg->reserved)))
+		return -EINVAL;
+	if (arg->id) {
+		if (memchr_inv(arg->name, 0, sizeof(arg->name)))
+			return -EINVAL;
+		buf = devfs_buffer_get(dev, arg->id);
+	} else {
+		if (!devfs_name_valid(arg->name))
+			return -EINVAL;
+		mutex_lock(&dev->lock);
+		buf = rhashtable_lookup_fast(&dev->by_name, arg->name, devfs_names);
+		if (buf && !igrab(&buf->base.inode))
+			buf = NULL;
+		mutex_unlock(&dev->lock);
+	}
+	if (!buf)
+		return -ENOENT;
+
+	err = inode_permission(devfs_nop_idmap, &buf->base.inode, masks[arg->fd_flags & O_ACCMODE]);
+	if (err)
+		goto out_put;
+	*file = devfs_inode_open(&buf->base.inode, arg->fd_flags);
+	err = PTR_ERR_OR_ZERO(*file);
+	arg->id = buf->id;
+out_put:
+	iput(&buf->base.inode);
+	return err;
+}
+
+/* Ends what was unlisted, without the lock. */
+void devfs_unlisted(struct devfs_buffer *buf, struct devfs_lease *lease, bool put)
+{
+	trace_devfs_dma_free(buf);
+	devfs_lease_end(lease);
+	if (put)
+		iput(&buf->base.inode);
+}
+
+/* Name, id, lease and the registry's reference end. False if they had before. */
+bool devfs_buffer_unlist(struct devfs_buffer *buf, struct devfs_client *by)
+{
+	struct devfs_device *dev = buf->base.dev;
+	struct devfs_lease *lease;
+	bool put, listed;
+
+	/* Without i_rwsem: whoever stalls a copy under it must not stall this. */
+	mutex_lock(&dev->lock);
+	listed = buf->listed;
+	lease = devfs_unlist(buf, by, &put);
+	if (listed) {
+		clear_nlink(&buf->base.inode);
+		devfs_touch_ctime(&buf->base.inode);
+	}
+	mutex_unlock(&dev->lock);
+	if (listed)
+		devfs_unlisted(buf, lease, put);
+	return listed;
+}
+
+int devfs_buffer_free(struct devfs_client *client, u64 id)
+{
+	struct devfs_buffer *buf = devfs_buffer_get(client->dev, id);
+	int err = 0;
+
+	if (!buf)
+		return -ENOENT;
+	if (!devfs_may_manage(buf))
+		err = -EPERM;
+	else if (!devfs_buffer_unlist(buf, client))
+		err = -ENOENT;
+	iput(&buf->base.inode);
+	return err;
+}
+
+/* The lease's owner died. True if the lease was still the buffer's. */
+bool devfs_buffer_expire(struct devfs_device *dev, u64 id, struct devfs_lease *lease)
+{
+	struct devfs_buffer *buf;
+	bool put;
+
+	mutex_lock(&dev->lock);
+	buf = xa_load(&dev->by_id, id);
+	/* The registry's reference keeps the inode, so it is not being evicted. */
+	if (!buf || buf->lease != lease) {
+		mutex_unlock(&dev->lock);
+		return false;
+	}
+	devfs_unlist(buf, NULL, &put);
+	clear_nlink(&buf->base.inode);
+	devfs_touch_ctime(&buf->base.inode);
+	mutex_unlock(&dev->lock);
+	trace_devfs_dma_free(buf);
+	iput(&buf->base.inode);
+	return true;
+}
+
+int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner)
+{
+	struct devfs_device *dev = buf->base.dev;
+	struct devfs_lease *lease = NULL, *old;
+	struct pid *pid = NULL;
+	bool put = false;
+
+	if (kind > DEVFS_DMA_LEASE_PROCESS)
+		return -EINVAL;
+	if (!devfs_may_manage(buf))
+		return -EPERM;
+	if (owner) {
+		pid = devfs_owner_pid(owner);
+		if (!pid)
+			return -ESRCH;
+	} else {
+		mutex_lock(&dev->lock);
+		pid = get_pid(buf->owner);
+		mutex_unlock(&dev->lock);
+	}
+	if (kind == DEVFS_DMA_LEASE_PROCESS) {
+		lease = devfs_lease_new(dev, buf->id, pid);
+		if (!lease) {
+			put_pid(pid);
+			return -ENOMEM;
+		}
+	}
+
+	mutex_lock(&dev->lock);
+	if (!buf->listed) {
+		mutex_unlock(&dev->lock);
+		devfs_lease_end(lease);
+		put_pid(pid);
+		return -ENOENT;
+	}
+	if (buf->lease_kind != DEVFS_DMA_LEASE_USE && kind == DEVFS_DMA_LEASE_USE)
+		put = true;
+	else if (buf->lease_kind == DEVFS_DMA_LEASE_USE && kind != DEVFS_DMA_LEASE_USE)
+		ihold(&buf->base.inode);
+	buf->lease_kind = kind;
+	swap(buf->owner, pid);
+	old = buf->lease;
+	buf->lease = lease;
+	if (lease)
+		devfs_lease_start(lease);
+	mutex_unlock(&dev->lock);
+
+	devfs_lease_end(old);
+	put_pid(pid);
+	if (put)
+		iput(&buf->base.inode);
+	return 0;
+}
+
+/* The last reference is gone. */
+void devfs_buffer_evict(struct devfs_buffer *buf)
+{
+	struct devfs_device *dev = buf->base.dev;
+	bool put, listed;
+
+	mutex_lock(&dev->lock);
+	listed = buf->listed;
+	/* Only a LEASE_USE buffer comes here listed: no lease, no reference. */
+	devfs_unlist(buf, NULL, &put);
+	mutex_unlock(&dev->lock);
+	if (listed)
+		trace_devfs_dma_free(buf);
+	devfs_heap_release(buf);
+	devfs_buffer_leave(buf);
+	put_pid(buf->owner);
+	devfs_device_put(dev);
+}

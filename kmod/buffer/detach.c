@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - buffers whose device goes.
+ *
+ * Files and mappings of a buffer may outlive its device by far; what the DMA
+ * layer made for the device may not. So each buffer is on its device's list
+ * as long as it has any of that, and removal empties the list.
+ */
+#include <linux/device.h>
+#include <linux/pagemap.h>
+
+#include "core/internal.h"
+
+/* i_rwsem, while the memory is there: -ENODEV, and no lock, once it is not. */
+int devfs_lock_shared(struct devfs_buffer *buf)
+{
+	inode_lock_shared(&buf->base.inode);
+	if (!devfs_buffer_dead(buf))
+		return 0;
+	inode_unlock_shared(&buf->base.inode);
+	return -ENODEV;
+}
+
+/* The same, exclusively. */
+int devfs_lock(struct devfs_buffer *buf)
+{
+	inode_lock(&buf->base.inode);
+	if (!devfs_buffer_dead(buf))
+		return 0;
+	inode_unlock(&buf->base.inode);
+	return -ENODEV;
+}
+
+/* A new buffer, before it has memory. */
+int devfs_buffer_attach(struct devfs_buffer *buf)
+{
+	struct devfs_device *dev = buf->base.dev;
+	int err = -ENODEV;
+
+	mutex_lock(&dev->lock);
+	if (!devfs_dead(dev)) {
+		/* Newest first: imports before what they import, if that is ours. */
+		list_add(&buf->attached, &dev->attached);
+		err = 0;
+	}
+	mutex_unlock(&dev->lock);
+	return err;
+}
+
+/* It has nothing of the device's any more. */
+void devfs_buffer_leave(struct devfs_buffer *buf)
+{
+	struct devfs_device *dev = buf->base.dev;
+
+	mutex_lock(&dev->lock);
+	list_del_init(&buf->attached);
+	mutex_unlock(&dev->lock);
+	wake_up_all(&dev->detached);
+}
+
+/* A fault that found a page before the detachment has it locked until it is mapped. */
+static void devfs_wait_for_faults(struct devfs_buffer *buf)
+{
+	size_t i;
+
+	for (i = 0; i < buf->npages && atomic_read(&buf->mappings); i++) {
+		lock_page(buf->pages[i]);
+		unlock_page(buf->pages[i]);
+		cond_resched();
+	}
+}
+
+/*
+ * Importers have addresses of coherent memory, which has no other owner than
+ * the device. Memory that they do not let go of is better lost than reused.
+ */
+static void devfs_wait_for_importers(struct devfs_buffer *buf)
+{
+	if (!devfs_is_coherent(buf) ||
+	    wait_event_timeout(buf->base.dev->detached, !atomic_read(&buf->importers),
+			       DEVFS_IMPORTERS_WAIT))
+		return;
+	dev_warn(buf->base.dev->dev,
+		 "buffer %llu: %zu bytes stay allocated for ever, as a dma-buf of it is attached\n",
+		 buf->id, buf->capacity);
+	buf->vaddr = NULL;
+}
+
+/* With a reference to the inode. */
+static void devfs_buffer_detach(struct devfs_buffer *buf)
+{
+	struct address_space *mapping = buf->base.inode.i_mapping;
+
+	inode_lock(&buf->base.inode);
+	filemap_invalidate_lock(mapping);
+	buf->detached = true;
+	filemap_invalidate_unlock(mapping);
+	inode_unlock(&buf->base.inode);
+
+	devfs_wait_for_faults(buf);
+	unmap_mapping_range(mapping, 0, 0, 1);
+	devfs_wait_for_importers(buf);
+
+	inode_lock(&buf->base.inode);
+	devfs_heap_detach(buf);
+	inode_unlock(&buf->base.inode);
+	devfs_buffer_leave(buf);
+}
+
+/* The exporter of imported memory wants it back: not even its lock can be waited for there. */
+void devfs_buffer_revoke(struct work_struct *work)
+{
+	struct devfs_buffer *buf = container_of(work, struct devfs_buffer, revoke);
+
+	devfs_buffer_detach(buf);
+	iput(&buf->base.inode);
+}
+
+/* One that is not being evicted, with a reference, or NULL. */
+static struct devfs_buffer *devfs_next_attached(struct devfs_device *dev)
+{
+	struct devfs_buffer *buf, *found = NULL;
+
+	mutex_lock(&dev->lock);
+	list_for_each_entry(buf, &dev->attached, attached) {
+		if (igrab(&buf->base.inode)) {
+			found = buf;
+			break;
+		}
+	}
+	mutex_unlock(&dev->lock);
+	return found;
+}
+
+/* The device is dead: no buffer stays on its list. */
+void devfs_buffers_detach(struct devfs_device *dev)
+{
+	struct devfs_buffer *buf;
+
+	while ((buf = devfs_next_attached(dev))) {
+		devfs_buffer_unlist(buf, NULL);
+		devfs_buffer_detach(buf);
+		iput(&buf->base.inode);
+	}
+	/* The others are on their way out by themselves. */
+	wait_event(dev->detached, list_empty_careful(&dev->attached));
+}

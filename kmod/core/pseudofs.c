@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - the internal file system whose regular files are buffers and
+ * regions.
+ *
+ * The file system type has no owner, or its own mount would keep the module
+ * for ever. Each buffer keeps the module instead, until the RCU callback that
+ * frees its inode; devfs_pseudofs_exit() waits for those callbacks.
+ */
+#include <linux/cred.h>
+#include <linux/dcache.h>
+#include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/fs_context.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "core/compat.h"
+#include "core/internal.h"
+
+#define DEVFS_MAGIC 0x44564d41
+
+static struct vfsmount *devfs_mount;
+
+/* What an inode is becomes known only after it was allocated. */
+union devfs_any_inode {
+	struct devfs_inode base;
+	struct devfs_buffer buffer;
+	struct devfs_region region;
+};
+
+static struct inode *devfs_alloc_inode(struct super_block *sb)
+{
+	union devfs_any_inode *any = kzalloc(sizeof(*any), GFP_KERNEL_ACCOUNT);
+
+	BUILD_BUG_ON(offsetof(struct devfs_buffer, base) || offsetof(struct devfs_region, base));
+	if (!any)
+		return NULL;
+	inode_init_once(&any->base.inode);
+	return &any->base.inode;
+}
+
+static struct devfs_inode *devfs_inode_of(struct inode *inode)
+{
+	return container_of(inode, struct devfs_inode, inode);
+}
+
+static bool devfs_is_region(struct inode *inode)
+{
+	return inode->i_fop == &devfs_region_fops;
+}
+
+static void devfs_free_inode(struct inode *inode)
+{
+	struct devfs_inode *base = devfs_inode_of(inode);
+	bool pins_module = base->pins_module;
+
+	kfree(container_of(base, union devfs_any_inode, base));
+	if (pins_module)
+		module_put(THIS_MODULE);
+}
+
+static void devfs_evict_inode(struct inode *inode)
+{
+	struct devfs_device *dev = devfs_inode_of(inode)->dev;
+
+	truncate_inode_pages_final(&inode->i_data);
+	clear_inode(inode);
+	if (!dev)
+		return;
+	if (devfs_is_region(inode))
+		devfs_device_put(dev);
+	else
+		devfs_buffer_evict(devfs_buffer_of(inode));
+}
+
+static const struct super_operations devfs_sops = {
+	.alloc_inode	= devfs_alloc_inode,
+	.free_inode	= devfs_free_inode,
+	.evict_inode	= devfs_evict_inode,
+	.drop_inode	= devfs_drop_inode,
+	.statfs		= simple_statfs,
+};
+
+/* What /proc/PID/fd and /proc/PID/maps show. */
+static char *devfs_dname(struct dentry *dentry, char *buffer, int buflen)
+{
+	struct inode *inode = d_inode(dentry);
+	char name[sizeof("/devfs_dma:") + DEVFS_DMA_NAME_SIZE];
+	int len;
+
+	if (devfs_is_region(inode))
+		len = scnprintf(name, sizeof(name), "/devfs_dma:%s",
+				devfs_region_of(inode)->is.name);
+	else
+		len = scnprintf(name, sizeof(name), "/devfs_dma:%llu", devfs_buffer_of(inode)->id);
+	len++;
+	/* A d_dname() fills its buffer from the end. */
+	if (len > buflen)
+		return ERR_PTR(-ENAMETOOLONG);
+	return memcpy(buffer + buflen - len, name, len);
+}
+
+static const struct dentry_operations devfs_dops = {
+	.d_dname = devfs_dname,
+};
+
+static int devfs_init_fs_context(struct fs_context *fc)
+{
+	struct pseudo_fs_context *ctx = init_pseudo(fc, DEVFS_MAGIC);
+
+	if (!ctx)
+		return -ENOMEM;
+	ctx->ops = &devfs_sops;
+	ctx->dops = &devfs_dops;
+	return 0;
+}
+
+static struct file_system_type devfs_fs_type = {
+	.name			= "devfs_dma",
+	.init_fs_context	= devfs_init_fs_context,
+	.kill_sb		= kill_anon_super,
+};
+
+static struct inode *devfs_inode_new(struct devfs_device *dev, const struct inode_operations *iops,
+				     const struct file_operations *fops)
+{
+	struct inode *inode = alloc_anon_inode(devfs_mount->mnt_sb);
+	struct devfs_inode *base;
+
+	if (IS_ERR(inode))
+		return inode;
+	base = devfs_inode_of(inode);
+	inode->i_mode = S_IFREG;
+	inode->i_op = iops;
+	/* FUSE passthrough opens the path anew, by way of i_fop. */
+	inode->i_fop = fops;
+	devfs_device_get(dev);
+	base->dev = dev;
+	return inode;
+}
+
+/* A new buffer without memory or name. iput() frees it. */
+struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
+{
+	struct inode *inode = devfs_inode_new(dev, &devfs_buffer_iops, &devfs_buffer_fops);
+	struct devfs_buffer *buf;
+	int err;
+
+	if (IS_ERR(inode))
+		return ERR_CAST(inode);
+	buf = devfs_buffer_of(inode);
+	/* An open node or a driver being bound keeps the module meanwhile. */
+	__module_get(THIS_MODULE);
+	buf->base.pins_module = true;
+	INIT_LIST_HEAD(&buf->attached);
+	INIT_LIST_HEAD(&buf->attachments);
+	init_rwsem(&buf->sync_lock);
+	err = devfs_buffer_attach(buf);
+	if (err) {
+		iput(inode);
+		return ERR_PTR(err);
+	}
+	return buf;
+}
+
+/*
+ * A new region without anything. iput() frees it. Only an open file of it keeps
+ * the module: unloading unbinds a device that nobody uses.
+ */
+struct devfs_region *devfs_region_inode(struct devfs_device *dev)
+{
+	struct inode *inode = devfs_inode_new(dev, &devfs_region_iops, &devfs_region_fops);
+
+	return IS_ERR(inode) ? ERR_CAST(inode) : devfs_region_of(inode);
+}
+
+/* Opens an inode as open(2) would, short of the permission check. */
+struct file *devfs_inode_open(struct inode *inode, unsigned int flags)
+{
+	struct path path = { .mnt = devfs_mount };
+	struct file *file;
+
+	ihold(inode);
+	path.dentry = d_obtain_alias(inode);
+	if (IS_ERR(path.dentry))
+		return ERR_CAST(path.dentry);
+	file = dentry_open(&path, (flags & O_ACCMODE) | O_LARGEFILE, current_cred());
+	dput(path.dentry);
+	return file;
+}
+
+/**
+ * devfs_hand_out - the end of a call that gives its caller a descriptor
+ * @file: what it is of, or an ERR_PTR; the reference is taken
+ * @fd_flags: O_CLOEXEC or not
+ * @fd: where in @arg it goes
+ * @user: where @arg goes
+ * @arg: what the caller gets
+ * @size: bytes of @arg
+ *
+ * Return: 0, or an errno and no descriptor.
+ */
+long devfs_hand_out(struct file *file, u32 fd_flags, __s32 *fd, void __user *user,
+		    const void *arg, size_t size)
+{
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	*fd = get_unused_fd_flags(fd_flags & O_CLOEXEC);
+	if (*fd < 0) {
+		fput(file);
+		return *fd;
+	}
+	if (copy_to_user(user, arg, size)) {
+		put_unused_fd(*fd);
+		fput(file);
+		return -EFAULT;
+	}
+	fd_install(*fd, file);
+	return 0;
+}
+
+int devfs_pseudofs_init(void)
+{
+	devfs_mount = kern_mount(&devfs_fs_type);
+	if (IS_ERR(devfs_mount))
+		return PTR_ERR(devfs_mount);
+	/* The end of the last one uses the type, which goes with the module: it is ours. */
+	atomic_inc(&devfs_mount->mnt_sb->s_active);
+	return 0;
+}
+
+void devfs_pseudofs_exit(void)
+{
+	struct super_block *sb = devfs_mount->mnt_sb;
+
+	kern_unmount(devfs_mount);
+	/* A last fput() may hold the mount a moment longer than its buffer. */
+	while (atomic_read(&sb->s_active) > 1)
+		usleep_range(1000, 2000);
+	deactivate_super(sb);
+	rcu_barrier();
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - a buffer as a dma-buf that other drivers attach to.
+ *
+ * An export opens the buffer's file for itself, which keeps buffer and module,
+ * and counts in its exports, which keeps it from shrinking.
+ */
+#include <linux/dma-buf.h>
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include "core/compat.h"
+#include "core/internal.h"
+
+struct devfs_export {
+	struct devfs_buffer *buf;
+	struct file *file;
+	size_t npages;
+};
+
+/* i_rwsem while the device is there. Nested: an importer of ours holds its own. */
+int devfs_lock_exported(struct devfs_buffer *buf)
+{
+	inode_lock_shared_nested(&buf->base.inode, I_MUTEX_CHILD);
+	if (!devfs_dead(buf->base.dev))
+		return 0;
+	inode_unlock_shared(&buf->base.inode);
+	return -ENODEV;
+}
+
+/* Removal of the device waits for importers of memory that goes with it. */
+static void devfs_importer_left(struct devfs_buffer *buf)
+{
+	if (atomic_dec_and_test(&buf->importers))
+		wake_up_all(&buf->base.dev->detached);
+}
+
+/* The memory as a scatter list of its own, as each device maps it apart. */
+static int devfs_export_table(struct devfs_export *export, struct device *dev,
+			      struct sg_table *sgt)
+{
+	struct devfs_buffer *buf = export->buf;
+	size_t bytes = export->npages << PAGE_SHIFT;
+	int err = devfs_lock_exported(export->buf);
+
+	if (err)
+		return err;
+	if (devfs_is_coherent(buf))
+		err = dma_get_sgtable(buf->base.dev->dev, sgt, buf->vaddr, buf->dma_addr, bytes);
+	else
+		err = sg_alloc_table_from_pages_segment(sgt, buf->pages, export->npages, 0, bytes,
+							devfs_max_range(dev), GFP_KERNEL_ACCOUNT);
+	if (!err)
+		atomic_inc(&buf->importers);
+	inode_unlock_shared(&buf->base.inode);
+	return err;
+}
+
+static int devfs_dmabuf_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *attach)
+{
+	struct devfs_export *export = dmabuf->priv;
+	struct devfs_attachment *attachment = kzalloc(sizeof(*attachment), GFP_KERNEL);
+	int err;
+
+	if (!attachment)
+		return -ENOMEM;
+	err = devfs_export_table(export, attach->dev, &attachment->sgt);
+	if (err) {
+		kfree(attachment);
+		return err;
+	}
+	attachment->dev = attach->dev;
+	attachment->size = export->npages << PAGE_SHIFT;
+	attachment->mapped = DMA_NONE;
+	attach->priv = attachment;
+	devfs_sync_lock(export->buf);
+	list_add(&attachment->entry, &export->buf->attachments);
+	up_write(&export->buf->sync_lock);
+	return 0;
+}
+
+static void devfs_dmabuf_detach(struct dma_buf *dmabuf, struct dma_buf_attachment *attach)
+{
+	struct devfs_export *export = dmabuf->priv;
+	struct devfs_attachment *attachment = attach->priv;
+
+	devfs_sync_lock(export->buf);
+	list_del(&attachment->entry);
+	up_write(&export->buf->sync_lock);
+	sg_free_table(&attachment->sgt);
+	kfree(attachment);
+	devfs_importer_left(export->buf);
+}
+
+/* What coherent memory's addresses are is all that there is to map. */
+static int devfs_attachment_map(struct devfs_attachment *attachment,
+				enum dma_data_direction *direction, bool coherent)
+{
+	attachment->need_sync = false;
+	if (!coherent)
+		return devfs_map_shared(attachment->dev, &attachment->sgt, direction,
+					&attachment->need_sync);
+	return dma_map_sgtable(attachment->dev, &attachment->sgt, *direction,
+			       DMA_ATTR_SKIP_CPU_SYNC);
+}
+
+/*
+ * Under the lock of writers: what is written after the copy for the device that
+ * this may be is synced for it, too.
+ */
+static struct sg_table *devfs_dmabuf_map(struct dma_buf_attachment *attach,
+					 enum dma_data_direction direction)
+{
+	struct devfs_export *export = attach->dmabuf->priv;
+	struct devfs_attachment *attachment = attach->priv;
+	struct devfs_buffer *buf = export->buf;
+	int err;
+
+	devfs_sync_lock(buf);
+	err = devfs_attachment_map(attachment, &direction, devfs_is_coherent(buf));
+	if (!err)
+		attachment->mapped = direction;
+	up_write(&buf->sync_lock);
+	return err ? ERR_PTR(err) : &attachment->sgt;
+}
+
+static void devfs_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
+			       enum dma_data_direction direction)
+{
+	struct devfs_export *export = attach->dmabuf->priv;
+	struct devfs_attachment *attachment = attach->priv;
+	struct devfs_buffer *buf = export->buf;
+
+	devfs_sync_lock(buf);
+	devfs_unmap_shared(attachment->dev, sgt, attachment->mapped, attachment->need_sync);
+	attachment->mapped = DMA_NONE;
+	up_write(&buf->sync_lock);
+}
+
+static int devfs_export_access(struct devfs_export *export, enum dma_data_direction direction,
+			       bool cpu)
+{
+	struct devfs_buffer *buf = export->buf;
+	int err = devfs_lock_exported(export->buf);
+
+	/* What was begun while the device was there ends for the other devices. */
+	if (err && cpu)
+		return err;
+	devfs_sync_export(buf, export->npages << PAGE_SHIFT, direction, cpu, !err);
+	if (!err)
+		inode_unlock_shared(&buf->base.inode);
+	return 0;
+}
+
+/* Whatever the access is for: if it writes, its end will come over all that there is. */
+static int devfs_dmabuf_begin(struct dma_buf *dmabuf, enum dma_data_direction direction)
+{
+	return devfs_export_access(dmabuf->priv, DMA_BIDIRECTIONAL, true);
+}
+
+static int devfs_dmabuf_end(struct dma_buf *dmabuf, enum dma_data_direction direction)
+{
+	return devfs_export_access(dmabuf->priv, direction, false);
+}
+
+/* As the buffer's own file: counted, revocable, and the same pages. */
+static int devfs_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
+{
+	struct devfs_export *export = dmabuf->priv;
+
+	vma_set_file(vma, export->file);
+	return devfs_buffer_fops.mmap(export->file, vma);
+}
+
+static int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
+{
+	struct devfs_export *export = dmabuf->priv;
+	struct devfs_buffer *buf = export->buf;
+	size_t bytes = export->npages << PAGE_SHIFT, len;
+	int err = devfs_lock_exported(export->buf);
+	void *vaddr;
+
+	if (err)
+		return err;
+	vaddr = devfs_heap_run(buf, 0, bytes, &len);
+	/* Only what is not one range already needs to be made one. */
+	if (len < bytes)
+		vaddr = vmap(buf->pages, export->npages, VM_MAP, PAGE_KERNEL);
+	if (vaddr)
+		atomic_inc(&buf->importers);
+	inode_unlock_shared(&buf->base.inode);
+	if (!vaddr)
+		return -ENOMEM;
+	iosys_map_set_vaddr(map, vaddr);
+	return 0;
+}
+
+static void devfs_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
+{
+	struct devfs_export *export = dmabuf->priv;
+
+	if (!devfs_is_coherent(export->buf) && is_vmalloc_addr(map->vaddr))
+		vunmap(map->vaddr);
+	devfs_importer_left(export->buf);
+}
+
+static void devfs_export_free(struct devfs_export *export)
+{
+	atomic_dec(&export->buf->exports);
+	fput(export->file);
+	kfree(export);
+}
+
+static void devfs_dmabuf_release(struct dma_buf *dmabuf)
+{
+	devfs_export_free(dmabuf->priv);
+}
+
+static const struct dma_buf_ops devfs_dmabuf_ops = {
+	.attach			= devfs_dmabuf_attach,
+	.detach			= devfs_dmabuf_detach,
+	.map_dma_buf		= devfs_dmabuf_map,
+	.unmap_dma_buf		= devfs_dmabuf_unmap,
+	.begin_cpu_access	= devfs_dmabuf_begin,
+	.end_cpu_access		= devfs_dmabuf_end,
+	.mmap			= devfs_dmabuf_mmap,
+	.vmap			= devfs_dmabuf_vmap,
+	.vunmap			= devfs_dmabuf_vunmap,
+	.release		= devfs_dmabuf_release,
+};
+
+/* The buffer of which @buf is an import, or NULL. With i_rwsem held. */
+struct devfs_buffer *devfs_import_of(struct devfs_buffer *buf)
+{
+	struct devfs_export *export;
+
+	if (!buf->attach || buf->attach->dmabuf->ops != &devfs_dmabuf_ops)
+		return NULL;
+	export = buf->attach->dmabuf->priv;
+	return export->buf;
+}
+
+/* Counts the export under the lock of resizing, so that its size stands. */
+static int devfs_export_size(struct devfs_export *export)
+{
+	struct devfs_buffer *buf = export->buf;
+
+	inode_lock(&buf->base.inode);
+	export->npages = DIV_ROUND_UP(i_size_read(&buf->base.inode), PAGE_SIZE);
+	if (export->npages)
+		atomic_inc(&buf->exports);
+	inode_unlock(&buf->base.inode);
+	return export->npages ? 0 : -EINVAL;
+}
+
+static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+	struct devfs_export *export;
+	struct dma_buf *dmabuf;
+	int err;
+
+	export = kzalloc(sizeof(*export), GFP_KERNEL_ACCOUNT);
+	if (!export)
+		return ERR_PTR(-ENOMEM);
+	export->buf = buf;
+	export->file = devfs_inode_open(&buf->base.inode, O_RDWR);
+	if (IS_ERR(export->file)) {
+		err = PTR_ERR(export->file);
+		goto err_free;
+	}
+	err = devfs_export_size(export);
+	if (err)
+		goto err_file;
+	info.ops = &devfs_dmabuf_ops;
+	info.size = export->npages << PAGE_SHIFT;
+	info.flags = flags & O_ACCMODE;
+	info.priv = export;
+	dmabuf = dma_buf_export(&info);
+	if (IS_ERR(dmabuf))
+		devfs_export_free(export);
+	return dmabuf;
+
+err_file:
+	fput(export->file);
+err_free:
+	kfree(export);
+	return ERR_PTR(err);
+}
+
+/* What an export of @file may be asked for: by its flags, and by how the file is open. */
+int devfs_export_check(struct file *file, u32 fd_flags)
+{
+	if (fd_flags & ~(O_RDWR | O_CLOEXEC))
+		return -EINVAL;
+	if (!(file->f_mode & FMODE_READ) ||
+	    ((fd_flags & O_ACCMODE) == O_RDWR && !(file->f_mode & FMODE_WRITE)))
+		return -EACCES;
+	return 0;
+}
+
+long devfs_buffer_export(struct file *file, void __user *user)
+{
+	struct devfs_buffer *buf = devfs_buffer_of(file_inode(file));
+	struct devfs_dma_buf_export arg;
+	struct dma_buf *dmabuf;
+	int err;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	err = arg.reserved ? -EINVAL : devfs_export_check(file, arg.fd_flags);
+	if (err)
+		return err;
+	/*
+	 * Pinned memory is its owner's to share, an imported dma-buf has its own
+	 * fd, and reserved memory has no pages that another device could map.
+	 */
+	if (buf->heap >= DEVFS_DMA_HEAP_RESERVED)
+		return -EOPNOTSUPP;
+	dmabuf = devfs_export(buf, arg.fd_flags);
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	return devfs_hand_out(dmabuf->file, arg.fd_flags, &arg.fd, user, &arg, sizeof(arg));
+}
+
+DEVFS_IMPORT_NS_DMA_BUF;

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - device memory as a dma-buf, for other devices to reach.
+ *
+ * An export opens the region's file for itself, which keeps region and module,
+ * and the one way in which the CPU has it mapped. It has a reservation lock of
+ * its own, so that removal can take the memory back from the importers of a
+ * dma-buf without a reference to it.
+ */
+#include <linux/dma-buf.h>
+#include <linux/dma-resv.h>
+#include <linux/file.h>
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "core/compat.h"
+#include "core/internal.h"
+
+/* There is nothing in the caches that would have to be synced. */
+#define DEVFS_PEER_ATTRS	DMA_ATTR_SKIP_CPU_SYNC
+
+struct devfs_region_export {
+	struct kref ref;		/* its dma-buf's, and removal's */
+	struct dma_resv resv;
+	struct list_head entry;		/* devfs_device.lock */
+	struct devfs_region *region;
+	struct file *file;
+	size_t offset;
+	size_t size;
+	struct dma_buf *dmabuf;		/* resv: NULL at its end */
+	bool revoked;			/* resv */
+};
+
+static void devfs_region_export_free(struct kref *ref)
+{
+	struct devfs_region_export *export = container_of(ref, struct devfs_region_export, ref);
+
+	fput(export->file);
+	dma_resv_fini(&export->resv);
+	kfree(export);
+}
+
+static void devfs_region_export_put(struct devfs_region_export *export)
+{
+	kref_put(&export->ref, devfs_region_export_free);
+}
+
+static bool devfs_may_revoke(struct dma_buf_attachment *attach)
+{
+	return attach->peer2peer && attach->importer_ops &&
+	       attach->importer_ops->devfs_invalidate;
+}
+
+static int devfs_peer_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *attach)
+{
+	struct devfs_region_export *export = dmabuf->priv;
+	struct pci_dev *provider = to_pci_dev(export->region->base.dev->dev);
+
+	if (READ_ONCE(export->revoked))
+		return -ENODEV;
+	if (!devfs_may_revoke(attach))
+		return -EOPNOTSUPP;
+	return pci_p2pdma_distance(provider, attach->dev, false) < 0 ? -EREMOTEIO : 0;
+}
+
+/* Device memory is where it is; those who pin it must give it back nevertheless. */
+static int devfs_peer_pin(struct dma_buf_attachment *attach)
+{
+	return 0;
+}
+
+static void devfs_peer_unpin(struct dma_buf_attachment *attach)
+{
+}
+
+/* To try what is out of reach is a warning with a trace. */
+static bool devfs_peer_in_reach(struct device *dev, phys_addr_t start, size_t size)
+{
+	return devfs_is_translated(dev) ||
+	       start + size - 1 <= min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
+}
+
+/* One bus range, in entries of the length that an entry can have. */
+static struct sg_table *devfs_peer_table(dma_addr_t addr, size_t size)
+{
+	const size_t most = UINT_MAX & PAGE_MASK;
+	struct sg_table *sgt = kzalloc(sizeof(*sgt), GFP_KERNEL);
+	struct scatterlist *sg;
+	int i, err;
+
+	if (!sgt)
+		return ERR_PTR(-ENOMEM);
+	err = sg_alloc_table(sgt, DIV_ROUND_UP(size, most), GFP_KERNEL);
+	if (err) {
+		kfree(sgt);
+		return ERR_PTR(err);
+	}
+	for_each_sgtable_dma_sg(sgt, sg, i) {
+		size_t length = min(size, most);
+
+		sg_set_page(sg, NULL, length, 0);
+		sg_dma_address(sg) = addr;
+		sg_dma_len(sg) = length;
+		addr += length;
+		size -= length;
+	}
+	return sgt;
+}
+
+static struct sg_table *devfs_peer_map(struct dma_buf_attachment *attach,
+				       enum dma_data_direction direction)
+{
+	struct devfs_region_export *export = attach->dmabuf->priv;
+	phys_addr_t start = export->region->is.start + export->offset;
+	struct sg_table *sgt;
+	dma_addr_t addr;
+
+	dma_resv_assert_held(&export->resv);
+	if (export->revoked)
+		return ERR_PTR(-ENODEV);
+	if (direction != DMA_TO_DEVICE && !(export->file->f_mode & FMODE_WRITE))
+		return ERR_PTR(-EACCES);
+	if (!devfs_peer_in_reach(attach->dev, start, export->size))
+		return ERR_PTR(-EIO);
+	addr = dma_map_resource(attach->dev, start, export->size, direction, DEVFS_PEER_ATTRS);
+	if (dma_mapping_error(attach->dev, addr))
+		return ERR_PTR(-EIO);
+	sgt = devfs_peer_table(addr, export->size);
+	if (IS_ERR(sgt))
+		dma_unmap_resource(attach->dev, addr, export->size, direction, DEVFS_PEER_ATTRS);
+	else
+		atomic_inc(&export->region->importers);
+	return sgt;
+}
+
+static void devfs_peer_unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
+			     enum dma_data_direction direction)
+{
+	struct devfs_region_export *export = attach->dmabuf->priv;
+	struct devfs_region *region = export->region;
+
+	dma_unmap_resource(attach->dev, sg_dma_address(sgt->sgl), export->size, direction,
+			   DEVFS_PEER_ATTRS);
+	sg_free_table(sgt);
+	kfree(sgt);
+	if (atomic_dec_and_test(&region->importers))
+		wake_up_all(&region->base.dev->detached);
+}
+
+static int devfs_peer_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
+{
+	struct devfs_region_export *export = dmabuf->priv;
+
+	vma_set_file(vma, export->file);
+	vma->vm_pgoff += export->offset >> PAGE_SHIFT;
+	return devfs_region_fops.mmap(export->file, vma);
+}
+
+static void devfs_peer_release(struct dma_buf *dmabuf)
+{
+	struct devfs_region_export *export = dmabuf->priv;
+	struct devfs_device *dev = export->region->base.dev;
+
+	/* Who takes the memory back at this moment has the lock, and uses the dma-buf. */
+	dma_resv_lock(&export->resv, NULL);
+	export->dmabuf = NULL;
+	dma_resv_unlock(&export->resv);
+	mutex_lock(&dev->lock);
+	list_del_init(&export->entry);
+	mutex_unlock(&dev->lock);
+	devfs_region_export_put(export);
+}
+
+static const struct dma_buf_ops devfs_peer_ops = {
+	.attach		= devfs_peer_attach,
+	.pin		= devfs_peer_pin,
+	.unpin		= devfs_peer_unpin,
+	.map_dma_buf	= devfs_peer_map,
+	.unmap_dma_buf	= devfs_peer_unmap,
+	.mmap		= devfs_peer_mmap,
+	.release	= devfs_peer_release,
+};
+
+bool devfs_is_region_dmabuf(struct dma_buf *dmabuf)
+{
+	return dmabuf->ops == &devfs_peer_ops;
+}
+
+/* The CPU's part, for who imported it: accesses of the bus, and none once the device is gone. */
+int devfs_region_dmabuf_access(struct dma_buf *dmabuf, size_t pos, void *data, size_t count,
+			       bool write)
+{
+	struct devfs_region_export *export = dmabuf->priv;
+
+	if (write && !(export->file->f_mode & FMODE_WRITE))
+		return -EACCES;
+	return devfs_region_access(export->region, export->offset + pos, data, count, write);
+}
+
+/* Where removal finds it, unless it was there first. */
+static int devfs_region_export_list(struct devfs_region_export *export)
+{
+	struct devfs_device *dev = export->region->base.dev;
+	int err = -ENODEV;
+
+	mutex_lock(&dev->lock);
+	if (!READ_ONCE(export->region->gone)) {
+		list_add(&export->entry, &export->region->exports);
+		err = 0;
+	}
+	mutex_unlock(&dev->lock);
+	return err;
+}
+
+static struct dma_buf *devfs_region_export(struct devfs_region *region,
+					   const struct devfs_dma_region_export *arg)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+	struct devfs_region_export *export;
+	struct dma_buf *dmabuf;
+	int err;
+
+	export = kzalloc(sizeof(*export), GFP_KERNEL_ACCOUNT);
+	if (!export)
+		return ERR_PTR(-ENOMEM);
+	export->file = devfs_inode_open(&region->base.inode, arg->fd_flags);
+	if (IS_ERR(export->file)) {
+		err = PTR_ERR(export->file);
+		kfree(export);
+		return ERR_PTR(err);
+	}
+	kref_init(&export->ref);
+	dma_resv_init(&export->resv);
+	INIT_LIST_HEAD(&export->entry);
+	export->region = region;
+	export->offset = arg->offset;
+	export->size = arg->size;
+	info.ops = &devfs_peer_ops;
+	info.size = arg->size;
+	info.flags = arg->fd_flags & O_ACCMODE;
+	info.resv = &export->resv;
+	info.priv = export;
+	dmabuf = dma_buf_export(&info);
+	if (IS_ERR(dmabuf)) {
+		devfs_region_export_put(export);
+		return dmabuf;
+	}
+	export->dmabuf = dmabuf;
+	err = devfs_region_export_list(export);
+	if (err) {
+		dma_buf_put(dmabuf);
+		return ERR_PTR(err);
+	}
+	return dmabuf;
+}
+
+static int devfs_region_export_check(struct devfs_region *region, struct file *file,
+				     const struct devfs_dma_region_export *arg)
+{
+	size_t size = region->is.size;
+	int err = arg->reserved ? -EINVAL : devfs_export_check(file, arg->fd_flags);
+
+	if (err)
+		return err;
+	/* Ports and the configuration space are no memory; a page may have another BAR in it. */
+	if (!(region->is.flags & DEVFS_DMA_REGION_MMAP))
+		return -EOPNOTSUPP;
+	/* What else is between two devices, nothing knows. */
+	if (!dev_is_pci(region->base.dev->dev))
+		return -EOPNOTSUPP;
+	if (!arg->size || !PAGE_ALIGNED(arg->offset) || !PAGE_ALIGNED(arg->size) ||
+	    arg->offset > size || arg->size > size - arg->offset)
+		return -EINVAL;
+	if (arg->offset < region->is.guard_end && arg->offset + arg->size > region->is.guard_start)
+		return -EPERM;
+	return IS_ENABLED(CONFIG_PCI_P2PDMA) ? 0 : -EOPNOTSUPP;
+}
+
+static long devfs_region_export_ioctl(struct devfs_region *region, struct file *file,
+				      void __user *user)
+{
+	struct devfs_dma_region_export arg;
+	struct dma_buf *dmabuf;
+	int err;
+
+	if (copy_from_user(&arg, user, sizeof(arg)))
+		return -EFAULT;
+	err = devfs_region_export_check(region, file, &arg);
+	if (err)
+		return err;
+	dmabuf = devfs_region_export(region, &arg);
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	return devfs_hand_out(dmabuf->file, arg.fd_flags, &arg.fd, user, &arg, sizeof(arg));
+}
+
+long devfs_region_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct devfs_region *region = devfs_region_of(file_inode(file));
+
+	if (READ_ONCE(region->gone))
+		return -ENODEV;
+	if (cmd != DEVFS_DMA_IOC_REGION_EXPORT)
+		return -ENOTTY;
+	return devfs_region_export_ioctl(region, file, (void __user *)arg);
+}
+
+/* One that nobody took yet, with a reference, or NULL. */
+static struct devfs_region_export *devfs_next_export(struct devfs_region *region)
+{
+	struct devfs_device *dev = region->base.dev;
+	struct devfs_region_export *export;
+
+	mutex_lock(&dev->lock);
+	export = list_first_entry_or_null(&region->exports, struct devfs_region_export, entry);
+	/* One that is being released waits for the lock to leave the list. */
+	if (export) {
+		list_del_init(&export->entry);
+		kref_get(&export->ref);
+	}
+	mutex_unlock(&dev->lock);
+	return export;
+}
+
+/* The region is gone: so is it for its importers when this returns, or they were told. */
+void devfs_region_revoke(struct devfs_region *region)
+{
+	struct devfs_device *dev = region->base.dev;
+	struct devfs_region_export *export;
+
+	while ((export = devfs_next_export(region))) {
+		dma_resv_lock(&export->resv, NULL);
+		WRITE_ONCE(export->revoked, true);
+		if (export->dmabuf)
+			devfs_dmabuf_invalidate(export->dmabuf);
+		dma_resv_unlock(&export->resv);
+		devfs_region_export_put(export);
+	}
+	if (!wait_event_timeout(dev->detached, !atomic_read(&region->importers),
+				DEVFS_IMPORTERS_WAIT))
+		dev_warn(dev->dev, "%s: another device has it mapped still\n", region->is.name);
+}
