@@ -2,44 +2,30 @@
 /*
  * devfs_dma - DMA buffers handed out as files.
  *
- * This file: loading, unloading and limits.
+ * This file: loading and unloading.
  */
 #include <linux/module.h>
 
-#include "core/compat.h"
-#include "core/internal.h"
+#include "bus/bus.h"
+#include "core/buffer.h"
+#include "core/inode.h"
+#include "core/module.h"
+#include "region/region.h"
 #include "sizes.h"
 #include "version.h"
 
 #define CREATE_TRACE_POINTS
 #include "core/trace.h"
 
-unsigned long devfs_limit_bytes;
-module_param_named(limit_bytes, devfs_limit_bytes, ulong, 0644);
-MODULE_PARM_DESC(limit_bytes, "Bytes all buffers of a device may have together (half of RAM)");
-
-unsigned int devfs_max_buffers = 131072;
-module_param_named(max_buffers, devfs_max_buffers, uint, 0644);
-MODULE_PARM_DESC(max_buffers, "Buffers a device may have");
-
-char *devfs_event_helper = "";
-module_param_named(event_helper, devfs_event_helper, charp, 0400);
-MODULE_PARM_DESC(event_helper, "Program started for events announced by uevent (none)");
-
-struct workqueue_struct *devfs_workqueue;
-
 static int __init devfs_init(void)
 {
-	int err;
+	int err = devfs_module_init();
 
-	if (!devfs_limit_bytes)
-		devfs_limit_bytes = totalram_pages() / 2 << PAGE_SHIFT;
-	devfs_workqueue = alloc_workqueue("devfs_dma", WQ_UNBOUND, 0);
-	if (!devfs_workqueue)
-		return -ENOMEM;
-	err = devfs_pseudofs_init();
 	if (err)
-		goto err_workqueue;
+		return err;
+	err = devfs_pseudofs_init(max(sizeof(struct devfs_buffer), devfs_region_size));
+	if (err)
+		goto err_module;
 	err = devfs_platform_init();
 	if (err)
 		goto err_pseudofs;
@@ -52,8 +38,8 @@ err_platform:
 	devfs_platform_exit();
 err_pseudofs:
 	devfs_pseudofs_exit();
-err_workqueue:
-	destroy_workqueue(devfs_workqueue);
+err_module:
+	devfs_module_exit();
 	return err;
 }
 
@@ -63,7 +49,7 @@ static void __exit devfs_exit(void)
 	devfs_pci_exit();
 	devfs_platform_exit();
 	devfs_pseudofs_exit();
-	destroy_workqueue(devfs_workqueue);
+	devfs_module_exit();
 }
 
 module_init(devfs_init);

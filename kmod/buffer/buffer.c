@@ -8,31 +8,17 @@
  */
 #include <linux/cred.h>
 #include <linux/file.h>
+#include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 
-#include "core/compat.h"
-#include "core/internal.h"
+#include "buffer/buffer.h"
+#include "buffer/heaps.h"
+#include "buffer/object.h"
 #include "buffer/registry.h"
+#include "core/compat.h"
+#include "core/module.h"
 #include "core/trace.h"
-
-/* A whole name field: allowed bytes, then nothing but NUL. */
-bool devfs_name_valid(const char *name)
-{
-	size_t len = strnlen(name, DEVFS_DMA_NAME_SIZE);
-	size_t i;
-
-	if (!len || len == DEVFS_DMA_NAME_SIZE || name[0] == '.')
-		return false;
-	for (i = 0; i < len; i++) {
-		char c = name[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
-		    !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '-')
-			return false;
-	}
-	return !memchr_inv(name + len, 0, DEVFS_DMA_NAME_SIZE - len);
-}
 
 int devfs_registry_init(struct devfs_device *dev)
 {
@@ -196,6 +182,31 @@ static int devfs_buffer_publish(struct devfs_buffer *buf, struct devfs_lease *le
 	return err;
 }
 
+/* A new buffer without memory or name. iput() frees it. */
+static struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
+{
+	struct inode *inode = devfs_inode_new(dev, &devfs_buffer_kind);
+	struct devfs_buffer *buf;
+	int err;
+
+	if (IS_ERR(inode))
+		return ERR_CAST(inode);
+	buf = devfs_buffer_of(inode);
+	/* An open node or a driver being bound keeps the module meanwhile. */
+	__module_get(THIS_MODULE);
+	buf->base.pins_module = true;
+	INIT_LIST_HEAD(&buf->attached);
+	INIT_LIST_HEAD(&buf->attachments);
+	init_rwsem(&buf->sync_lock);
+	INIT_WORK(&buf->revoke, devfs_buffer_revoke);
+	err = devfs_buffer_attach(buf);
+	if (err) {
+		iput(inode);
+		return ERR_PTR(err);
+	}
+	return buf;
+}
+
 /* What the caller wants, without memory: iput() undoes it. */
 static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
 					     const struct devfs_dma_alloc *arg, kuid_t uid,
@@ -212,6 +223,7 @@ static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
 	buf->id = atomic64_inc_return(&dev->next_id);
 	buf->lease_kind = arg->lease;
 	buf->heap = arg->heap;
+	buf->heap_ops = devfs_heap_of(arg->heap);
 	buf->direction = arg->direction;
 	buf->created_ns = ktime_get_real_ns();
 	buf->owner = devfs_owner_pid(arg->owner);
@@ -523,9 +535,10 @@ int devfs_buffer_set_lease(struct devfs_buffer *buf, u32 kind, u32 owner)
 }
 
 /* The last reference is gone. */
-void devfs_buffer_evict(struct devfs_buffer *buf)
+void devfs_buffer_evict(struct devfs_inode *base)
 {
-	struct devfs_device *dev = buf->base.dev;
+	struct devfs_buffer *buf = devfs_buffer_of(&base->inode);
+	struct devfs_device *dev = base->dev;
 	bool put, listed;
 
 	mutex_lock(&dev->lock);
@@ -538,5 +551,4 @@ void devfs_buffer_evict(struct devfs_buffer *buf)
 	devfs_heap_release(buf);
 	devfs_buffer_leave(buf);
 	put_pid(buf->owner);
-	devfs_device_put(dev);
 }

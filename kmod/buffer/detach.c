@@ -9,7 +9,9 @@
 #include <linux/device.h>
 #include <linux/pagemap.h>
 
-#include "core/internal.h"
+#include "buffer/buffer.h"
+#include "buffer/object.h"
+#include "heap/heap.h"
 
 /* i_rwsem, while the memory is there: -ENODEV, and no lock, once it is not. */
 int devfs_lock_shared(struct devfs_buffer *buf)
@@ -102,7 +104,7 @@ static void devfs_buffer_detach(struct devfs_buffer *buf)
 	devfs_wait_for_importers(buf);
 
 	inode_lock(&buf->base.inode);
-	devfs_heap_detach(buf);
+	buf->heap_ops->detach(buf);
 	inode_unlock(&buf->base.inode);
 	devfs_buffer_leave(buf);
 }

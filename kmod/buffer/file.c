@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * devfs_dma - a buffer as a regular file: read, write, mmap, truncate.
+ * devfs_dma - a buffer as a regular file: read, write, truncate.
  *
  * FUSE passthrough, O_DIRECT and splice all come through here, and all reach
  * the memory itself: there is no page cache.
  */
 /* falloc.h needs the types that fs.h brings. */
 #include <linux/fs.h>
-#include <linux/cc_platform.h>
-#include <linux/dma-map-ops.h>
 #include <linux/falloc.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/uio.h>
 
+#include "buffer/access.h"
+#include "buffer/buffer.h"
+#include "buffer/heaps.h"
+#include "buffer/object.h"
 #include "core/compat.h"
-#include "core/internal.h"
-#include "core/trace.h"
+#include "heap/heap.h"
 
 /* Step of growth by writing, so that appending is not one segment a write. */
 #define DEVFS_GROW_MAX (4UL << 20)
@@ -94,7 +95,7 @@ static ssize_t devfs_copy_step(struct devfs_buffer *buf, size_t pos, size_t coun
 }
 
 /* Bytes copied between @iter and [pos, pos + count), or an errno for none; i_rwsem is held. */
-ssize_t devfs_copy(struct devfs_buffer *buf, size_t pos, size_t count, struct iov_iter *iter,
+static ssize_t devfs_copy(struct devfs_buffer *buf, size_t pos, size_t count, struct iov_iter *iter,
 		   bool write)
 {
 	size_t done = 0, want;
@@ -404,196 +405,18 @@ static int devfs_setattr(devfs_idmap_t *idmap, struct dentry *dentry, struct iat
 	return 0;
 }
 
-const struct inode_operations devfs_buffer_iops = {
+static const struct inode_operations devfs_buffer_iops = {
 	.setattr = devfs_setattr,
 };
 
-static void devfs_vm_open(struct vm_area_struct *vma)
-{
-	atomic_inc(&devfs_buffer_of(file_inode(vma->vm_file))->mappings);
-}
-
-static void devfs_vm_close(struct vm_area_struct *vma)
-{
-	atomic_dec(&devfs_buffer_of(file_inode(vma->vm_file))->mappings);
-}
-
-static vm_fault_t devfs_vm_fault(struct vm_fault *vmf)
-{
-	struct inode *inode = file_inode(vmf->vma->vm_file);
-	struct devfs_buffer *buf = devfs_buffer_of(inode);
-	vm_fault_t ret = VM_FAULT_SIGBUS;
-
-	filemap_invalidate_lock_shared(inode->i_mapping);
-	if (vmf->pgoff < buf->npages && !devfs_dead(buf->base.dev)) {
-		/* All of its block is mapped, where it is a folio and the area has room. */
-		vmf->page = buf->pages[vmf->pgoff];
-		get_page(vmf->page);
-		/* Until it is mapped: so removal waits before it zaps. */
-		lock_page(vmf->page);
-		ret = VM_FAULT_LOCKED;
-	}
-	filemap_invalidate_unlock_shared(inode->i_mapping);
-	return ret;
-}
-
-/* One range without pages that could be counted: page @index of it. */
-static unsigned long devfs_range_pfn(struct devfs_buffer *buf, pgoff_t index)
-{
-	void *at = buf->vaddr + (index << PAGE_SHIFT);
-
-	if (buf->heap == DEVFS_DMA_HEAP_RESERVED)
-		return PHYS_PFN(buf->phys) + index;
-	/* As the DMA layer's own mmap: it may have been remapped. */
-	return is_vmalloc_addr(at) ? vmalloc_to_pfn(at) : PHYS_PFN(virt_to_phys(at));
-}
-
-/*
- * Pages after the faulting one that are mapped with it, within its block: the
- * next one may be mapped as a whole.
- */
-#define DEVFS_FAULT_AROUND 64UL
-
-static unsigned long devfs_fault_around(struct vm_fault *vmf)
-{
-	return min(DEVFS_FAULT_AROUND, PHYS_PFN(PMD_SIZE - (vmf->address & ~PMD_MASK)));
-}
-
-static vm_fault_t devfs_vm_fault_range(struct vm_fault *vmf)
-{
-	struct vm_area_struct *vma = vmf->vma;
-	struct inode *inode = file_inode(vma->vm_file);
-	struct devfs_buffer *buf = devfs_buffer_of(inode);
-	vm_fault_t ret = VM_FAULT_SIGBUS;
-	pgoff_t index, end;
-
-	filemap_invalidate_lock_shared(inode->i_mapping);
-	if (!devfs_dead(buf->base.dev)) {
-		end = min3(DIV_ROUND_UP(buf->capacity, PAGE_SIZE), vma->vm_pgoff + vma_pages(vma),
-			   vmf->pgoff + devfs_fault_around(vmf));
-		for (index = vmf->pgoff; index < end; index++) {
-			vm_fault_t one;
-
-			one = vmf_insert_pfn(vma, vmf->address +
-					     ((index - vmf->pgoff) << PAGE_SHIFT),
-					     devfs_range_pfn(buf, index));
-			if (index == vmf->pgoff)
-				ret = one;
-			if (one != VM_FAULT_NOPAGE)
-				break;
-		}
-	}
-	filemap_invalidate_unlock_shared(inode->i_mapping);
-	return ret;
-}
-
-#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
-static vm_fault_t devfs_vm_huge_fault_range(struct vm_fault *vmf, unsigned int order)
-{
-	struct inode *inode = file_inode(vmf->vma->vm_file);
-	struct devfs_buffer *buf = devfs_buffer_of(inode);
-	unsigned long index = devfs_huge_index(vmf, order);
-	vm_fault_t ret = VM_FAULT_FALLBACK;
-	unsigned long pages;
-
-	filemap_invalidate_lock_shared(inode->i_mapping);
-	pages = DIV_ROUND_UP(buf->capacity, PAGE_SIZE);
-	if (devfs_dead(buf->base.dev))
-		ret = VM_FAULT_SIGBUS;
-	/* What was remapped is in pieces. */
-	else if (index < pages && pages - index >= HPAGE_PMD_NR &&
-		 (buf->heap == DEVFS_DMA_HEAP_RESERVED || !is_vmalloc_addr(buf->vaddr)))
-		ret = devfs_insert_huge(vmf, devfs_range_pfn(buf, index));
-	filemap_invalidate_unlock_shared(inode->i_mapping);
-	return ret;
-}
-#endif
-
-/* Page-backed heaps: faults find the pages, and O_DIRECT can pin them. */
-static const struct vm_operations_struct devfs_page_vmops = {
-	.open	= devfs_vm_open,
-	.close	= devfs_vm_close,
-	.fault	= devfs_vm_fault,
-};
-
-/*
- * dma_mmap_coherent() would map before the area is where zapping finds it, so
- * this memory is mapped by faults as well.
- */
-static const struct vm_operations_struct devfs_range_vmops = {
-	.open	= devfs_vm_open,
-	.close	= devfs_vm_close,
-	.fault	= devfs_vm_fault_range,
-#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
-	.huge_fault = devfs_vm_huge_fault_range,
-#endif
-};
-
-static int devfs_mmap_range(struct devfs_buffer *buf, struct vm_area_struct *vma)
-{
-	struct device *dev = buf->base.dev->dev;
-
-	/* A private copy of device memory is of no use to anyone. */
-	if ((vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE)
-		return -EINVAL;
-	/* Some of it may be encrypted, and only the DMA layer knows which. */
-	if (cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
-		return -EOPNOTSUPP;
-	if (!dev_is_dma_coherent(dev))
-		vma->vm_page_prot = pgprot_dmacoherent(vma->vm_page_prot);
-	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
-		vma->vm_page_prot = pgprot_decrypted(vma->vm_page_prot);
-	vm_flags_set(vma, VM_IO | VM_PFNMAP);
-	vma->vm_ops = &devfs_range_vmops;
-	return 0;
-}
-
-/* For those who may read alone: false where the mapping is to be written at once. */
-bool devfs_map_read_only(struct vm_area_struct *vma)
-{
-	if (vma->vm_flags & VM_WRITE)
-		return false;
-	vm_flags_clear(vma, VM_MAYWRITE);
-	return true;
-}
-
 static int devfs_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	struct inode *inode = file_inode(file);
-	struct devfs_buffer *buf = devfs_buffer_of(inode);
-	size_t pages, want = vma_pages(vma);
-	int err = 0;
+	struct devfs_buffer *buf = devfs_buffer_of(file_inode(file));
 
-	if (buf->heap == DEVFS_DMA_HEAP_USER)
-		return -ENODEV;
-	if (buf->heap == DEVFS_DMA_HEAP_IMPORTED)
-		return devfs_import_mmap(buf, vma);
-	filemap_invalidate_lock_shared(inode->i_mapping);
-	pages = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
-	if (devfs_dead(buf->base.dev))
-		err = -ENODEV;
-	else if (vma->vm_pgoff >= pages || want > pages - vma->vm_pgoff)
-		err = -EINVAL;
-	else
-		atomic_inc(&buf->mappings);
-	filemap_invalidate_unlock_shared(inode->i_mapping);
-	if (err)
-		return err;
-
-	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
-	if (devfs_is_coherent(buf))
-		err = devfs_mmap_range(buf, vma);
-	else
-		vma->vm_ops = &devfs_page_vmops;
-	if (err) {
-		atomic_dec(&buf->mappings);
-		return err;
-	}
-	trace_devfs_dma_map(buf, (u64)vma->vm_pgoff << PAGE_SHIFT, (u64)want << PAGE_SHIFT);
-	return 0;
+	return buf->heap_ops->mmap ? buf->heap_ops->mmap(buf, vma) : -ENODEV;
 }
 
-const struct file_operations devfs_buffer_fops = {
+static const struct file_operations devfs_buffer_fops = {
 	.owner		= THIS_MODULE,
 	.open		= devfs_file_open,
 	.release	= devfs_file_release,
@@ -609,4 +432,16 @@ const struct file_operations devfs_buffer_fops = {
 	.unlocked_ioctl	= devfs_buffer_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
 	DEVFS_NO_LEASE
+};
+
+static int devfs_buffer_describe(struct devfs_inode *base, char *text, size_t size)
+{
+	return scnprintf(text, size, "/devfs_dma:%llu", devfs_buffer_of(&base->inode)->id);
+}
+
+const struct devfs_inode_kind devfs_buffer_kind = {
+	.iops		= &devfs_buffer_iops,
+	.fops		= &devfs_buffer_fops,
+	.evict		= devfs_buffer_evict,
+	.describe	= devfs_buffer_describe,
 };

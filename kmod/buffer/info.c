@@ -7,7 +7,8 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
-#include "core/internal.h"
+#include "buffer/buffer.h"
+#include "heap/heap.h"
 
 static u32 devfs_owner_nr(struct pid *pid)
 {

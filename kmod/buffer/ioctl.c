@@ -9,8 +9,12 @@
 #include <linux/uio.h>
 #include <uapi/linux/dma-buf.h>
 
+#include "buffer/access.h"
+#include "buffer/buffer.h"
+#include "buffer/object.h"
 #include "core/compat.h"
-#include "core/internal.h"
+#include "dmabuf/dmabuf.h"
+#include "heap/heap.h"
 
 static long devfs_buf_info(struct devfs_buffer *buf, void __user *user)
 {
@@ -78,32 +82,6 @@ static long devfs_buf_dmabuf_sync(struct devfs_buffer *buf, void __user *user)
 			 DEVFS_DMA_SYNC_FOR_CPU);
 	inode_unlock_shared(inode);
 	return err;
-}
-
-/* Range @index of the buffer; false past the last. With i_rwsem held. */
-static bool devfs_sg_next(struct devfs_buffer *buf, unsigned int *segment,
-			  struct scatterlist **sg, unsigned int *left, struct devfs_dma_sg *entry)
-{
-	if (devfs_is_coherent(buf)) {
-		if (*segment)
-			return false;
-		entry->dma_addr = buf->dma_addr;
-		entry->length = buf->capacity;
-		(*segment)++;
-		return true;
-	}
-	while (!*left) {
-		if (*segment >= buf->nsegments)
-			return false;
-		*sg = buf->segments[*segment]->sgt.sgl;
-		*left = buf->segments[*segment]->sgt.nents;
-		(*segment)++;
-	}
-	entry->dma_addr = sg_dma_address(*sg);
-	entry->length = sg_dma_len(*sg);
-	*sg = sg_next(*sg);
-	(*left)--;
-	return true;
 }
 
 static long devfs_buf_get_sg(struct devfs_buffer *buf, void __user *user)

@@ -9,7 +9,8 @@
 #include <linux/sched.h>
 #include <linux/uio.h>
 
-#include "core/internal.h"
+#include "buffer/access.h"
+#include "region/region.h"
 
 #define DEVFS_IOMEM_BOUNCE 256
 

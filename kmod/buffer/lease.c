@@ -10,7 +10,8 @@
 #include <linux/slab.h>
 #include <linux/wait.h>
 
-#include "core/internal.h"
+#include "buffer/object.h"
+#include "core/module.h"
 
 struct devfs_lease {
 	struct devfs_device *dev;

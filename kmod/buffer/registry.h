@@ -5,7 +5,10 @@
 #ifndef DEVFS_DMA_REGISTRY_H
 #define DEVFS_DMA_REGISTRY_H
 
-#include "core/internal.h"
+#include <linux/rhashtable.h>
+
+#include "core/buffer.h"
+#include "core/client.h"
 
 /* Here, and not a pointer to it, as rhashtable inlines its look-ups. */
 static const struct rhashtable_params devfs_names = {

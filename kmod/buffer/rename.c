@@ -8,9 +8,9 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "core/compat.h"
-#include "core/internal.h"
+#include "buffer/buffer.h"
 #include "buffer/registry.h"
+#include "core/compat.h"
 
 /* @old's place in the table, and with it its name, goes to @buf, which is in none. */
 static void devfs_take_name(struct devfs_buffer *buf, struct devfs_buffer *old)

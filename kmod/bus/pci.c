@@ -10,8 +10,10 @@
 #include <linux/pci.h>
 #include <linux/sysfs.h>
 
+#include "bus/bus.h"
 #include "core/compat.h"
-#include "core/internal.h"
+#include "region/region.h"
+#include "signal/signal.h"
 
 /* What every device that can do DMA at all is taken to reach, if not more. */
 #define DEVFS_DMA_BITS_LEAST 32
@@ -67,8 +69,7 @@ static int devfs_pci_add_bar(struct devfs_device *dev, struct pci_dev *pdev, int
 	twin = devfs_region_add(dev, &is);
 	if (IS_ERR(twin))
 		return PTR_ERR(twin);
-	region->twin = twin;
-	twin->twin = region;
+	devfs_region_pair(region, twin);
 	return 0;
 }
 

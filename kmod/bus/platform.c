@@ -13,8 +13,13 @@
 #include <linux/platform_device.h>
 #include <linux/property.h>
 
+#include "buffer/buffer.h"
+#include "buffer/heaps.h"
+#include "bus/bus.h"
 #include "core/compat.h"
-#include "core/internal.h"
+#include "heap/heap.h"
+#include "region/region.h"
+#include "signal/signal.h"
 
 static char *devfs_host_reserved = "";
 module_param_named(reserved, devfs_host_reserved, charp, 0400);

@@ -19,28 +19,24 @@
 #include <linux/uaccess.h>
 
 #include "core/compat.h"
-#include "core/internal.h"
+#include "core/device.h"
+#include "core/inode.h"
 
 #define DEVFS_MAGIC 0x44564d41
 
 static struct vfsmount *devfs_mount;
 
-/* What an inode is becomes known only after it was allocated. */
-union devfs_any_inode {
-	struct devfs_inode base;
-	struct devfs_buffer buffer;
-	struct devfs_region region;
-};
+/* Bytes of the largest kind: what an inode is becomes known only after it was allocated. */
+static size_t devfs_inode_room;
 
 static struct inode *devfs_alloc_inode(struct super_block *sb)
 {
-	union devfs_any_inode *any = kzalloc(sizeof(*any), GFP_KERNEL_ACCOUNT);
+	struct devfs_inode *base = kzalloc(devfs_inode_room, GFP_KERNEL_ACCOUNT);
 
-	BUILD_BUG_ON(offsetof(struct devfs_buffer, base) || offsetof(struct devfs_region, base));
-	if (!any)
+	if (!base)
 		return NULL;
-	inode_init_once(&any->base.inode);
-	return &any->base.inode;
+	inode_init_once(&base->inode);
+	return &base->inode;
 }
 
 static struct devfs_inode *devfs_inode_of(struct inode *inode)
@@ -48,33 +44,27 @@ static struct devfs_inode *devfs_inode_of(struct inode *inode)
 	return container_of(inode, struct devfs_inode, inode);
 }
 
-static bool devfs_is_region(struct inode *inode)
-{
-	return inode->i_fop == &devfs_region_fops;
-}
-
 static void devfs_free_inode(struct inode *inode)
 {
 	struct devfs_inode *base = devfs_inode_of(inode);
 	bool pins_module = base->pins_module;
 
-	kfree(container_of(base, union devfs_any_inode, base));
+	kfree(base);
 	if (pins_module)
 		module_put(THIS_MODULE);
 }
 
 static void devfs_evict_inode(struct inode *inode)
 {
-	struct devfs_device *dev = devfs_inode_of(inode)->dev;
+	struct devfs_inode *base = devfs_inode_of(inode);
 
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
-	if (!dev)
+	if (!base->kind)
 		return;
-	if (devfs_is_region(inode))
-		devfs_device_put(dev);
-	else
-		devfs_buffer_evict(devfs_buffer_of(inode));
+	if (base->kind->evict)
+		base->kind->evict(base);
+	devfs_device_put(base->dev);
 }
 
 static const struct super_operations devfs_sops = {
@@ -85,18 +75,14 @@ static const struct super_operations devfs_sops = {
 	.statfs		= simple_statfs,
 };
 
-/* What /proc/PID/fd and /proc/PID/maps show. */
 static char *devfs_dname(struct dentry *dentry, char *buffer, int buflen)
 {
-	struct inode *inode = d_inode(dentry);
-	char name[sizeof("/devfs_dma:") + DEVFS_DMA_NAME_SIZE];
-	int len;
+	struct devfs_inode *base = devfs_inode_of(d_inode(dentry));
+	char name[sizeof("/devfs_dma:") + DEVFS_DMA_NAME_SIZE] = "/devfs_dma";
+	int len = strlen(name);
 
-	if (devfs_is_region(inode))
-		len = scnprintf(name, sizeof(name), "/devfs_dma:%s",
-				devfs_region_of(inode)->is.name);
-	else
-		len = scnprintf(name, sizeof(name), "/devfs_dma:%llu", devfs_buffer_of(inode)->id);
+	if (base->kind)
+		len = base->kind->describe(base, name, sizeof(name));
 	len++;
 	/* A d_dname() fills its buffer from the end. */
 	if (len > buflen)
@@ -125,8 +111,8 @@ static struct file_system_type devfs_fs_type = {
 	.kill_sb		= kill_anon_super,
 };
 
-static struct inode *devfs_inode_new(struct devfs_device *dev, const struct inode_operations *iops,
-				     const struct file_operations *fops)
+/* A new inode that is nothing more yet. iput() frees it. */
+struct inode *devfs_inode_new(struct devfs_device *dev, const struct devfs_inode_kind *kind)
 {
 	struct inode *inode = alloc_anon_inode(devfs_mount->mnt_sb);
 	struct devfs_inode *base;
@@ -135,47 +121,13 @@ static struct inode *devfs_inode_new(struct devfs_device *dev, const struct inod
 		return inode;
 	base = devfs_inode_of(inode);
 	inode->i_mode = S_IFREG;
-	inode->i_op = iops;
+	inode->i_op = kind->iops;
 	/* FUSE passthrough opens the path anew, by way of i_fop. */
-	inode->i_fop = fops;
+	inode->i_fop = kind->fops;
 	devfs_device_get(dev);
 	base->dev = dev;
+	base->kind = kind;
 	return inode;
-}
-
-/* A new buffer without memory or name. iput() frees it. */
-struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
-{
-	struct inode *inode = devfs_inode_new(dev, &devfs_buffer_iops, &devfs_buffer_fops);
-	struct devfs_buffer *buf;
-	int err;
-
-	if (IS_ERR(inode))
-		return ERR_CAST(inode);
-	buf = devfs_buffer_of(inode);
-	/* An open node or a driver being bound keeps the module meanwhile. */
-	__module_get(THIS_MODULE);
-	buf->base.pins_module = true;
-	INIT_LIST_HEAD(&buf->attached);
-	INIT_LIST_HEAD(&buf->attachments);
-	init_rwsem(&buf->sync_lock);
-	err = devfs_buffer_attach(buf);
-	if (err) {
-		iput(inode);
-		return ERR_PTR(err);
-	}
-	return buf;
-}
-
-/*
- * A new region without anything. iput() frees it. Only an open file of it keeps
- * the module: unloading unbinds a device that nobody uses.
- */
-struct devfs_region *devfs_region_inode(struct devfs_device *dev)
-{
-	struct inode *inode = devfs_inode_new(dev, &devfs_region_iops, &devfs_region_fops);
-
-	return IS_ERR(inode) ? ERR_CAST(inode) : devfs_region_of(inode);
 }
 
 /* Opens an inode as open(2) would, short of the permission check. */
@@ -191,6 +143,17 @@ struct file *devfs_inode_open(struct inode *inode, unsigned int flags)
 	file = dentry_open(&path, (flags & O_ACCMODE) | O_LARGEFILE, current_cred());
 	dput(path.dentry);
 	return file;
+}
+
+/* What an export of @file may be asked for: by its flags, and by how the file is open. */
+int devfs_export_check(struct file *file, u32 fd_flags)
+{
+	if (fd_flags & ~(O_RDWR | O_CLOEXEC))
+		return -EINVAL;
+	if (!(file->f_mode & FMODE_READ) ||
+	    ((fd_flags & O_ACCMODE) == O_RDWR && !(file->f_mode & FMODE_WRITE)))
+		return -EACCES;
+	return 0;
 }
 
 /**
@@ -223,8 +186,10 @@ long devfs_hand_out(struct file *file, u32 fd_flags, __s32 *fd, void __user *use
 	return 0;
 }
 
-int devfs_pseudofs_init(void)
+/* @room: bytes of the largest kind of inode */
+int devfs_pseudofs_init(size_t room)
 {
+	devfs_inode_room = room;
 	devfs_mount = kern_mount(&devfs_fs_type);
 	if (IS_ERR(devfs_mount))
 		return PTR_ERR(devfs_mount);

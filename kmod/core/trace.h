@@ -7,7 +7,7 @@
 
 #include <linux/tracepoint.h>
 
-#include "core/internal.h"
+#include "core/buffer.h"
 
 DECLARE_EVENT_CLASS(devfs_dma_buffer,
 	TP_PROTO(struct devfs_buffer *buf),

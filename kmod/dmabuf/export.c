@@ -13,7 +13,9 @@
 #include <linux/vmalloc.h>
 
 #include "core/compat.h"
-#include "core/internal.h"
+#include "dmabuf/dmabuf.h"
+#include "heap/heap.h"
+#include "heap/sync.h"
 
 struct devfs_export {
 	struct devfs_buffer *buf;
@@ -172,7 +174,7 @@ static int devfs_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 	struct devfs_export *export = dmabuf->priv;
 
 	vma_set_file(vma, export->file);
-	return devfs_buffer_fops.mmap(export->file, vma);
+	return export->file->f_op->mmap(export->file, vma);
 }
 
 static int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
@@ -289,17 +291,6 @@ err_file:
 err_free:
 	kfree(export);
 	return ERR_PTR(err);
-}
-
-/* What an export of @file may be asked for: by its flags, and by how the file is open. */
-int devfs_export_check(struct file *file, u32 fd_flags)
-{
-	if (fd_flags & ~(O_RDWR | O_CLOEXEC))
-		return -EINVAL;
-	if (!(file->f_mode & FMODE_READ) ||
-	    ((fd_flags & O_ACCMODE) == O_RDWR && !(file->f_mode & FMODE_WRITE)))
-		return -EACCES;
-	return 0;
 }
 
 long devfs_buffer_export(struct file *file, void __user *user)

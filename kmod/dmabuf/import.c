@@ -1,141 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * devfs_dma - memory of others as a buffer: pinned user pages, foreign dma-bufs.
- *
- * Both have one segment that is never grown, and are read and written like any
- * other buffer. Pinned pages must be writable to their owner, whatever the
- * direction: the buffer's file could write them.
+ * devfs_dma - the imported heap: memory of other drivers, by their dma-bufs.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-resv.h>
-#include <linux/mm.h>
-#include <linux/overflow.h>
-#include <linux/sched/mm.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 
 #include "core/compat.h"
-#include "core/internal.h"
-
-static struct devfs_segment *devfs_one_segment(struct devfs_buffer *buf)
-{
-	struct devfs_segment *segment;
-
-	buf->segments = kzalloc(sizeof(*buf->segments), GFP_KERNEL_ACCOUNT);
-	segment = kzalloc(sizeof(*segment), GFP_KERNEL_ACCOUNT);
-	if (!buf->segments || !segment) {
-		/* Eviction frees the array. */
-		kfree(segment);
-		return NULL;
-	}
-	return segment;
-}
-
-static int devfs_pin_pages(struct devfs_buffer *buf, unsigned long start, size_t npages)
-{
-	size_t done = 0;
-
-	buf->pages = kvmalloc_array(npages, sizeof(*buf->pages), GFP_KERNEL_ACCOUNT);
-	if (!buf->pages)
-		return -ENOMEM;
-	while (done < npages) {
-		int batch = min_t(size_t, npages - done, 1 << 16);
-		int got = pin_user_pages_fast(start + (done << PAGE_SHIFT), batch,
-					      FOLL_WRITE | FOLL_LONGTERM, buf->pages + done);
-
-		if (got <= 0) {
-			unpin_user_pages(buf->pages, done);
-			return got ?: -EFAULT;
-		}
-		done += got;
-	}
-	return 0;
-}
-
-/* The fill of PIN, @ctx an address: nothing is left of it if it fails, but what eviction frees. */
-int devfs_pin(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
-{
-	u64 address = *(u64 *)ctx;
-	unsigned int offset = offset_in_page(address);
-	unsigned long start = address & PAGE_MASK;
-	struct devfs_device *dev = buf->base.dev;
-	struct devfs_segment *segment;
-	size_t npages, bytes;
-	u64 end;
-	int err;
-
-	if (!size || check_add_overflow(address, size, &end) || end > ULONG_MAX ||
-	    size > SIZE_MAX - 2 * PAGE_SIZE)
-		return -EINVAL;
-	if (!access_ok(u64_to_user_ptr(address), size))
-		return -EFAULT;
-	npages = DIV_ROUND_UP(offset + size, PAGE_SIZE);
-	bytes = npages << PAGE_SHIFT;
-	*why = DEVFS_DMA_WHY_LIMIT;
-	err = devfs_charge(dev, buf->heap, bytes);
-	if (err)
-		return err;
-	*why = DEVFS_DMA_WHY_MEMLOCK;
-	err = account_locked_vm(current->mm, npages, true);
-	if (err)
-		goto err_charge;
-	*why = DEVFS_DMA_WHY_MEMORY;
-	segment = devfs_one_segment(buf);
-	if (!segment) {
-		err = -ENOMEM;
-		goto err_locked;
-	}
-	err = devfs_pin_pages(buf, start, npages);
-	if (err)
-		goto err_segment;
-	segment->npages = npages;
-	*why = DEVFS_DMA_WHY_MAPPING;
-	err = devfs_map_segment(buf, segment, buf->pages, offset, size);
-	if (err)
-		goto err_pages;
-
-	mmgrab(current->mm);
-	buf->mm = current->mm;
-	buf->offset = offset;
-	buf->npages = npages;
-	buf->pages_room = npages;
-	buf->capacity = size;
-	buf->segments[buf->nsegments++] = segment;
-	i_size_write(&buf->base.inode, size);
-	inode_set_bytes(&buf->base.inode, bytes);
-	atomic_inc(&dev->heap_buffers[buf->heap]);
-	if (devfs_is_bounced(buf))
-		atomic64_inc(&dev->bounced);
-	*why = DEVFS_DMA_WHY_NONE;
-	return 0;
-
-err_pages:
-	unpin_user_pages(buf->pages, npages);
-err_segment:
-	kfree(segment);
-err_locked:
-	account_locked_vm(current->mm, npages, false);
-err_charge:
-	devfs_uncharge(dev, buf->heap, bytes);
-	return err;
-}
-
-/* At eviction. */
-void devfs_unpin(struct devfs_buffer *buf)
-{
-	struct devfs_device *dev = buf->base.dev;
-	struct devfs_segment *segment = buf->segments[--buf->nsegments];
-
-	devfs_unmap_segment(buf, segment);
-	kfree(segment);
-	unpin_user_pages_dirty_lock(buf->pages, buf->npages, true);
-	account_locked_vm(buf->mm, buf->npages, false);
-	mmdrop(buf->mm);
-	devfs_uncharge(dev, buf->heap, buf->npages << PAGE_SHIFT);
-	atomic_dec(&dev->heap_buffers[buf->heap]);
-	if (devfs_is_bounced(buf))
-		atomic64_dec(&dev->bounced);
-}
+#include "core/module.h"
+#include "dmabuf/dmabuf.h"
+#include "heap/heap.h"
+#include "region/region.h"
 
 /* The reservation lock is held, within which nothing of the buffer's may be waited for. */
 static void devfs_import_revoked(struct dma_buf_attachment *attach)
@@ -324,7 +199,6 @@ int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 		dma_buf_put(dmabuf);
 		return -EACCES;
 	}
-	INIT_WORK(&buf->revoke, devfs_buffer_revoke);
 	inode_lock(&buf->base.inode);
 	err = devfs_import_locked(buf, dmabuf, why);
 	inode_unlock(&buf->base.inode);
@@ -333,12 +207,14 @@ int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	return err;
 }
 
-/* At eviction, or with i_rwsem held. */
-void devfs_unimport(struct devfs_buffer *buf)
+static void devfs_unimport(struct devfs_buffer *buf)
 {
 	struct devfs_device *dev = buf->base.dev;
-	struct dma_buf *dmabuf = buf->attach->dmabuf;
+	struct dma_buf *dmabuf;
 
+	if (!buf->nsegments)
+		return;
+	dmabuf = buf->attach->dmabuf;
 	devfs_import_vunmap(buf, dmabuf);
 	devfs_import_unmap(buf, buf->attach);
 	dma_buf_detach(dmabuf, buf->attach);
@@ -374,7 +250,7 @@ int devfs_import_flush(struct devfs_buffer *buf, enum dma_data_direction directi
 	return err;
 }
 
-int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma)
+static int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma)
 {
 	struct address_space *mapping = buf->base.inode.i_mapping;
 	struct dma_buf *dmabuf = NULL;
@@ -395,3 +271,10 @@ int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma)
 	dma_buf_put(dmabuf);
 	return err;
 }
+
+const struct devfs_heap_ops devfs_imported_heap = {
+	.name		= "imported",
+	.detach		= devfs_unimport,
+	.release	= devfs_unimport,
+	.mmap		= devfs_import_mmap,
+};

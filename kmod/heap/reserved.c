@@ -14,7 +14,7 @@
 #include <linux/ioport.h>
 #include <linux/slab.h>
 
-#include "core/internal.h"
+#include "heap/heap.h"
 
 /* One range of memory; a set bit is a page in use. */
 struct devfs_range {
@@ -107,6 +107,11 @@ void devfs_reserved_end(struct devfs_device *dev)
 	}
 }
 
+bool devfs_reserved_exists(struct devfs_device *dev)
+{
+	return !list_empty(&dev->reserved);
+}
+
 /* Bytes of the longest run of free pages. */
 static u64 devfs_range_longest(struct devfs_range *range)
 {
@@ -121,7 +126,7 @@ static u64 devfs_range_longest(struct devfs_range *range)
 	return (u64)longest << PAGE_SHIFT;
 }
 
-void devfs_reserved_info(struct devfs_device *dev, struct devfs_dma_heap *info)
+static void devfs_reserved_info(struct devfs_device *dev, struct devfs_dma_heap *info)
 {
 	struct devfs_range *range;
 
@@ -187,7 +192,7 @@ static void devfs_reserved_put(struct devfs_buffer *buf, size_t bytes)
 }
 
 /* A new buffer's memory: one range, zeroed. */
-int devfs_reserved_alloc(struct devfs_buffer *buf, size_t size, u32 *why)
+static int devfs_reserved_alloc(struct devfs_buffer *buf, size_t size, u32 *why)
 {
 	struct devfs_device *dev = buf->base.dev;
 	size_t bytes = PAGE_ALIGN(size), at;
@@ -224,11 +229,13 @@ err_put:
 	return -EIO;
 }
 
-void devfs_reserved_free(struct devfs_buffer *buf)
+static void devfs_reserved_free(struct devfs_buffer *buf)
 {
 	struct devfs_device *dev = buf->base.dev;
 	size_t bytes = PAGE_ALIGN(buf->capacity);
 
+	if (!buf->vaddr)
+		return;
 	if (devfs_is_translated(dev->dev))
 		dma_unmap_resource(dev->dev, buf->dma_addr, bytes, buf->direction, 0);
 	devfs_reserved_put(buf, bytes);
@@ -236,3 +243,12 @@ void devfs_reserved_free(struct devfs_buffer *buf)
 	atomic64_sub(bytes, &dev->heap_used[buf->heap]);
 	atomic_dec(&dev->heap_buffers[buf->heap]);
 }
+
+const struct devfs_heap_ops devfs_reserved_heap = {
+	.name		= "reserved",
+	.alloc		= devfs_reserved_alloc,
+	.detach		= devfs_reserved_free,
+	.release	= devfs_reserved_free,
+	.mmap		= devfs_range_mmap,
+	.info		= devfs_reserved_info,
+};

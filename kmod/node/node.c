@@ -11,8 +11,16 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "buffer/buffer.h"
+#include "buffer/heaps.h"
 #include "core/compat.h"
-#include "core/internal.h"
+#include "core/module.h"
+#include "dmabuf/dmabuf.h"
+#include "heap/heap.h"
+#include "heap/sync.h"
+#include "node/node.h"
+#include "region/region.h"
+#include "signal/signal.h"
 
 static int devfs_node_open(struct inode *inode, struct file *file)
 {
@@ -57,7 +65,7 @@ static long devfs_get_info(struct devfs_client *client, void __user *user)
 		.max_buffers	= READ_ONCE(devfs_max_buffers),
 		.numa_node	= dev_to_node(dev->dev),
 		.bounced	= atomic64_read(&dev->bounced),
-		.sources	= READ_ONCE(dev->events.count),
+		.sources	= devfs_source_count(dev),
 		.regions	= READ_ONCE(dev->region_count),
 		.dma_alignment	= dma_get_cache_alignment(),
 	};

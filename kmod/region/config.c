@@ -9,7 +9,7 @@
 #include <linux/capability.h>
 #include <linux/pci.h>
 
-#include "core/internal.h"
+#include "region/object.h"
 
 /* Bytes before the body of a vendor-specific capability, its length included. */
 #define DEVFS_VNDR_HEADER 3

@@ -17,7 +17,7 @@
 #include <linux/uaccess.h>
 
 #include "core/compat.h"
-#include "core/internal.h"
+#include "region/object.h"
 
 /* There is nothing in the caches that would have to be synced. */
 #define DEVFS_PEER_ATTRS	DMA_ATTR_SKIP_CPU_SYNC
@@ -156,7 +156,7 @@ static int devfs_peer_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 
 	vma_set_file(vma, export->file);
 	vma->vm_pgoff += export->offset >> PAGE_SHIFT;
-	return devfs_region_fops.mmap(export->file, vma);
+	return export->file->f_op->mmap(export->file, vma);
 }
 
 static void devfs_peer_release(struct dma_buf *dmabuf)

@@ -13,7 +13,7 @@
 #include <linux/uio.h>
 
 #include "core/compat.h"
-#include "core/internal.h"
+#include "region/object.h"
 
 /* Bytes on their way between device and user: neither waits for the other. */
 #define DEVFS_BOUNCE 256
@@ -268,11 +268,11 @@ static int devfs_region_setattr(devfs_idmap_t *idmap, struct dentry *dentry, str
 	return 0;
 }
 
-const struct inode_operations devfs_region_iops = {
+static const struct inode_operations devfs_region_iops = {
 	.setattr = devfs_region_setattr,
 };
 
-const struct file_operations devfs_region_fops = {
+static const struct file_operations devfs_region_fops = {
 	.owner		= THIS_MODULE,
 	.open		= devfs_region_open,
 	.release	= devfs_region_release,
@@ -287,4 +287,15 @@ const struct file_operations devfs_region_fops = {
 	.unlocked_ioctl	= devfs_region_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
 	DEVFS_NO_LEASE
+};
+
+static int devfs_region_describe(struct devfs_inode *base, char *text, size_t size)
+{
+	return scnprintf(text, size, "/devfs_dma:%s", devfs_region_of(&base->inode)->is.name);
+}
+
+const struct devfs_inode_kind devfs_region_kind = {
+	.iops		= &devfs_region_iops,
+	.fops		= &devfs_region_fops,
+	.describe	= devfs_region_describe,
 };

@@ -13,7 +13,9 @@
 #include <linux/uaccess.h>
 
 #include "core/compat.h"
-#include "core/internal.h"
+#include "region/object.h"
+
+const size_t devfs_region_size = sizeof(struct devfs_region);
 
 static u64 devfs_memory_read(struct devfs_region *region, size_t offset, unsigned int width)
 {
@@ -173,6 +175,17 @@ u32 devfs_memory_flags(resource_size_t start, resource_size_t size)
 	return flags;
 }
 
+/*
+ * A new region without anything. iput() frees it. Only an open file of it keeps
+ * the module: unloading unbinds a device that nobody uses.
+ */
+static struct devfs_region *devfs_region_inode(struct devfs_device *dev)
+{
+	struct inode *inode = devfs_inode_new(dev, &devfs_region_kind);
+
+	return IS_ERR(inode) ? ERR_CAST(inode) : devfs_region_of(inode);
+}
+
 /**
  * devfs_region_add - make a region of a device that is not registered yet
  * @dev: the device
@@ -198,6 +211,13 @@ struct devfs_region *devfs_region_add(struct devfs_device *dev,
 	i_size_write(&region->base.inode, region->is.size);
 	dev->regions[dev->region_count++] = region;
 	return region;
+}
+
+/* Both are the same memory, by another kind of mapping: one of them is open at a time. */
+void devfs_region_pair(struct devfs_region *region, struct devfs_region *twin)
+{
+	region->twin = twin;
+	twin->twin = region;
 }
 
 /* The device goes: nothing reaches its regions any more when this returns. */

@@ -13,8 +13,9 @@
 #include <linux/uaccess.h>
 
 #include "core/compat.h"
-#include "core/internal.h"
+#include "core/module.h"
 #include "core/trace.h"
+#include "signal/source.h"
 
 #define DEVFS_SIGNAL_FLAGS (DEVFS_DMA_SIGNAL_ENABLED | DEVFS_DMA_SIGNAL_UEVENT)
 
@@ -23,7 +24,7 @@ struct devfs_source *devfs_source_find(struct devfs_device *dev, u32 id)
 {
 	if (id >= DEVFS_DMA_MAX_SOURCES)
 		return NULL;
-	return dev->events.sources[array_index_nospec(id, DEVFS_DMA_MAX_SOURCES)];
+	return dev->events->sources[array_index_nospec(id, DEVFS_DMA_MAX_SOURCES)];
 }
 
 /* Tells user space: uevent, and the helper where there is one. */
@@ -56,7 +57,7 @@ void devfs_source_fire(struct devfs_source *source, u64 missed)
 /* The same, and changes flags before anybody hears of it. */
 void devfs_source_fire_mark(struct devfs_source *source, u64 missed, u32 clear, u32 set)
 {
-	struct devfs_events *events = &source->dev->events;
+	struct devfs_events *events = source->dev->events;
 	unsigned long flags;
 	bool enabled;
 
@@ -85,7 +86,7 @@ void devfs_source_fire_mark(struct devfs_source *source, u64 missed, u32 clear, 
 /* Changes flags. Any context. */
 void devfs_source_mark(struct devfs_source *source, u32 clear, u32 set)
 {
-	struct devfs_events *events = &source->dev->events;
+	struct devfs_events *events = source->dev->events;
 	unsigned long flags;
 
 	spin_lock_irqsave(&events->lock, flags);
@@ -140,7 +141,7 @@ static struct devfs_source *devfs_source_new(struct devfs_device *dev, const cha
 /* Into the table, with devfs_device.lock held. */
 static int devfs_source_enlist(struct devfs_source *source)
 {
-	struct devfs_events *events = &source->dev->events;
+	struct devfs_events *events = source->dev->events;
 	u32 id, slot = DEVFS_DMA_MAX_SOURCES;
 
 	for (id = 0; id < DEVFS_DMA_MAX_SOURCES; id++) {
@@ -214,7 +215,7 @@ struct devfs_source *devfs_source_add_irq(struct devfs_device *dev, const char *
 /* With devfs_device.lock held. */
 static void devfs_source_destroy(struct devfs_source *source)
 {
-	struct devfs_events *events = &source->dev->events;
+	struct devfs_events *events = source->dev->events;
 	LIST_HEAD(taken);
 
 	spin_lock_irq(&events->lock);
@@ -245,7 +246,7 @@ static void devfs_source_undo(struct devfs_device *dev, u32 id, u64 serial)
 
 static int devfs_source_set(struct devfs_source *source, struct devfs_dma_signal *arg)
 {
-	struct devfs_events *events = &source->dev->events;
+	struct devfs_events *events = source->dev->events;
 
 	if (arg->flags & ~DEVFS_SIGNAL_FLAGS)
 		return -EINVAL;
@@ -266,7 +267,7 @@ static int devfs_source_set(struct devfs_source *source, struct devfs_dma_signal
 /* With devfs_device.lock held. */
 static void devfs_source_get(struct devfs_source *source, struct devfs_dma_signal *arg)
 {
-	struct devfs_events *events = &source->dev->events;
+	struct devfs_events *events = source->dev->events;
 
 	arg->source = source->id;
 	memcpy(arg->name, source->name, sizeof(arg->name));
@@ -364,7 +365,7 @@ long devfs_signal_ctl(struct devfs_device *dev, void __user *user)
 
 long devfs_signal_history(struct devfs_device *dev, void __user *user)
 {
-	struct devfs_events *events = &dev->events;
+	struct devfs_events *events = dev->events;
 	struct devfs_dma_history arg;
 	struct devfs_source *source;
 	u64 *times, oldest, i;
@@ -401,13 +402,31 @@ long devfs_signal_history(struct devfs_device *dev, void __user *user)
 
 int devfs_events_init(struct devfs_device *dev)
 {
-	struct devfs_events *events = &dev->events;
+	struct devfs_events *events = kzalloc(sizeof(*events), GFP_KERNEL);
 
+	if (!events)
+		return -ENOMEM;
 	spin_lock_init(&events->lock);
 	init_waitqueue_head(&events->wait);
 	events->next_seq = 1;
 	events->ring = kvcalloc(DEVFS_RECORDS, sizeof(*events->ring), GFP_KERNEL);
-	return events->ring ? 0 : -ENOMEM;
+	if (!events->ring) {
+		kfree(events);
+		return -ENOMEM;
+	}
+	dev->events = events;
+	return 0;
+}
+
+void devfs_events_exit(struct devfs_device *dev)
+{
+	kvfree(dev->events->ring);
+	kfree(dev->events);
+}
+
+unsigned int devfs_source_count(struct devfs_device *dev)
+{
+	return READ_ONCE(dev->events->count);
 }
 
 /* The device is dead: no more events come, and who waits for them is told. */
@@ -417,14 +436,9 @@ void devfs_events_end(struct devfs_device *dev)
 
 	mutex_lock(&dev->lock);
 	for (id = 0; id < DEVFS_DMA_MAX_SOURCES; id++)
-		if (dev->events.sources[id])
-			devfs_source_destroy(dev->events.sources[id]);
+		if (dev->events->sources[id])
+			devfs_source_destroy(dev->events->sources[id]);
 	mutex_unlock(&dev->lock);
-	wake_up_interruptible(&dev->events.wait);
-	kill_fasync(&dev->events.fasync, SIGIO, POLL_HUP);
-}
-
-void devfs_events_exit(struct devfs_device *dev)
-{
-	kvfree(dev->events.ring);
+	wake_up_interruptible(&dev->events->wait);
+	kill_fasync(&dev->events->fasync, SIGIO, POLL_HUP);
 }

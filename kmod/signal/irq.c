@@ -14,7 +14,7 @@
 #include <linux/moduleparam.h>
 #include <linux/slab.h>
 
-#include "core/internal.h"
+#include "signal/source.h"
 
 struct devfs_irq {
 	struct devfs_source *source;

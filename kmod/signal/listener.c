@@ -13,7 +13,7 @@
 #include <linux/uaccess.h>
 
 #include "core/compat.h"
-#include "core/internal.h"
+#include "signal/source.h"
 
 static void devfs_listener_free(struct devfs_listener *listener)
 {
@@ -106,7 +106,7 @@ void devfs_listeners_free(struct list_head *taken)
 
 static int devfs_source_listen(struct devfs_device *dev, u32 id, struct devfs_listener *listener)
 {
-	struct devfs_events *events = &dev->events;
+	struct devfs_events *events = dev->events;
 	struct devfs_source *source;
 	int err = 0;
 
@@ -127,7 +127,7 @@ static int devfs_source_listen(struct devfs_device *dev, u32 id, struct devfs_li
 static int devfs_source_unlisten(struct devfs_client *client, u32 id, enum devfs_take what,
 				 struct pid *pid)
 {
-	struct devfs_events *events = &client->dev->events;
+	struct devfs_events *events = client->dev->events;
 	struct devfs_source *source;
 	LIST_HEAD(taken);
 
@@ -220,7 +220,7 @@ long devfs_signal_notify(struct devfs_client *client, void __user *user)
 /* The node is closed: nothing it registered stays. */
 void devfs_client_end(struct devfs_client *client)
 {
-	struct devfs_events *events = &client->dev->events;
+	struct devfs_events *events = client->dev->events;
 	LIST_HEAD(taken);
 	u32 id;
 

@@ -9,7 +9,7 @@
 #include <linux/poll.h>
 #include <linux/uaccess.h>
 
-#include "core/internal.h"
+#include "signal/source.h"
 
 /* Records that go to the user in one piece. */
 #define DEVFS_BATCH 16
@@ -29,7 +29,7 @@ void devfs_record(struct devfs_events *events, struct devfs_source *source)
 
 void devfs_client_start(struct devfs_client *client, u64 sources)
 {
-	struct devfs_events *events = &client->dev->events;
+	struct devfs_events *events = client->dev->events;
 
 	spin_lock_irq(&events->lock);
 	client->position = events->next_seq;
@@ -51,7 +51,7 @@ long devfs_subscribe(struct devfs_client *client, void __user *user)
 /* Moves on to the next record the client wants; NULL if there is none yet. */
 static struct devfs_dma_event *devfs_next_record(struct devfs_client *client)
 {
-	struct devfs_events *events = &client->dev->events;
+	struct devfs_events *events = client->dev->events;
 
 	lockdep_assert_held(&events->lock);
 	if (events->next_seq - client->position > DEVFS_RECORDS) {
@@ -71,9 +71,9 @@ static bool devfs_has_record(struct devfs_client *client)
 {
 	bool has;
 
-	spin_lock_irq(&client->dev->events.lock);
+	spin_lock_irq(&client->dev->events->lock);
 	has = devfs_next_record(client);
-	spin_unlock_irq(&client->dev->events.lock);
+	spin_unlock_irq(&client->dev->events->lock);
 	return has;
 }
 
@@ -81,7 +81,7 @@ static bool devfs_has_record(struct devfs_client *client)
 static unsigned int devfs_peek(struct devfs_client *client, struct devfs_dma_event *to,
 			       unsigned int room, u64 *position)
 {
-	struct devfs_events *events = &client->dev->events;
+	struct devfs_events *events = client->dev->events;
 	struct devfs_dma_event *record;
 	unsigned int count = 0;
 	u64 start;
@@ -106,10 +106,10 @@ static unsigned int devfs_peek(struct devfs_client *client, struct devfs_dma_eve
 
 static void devfs_consume(struct devfs_client *client, u64 position)
 {
-	spin_lock_irq(&client->dev->events.lock);
+	spin_lock_irq(&client->dev->events->lock);
 	client->position = max(client->position, position);
 	client->lost = false;
-	spin_unlock_irq(&client->dev->events.lock);
+	spin_unlock_irq(&client->dev->events->lock);
 }
 
 static ssize_t devfs_read_records(struct devfs_client *client, char __user *to, size_t size)
@@ -151,7 +151,7 @@ ssize_t devfs_node_read(struct file *file, char __user *to, size_t size, loff_t 
 			return done;
 		if (file->f_flags & O_NONBLOCK)
 			return -EAGAIN;
-		if (wait_event_interruptible(dev->events.wait,
+		if (wait_event_interruptible(dev->events->wait,
 					     devfs_has_record(client) || devfs_dead(dev)))
 			return -ERESTARTSYS;
 	}
@@ -161,7 +161,7 @@ __poll_t devfs_node_poll(struct file *file, struct poll_table_struct *table)
 {
 	struct devfs_client *client = file->private_data;
 
-	poll_wait(file, &client->dev->events.wait, table);
+	poll_wait(file, &client->dev->events->wait, table);
 	if (devfs_dead(client->dev))
 		return EPOLLERR | EPOLLHUP;
 	return devfs_has_record(client) ? EPOLLIN | EPOLLRDNORM : 0;
@@ -171,5 +171,5 @@ int devfs_node_fasync(int fd, struct file *file, int on)
 {
 	struct devfs_client *client = file->private_data;
 
-	return fasync_helper(fd, file, on, &client->dev->events.fasync);
+	return fasync_helper(fd, file, on, &client->dev->events->fasync);
 }

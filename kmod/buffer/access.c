@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * devfs_dma - accesses of the CPU to a buffer: what comes before one and after it,
+ * and the syncs that programs ask for.
+ */
+#include <linux/dma-buf.h>
+#include <linux/dma-mapping.h>
+#include <linux/sizes.h>
+
+#include "buffer/access.h"
+#include "core/trace.h"
+#include "dmabuf/dmabuf.h"
+#include "heap/heap.h"
+#include "heap/sync.h"
+
+/* Memory of another exporter, which alone knows what it needs. */
+static bool devfs_is_foreign(struct devfs_buffer *buf)
+{
+	return buf->attach && !devfs_import_of(buf);
+}
+
+/*
+ * Finds whose memory it is, and takes its lock if it needs syncs. What is imported
+ * from a buffer of the module's is that buffer's: all who reach it take one lock.
+ */
+static int devfs_access_lock(struct devfs_access *access, struct devfs_buffer *buf)
+{
+	struct devfs_buffer *of = devfs_import_of(buf);
+
+	if (of) {
+		if (devfs_lock_exported(of))
+			return -ENODEV;
+		access->by = buf->attach->priv;
+	}
+	access->buf = of ?: buf;
+	access->synced = devfs_is_synced(access->buf);
+	/* An exporter need not expect two at once. */
+	if (access->buf->attach)
+		access->shared = false;
+	if (access->synced && access->shared)
+		down_read_nested(&access->buf->sync_lock, devfs_sync_class(access->buf));
+	else if (access->synced)
+		devfs_sync_lock(access->buf);
+	/* Its removal waits for importers of coherent memory by itself. */
+	else if (of)
+		inode_unlock_shared(&of->base.inode);
+	return 0;
+}
+
+static void devfs_access_unlock(struct devfs_access *access)
+{
+	if (!access->synced)
+		return;
+	if (access->shared)
+		up_read(&access->buf->sync_lock);
+	else
+		up_write(&access->buf->sync_lock);
+	if (access->by)
+		inode_unlock_shared(&access->buf->base.inode);
+}
+
+/* What the device wrote, and that of the import by which the memory is reached. */
+static void devfs_fetch(struct devfs_access *access, size_t from, size_t to)
+{
+	devfs_sync_segments(access->buf, from, to, DMA_BIDIRECTIONAL, true);
+	if (access->by)
+		devfs_sync_attachment(access->by, from, to, DMA_BIDIRECTIONAL, true);
+}
+
+/* What the CPU wrote, to whoever has the memory. */
+static void devfs_give(struct devfs_access *access, size_t from, size_t to,
+		       enum dma_data_direction direction)
+{
+	devfs_sync_segments(access->buf, from, to, direction, false);
+	devfs_sync_attachments(access->buf, from, to, direction, false);
+}
+
+/*
+ * Whole lines are written back, so what devices wrote to the rest of the first
+ * and the last one is fetched before the CPU writes to them.
+ */
+static void devfs_fetch_lines(struct devfs_buffer *buf, size_t pos, size_t count)
+{
+	size_t line = dma_get_cache_alignment();
+	/* Pinned memory need not begin with a line. */
+	size_t shift = buf->offset & (line - 1);
+	size_t start = pos + shift, end = start + count, at;
+
+	for (at = ALIGN_DOWN(start, line); at < end; at = ALIGN_DOWN(end, line)) {
+		size_t from = max(at, shift) - shift;
+		size_t to = min(at + line - shift, buf->capacity);
+
+		if (at < start || at + line > end) {
+			devfs_sync_segments(buf, from, to, DMA_BIDIRECTIONAL, true);
+			devfs_sync_attachments(buf, from, to, DMA_BIDIRECTIONAL, true);
+		}
+		if (at == ALIGN_DOWN(end, line))
+			break;
+	}
+}
+
+/*
+ * Bytes of @left for one access, so that others get their turn. Exporters sync
+ * their memory as a whole: it is all of it for those.
+ */
+size_t devfs_access_step(struct devfs_buffer *buf, size_t left)
+{
+	return devfs_is_foreign(buf) ? left : min_t(size_t, left, SZ_1M);
+}
+
+/**
+ * devfs_access_begin - the CPU is about to read or write memory of a buffer
+ * @access: what devfs_access_end() is given
+ * @buf: the buffer
+ * @pos: first byte
+ * @count: bytes, at least one, within the capacity
+ * @write: it will be written
+ *
+ * With i_rwsem held. If it succeeds and ``access->synced`` is set, sync_lock is
+ * held until the end: no page of a user's may be waited for.
+ *
+ * Readers share the lock: what they sync for the CPU comes over nothing that was
+ * written, as long as no writer is between its copy and its sync.
+ *
+ * Return: 0, or an errno of imported memory's exporter, and no end then.
+ */
+int devfs_access_begin(struct devfs_access *access, struct devfs_buffer *buf, size_t pos,
+		       size_t count, bool write)
+{
+	int err;
+
+	*access = (struct devfs_access){ .pos = pos, .write = write, .shared = !write };
+	err = devfs_access_lock(access, buf);
+	if (err || !access->synced)
+		return err;
+	if (access->buf->attach)
+		err = devfs_import_begin(buf, write ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
+	else if (write)
+		devfs_fetch_lines(access->buf, pos, count);
+	else
+		devfs_fetch(access, pos, pos + count);
+	if (err)
+		devfs_access_unlock(access);
+	return err;
+}
+
+/**
+ * devfs_access_end - the CPU has read or written memory of a buffer
+ * @access: what devfs_access_begin() filled
+ * @done: bytes that were
+ *
+ * What was written is the devices' to see.
+ *
+ * Return: 0, or an errno of imported memory's exporter.
+ */
+int devfs_access_end(struct devfs_access *access, size_t done)
+{
+	int err = 0;
+
+	if (access->write) {
+		/* Memory written before is there before a doorbell that follows. */
+		wmb();
+	}
+	if (!access->synced)
+		return 0;
+	if (access->buf->attach)
+		err = devfs_import_end(access->buf,
+				       access->write ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
+	else if (access->write)
+		devfs_give(access, access->pos, access->pos + done, DMA_BIDIRECTIONAL);
+	devfs_access_unlock(access);
+	return err;
+}
+
+/* What a program asked for is counted, and told. */
+static void devfs_note_cpu(struct devfs_buffer *buf, size_t offset, size_t length)
+{
+	/* What the device wrote before is not to be read from before the sync. */
+	rmb();
+	atomic64_inc(&buf->sync_cpu);
+	WRITE_ONCE(buf->sync_owner, DEVFS_DMA_OWNER_CPU);
+	trace_devfs_dma_sync_cpu(buf, offset, length);
+}
+
+static void devfs_note_device(struct devfs_buffer *buf, size_t offset, size_t length)
+{
+	atomic64_inc(&buf->sync_device);
+	WRITE_ONCE(buf->sync_owner, DEVFS_DMA_OWNER_DEVICE);
+	trace_devfs_dma_sync_device(buf, offset, length);
+}
+
+/* The part of devfs_sync() that is under the lock. */
+static int devfs_sync_locked(struct devfs_access *access, size_t from, size_t to,
+			     enum dma_data_direction direction, u32 what)
+{
+	struct devfs_buffer *buf = access->buf;
+	int err = 0;
+
+	if (what & DEVFS_DMA_SYNC_FOR_DEVICE) {
+		if (buf->attach)
+			err = devfs_import_flush(buf, direction);
+		else
+			devfs_give(access, from, to, direction);
+	}
+	/* What a device may have written to comes whole, whatever is done with it then. */
+	if (!err && what & DEVFS_DMA_SYNC_FOR_CPU) {
+		if (buf->attach)
+			err = devfs_import_begin(buf, DMA_BIDIRECTIONAL);
+		else
+			devfs_fetch(access, from, to);
+	}
+	return err;
+}
+
+/**
+ * devfs_sync - what a program asks for by fsync() and the commands of a buffer
+ * @buf: the buffer, with i_rwsem held
+ * @offset: first byte
+ * @length: bytes, within the capacity
+ * @direction: of what is done with the memory; may be less than how it is mapped
+ * @what: DEVFS_DMA_SYNC_FOR_CPU, _FOR_DEVICE, or both: for the device first, as
+ *        nothing that the CPU wrote is lost then
+ *
+ * Return: 0, or an errno of imported memory's exporter.
+ */
+int devfs_sync(struct devfs_buffer *buf, size_t offset, size_t length,
+	       enum dma_data_direction direction, u32 what)
+{
+	struct devfs_access access = {};
+	int err = 0;
+
+	if (what & DEVFS_DMA_SYNC_FOR_DEVICE) {
+		/* Memory written before is there before a doorbell that follows. */
+		wmb();
+	}
+	if (length) {
+		err = devfs_access_lock(&access, buf);
+		if (err)
+			return err;
+		if (access.synced)
+			err = devfs_sync_locked(&access, offset, offset + length, direction, what);
+		devfs_access_unlock(&access);
+	}
+	if (!err && what & DEVFS_DMA_SYNC_FOR_DEVICE)
+		devfs_note_device(buf, offset, length);
+	if (!err && what & DEVFS_DMA_SYNC_FOR_CPU)
+		devfs_note_cpu(buf, offset, length);
+	return err;
+}
+
+/* For the devices to see, too. With i_rwsem held; fails for imported memory alone. */
+int devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to)
+{
+	struct devfs_access access;
+	int err = 0;
+
+	if (devfs_is_iomem(buf))
+		return devfs_iomem_zero(buf, from, to);
+	while (from < to && !err) {
+		size_t count = devfs_access_step(buf, to - from), done, len;
+
+		err = devfs_access_begin(&access, buf, from, count, true);
+		if (err)
+			break;
+		for (done = 0; done < count; done += len) {
+			void *at = devfs_heap_run(buf, from + done, count - done, &len);
+
+			memset(at, 0, len);
+		}
+		err = devfs_access_end(&access, count);
+		from += count;
+		cond_resched();
+	}
+	return err;
+}

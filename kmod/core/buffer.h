@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * devfs_dma - a buffer, as the rooms that work on it know it: its names are
+ * buffer/'s, its memory is heap/'s, what it imports is dmabuf/'s.
+ */
+#ifndef DEVFS_DMA_CORE_BUFFER_H
+#define DEVFS_DMA_CORE_BUFFER_H
+
+#include <linux/dma-direction.h>
+#include <linux/mm_types.h>
+#include <linux/pid.h>
+#include <linux/rwsem.h>
+#include <linux/workqueue.h>
+
+#include "core/device.h"
+#include "core/inode.h"
+
+struct devfs_heap_ops;
+struct devfs_lease;
+struct devfs_segment;
+struct dma_buf_attachment;
+
+/* One buffer: an inode of the module's pseudo-fs. */
+struct devfs_buffer {
+	struct devfs_inode base;
+	struct list_head attached;	/* devfs_device.lock */
+
+	/* Names: devfs_device.lock. */
+	struct rhash_head by_name;
+	char name[DEVFS_DMA_NAME_SIZE];
+	u64 id;
+	bool listed;
+	u32 lease_kind;
+	struct pid *owner;
+	struct devfs_lease *lease;
+
+	u32 heap;
+	const struct devfs_heap_ops *heap_ops;
+	u32 direction;
+	u64 created_ns;
+
+	/* Memory: changed with both i_rwsem and invalidate_lock, read with either. */
+	bool detached;			/* nothing is mapped for the device any more */
+	bool need_sync;			/* some of it, for its own device */
+	size_t capacity;
+	struct page **pages;		/* NULL for coherent and imported memory */
+	size_t npages;
+	size_t pages_room;
+	unsigned int offset;		/* of the first byte in the first page */
+	struct devfs_segment **segments;
+	unsigned int nsegments;
+	unsigned int segments_room;
+	void *vaddr;			/* of coherent, reserved and imported memory */
+	dma_addr_t dma_addr;		/* of coherent and reserved memory */
+	phys_addr_t phys;		/* of reserved memory */
+	struct mm_struct *mm;		/* charged for pinned memory */
+	struct dma_buf_attachment *attach;
+	struct sg_table *import_sgt;	/* as the exporter gave it */
+	void __iomem *iomem;		/* of imported device memory that is not ours */
+	bool readonly;			/* imported by a descriptor that cannot write */
+	bool pinned;			/* its exporter was asked not to move it */
+	bool revoked;			/* its exporter took it back: dma_buf.resv */
+	struct work_struct revoke;
+
+	struct rw_semaphore sync_lock;
+	struct list_head attachments;	/* of its dma-bufs: sync_lock */
+
+	atomic_t opens;
+	atomic_t mappings;
+	atomic_t exports;
+	atomic_t importers;		/* attachments and kernel mappings of its dma-bufs */
+	atomic64_t sync_cpu;
+	atomic64_t sync_device;
+	u32 sync_owner;
+};
+
+static inline struct devfs_buffer *devfs_buffer_of(struct inode *inode)
+{
+	BUILD_BUG_ON(offsetof(struct devfs_buffer, base));
+	return container_of(inode, struct devfs_buffer, base.inode);
+}
+
+/* One bus range, mapped once, never synced. */
+static inline bool devfs_is_coherent(struct devfs_buffer *buf)
+{
+	return buf->heap == DEVFS_DMA_HEAP_COHERENT || buf->heap == DEVFS_DMA_HEAP_RESERVED;
+}
+
+/* Whether an access takes a sync_lock: with i_rwsem held, within which no export begins. */
+static inline bool devfs_is_synced(struct devfs_buffer *buf)
+{
+	return !devfs_is_coherent(buf) &&
+	       (buf->attach || buf->need_sync || atomic_read(&buf->exports));
+}
+
+/* Imported memory of a device, which has no pages and is not for memcpy(). */
+static inline bool devfs_is_iomem(struct devfs_buffer *buf)
+{
+	return buf->heap == DEVFS_DMA_HEAP_IMPORTED && !buf->vaddr;
+}
+
+/* Pinned memory whose first or last cache line may be someone else's, too. */
+static inline bool devfs_is_bounced(struct devfs_buffer *buf)
+{
+	return buf->heap == DEVFS_DMA_HEAP_USER && (buf->offset || !PAGE_ALIGNED(buf->capacity));
+}
+
+/* Its memory is out of reach for ever: the device is gone, or the exporter took it back. */
+static inline bool devfs_buffer_dead(struct devfs_buffer *buf)
+{
+	return devfs_dead(buf->base.dev) || READ_ONCE(buf->revoked);
+}
+
+#endif /* DEVFS_DMA_CORE_BUFFER_H */

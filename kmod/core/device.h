@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* devfs_dma - a device below /dev/devfs, as all rooms know it. */
+#ifndef DEVFS_DMA_CORE_DEVICE_H
+#define DEVFS_DMA_CORE_DEVICE_H
+
+#include <linux/kref.h>
+#include <linux/miscdevice.h>
+#include <linux/mutex.h>
+#include <linux/rhashtable-types.h>
+#include <linux/rwsem.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+#include "uapi/devfs_dma.h"
+
+struct devfs_events;
+struct devfs_region;
+
+/* Two files of six BARs and the configuration space, and some to spare. */
+#define DEVFS_REGIONS_MAX 16
+
+/* How long importers have to let go of memory of a device that is removed. */
+#define DEVFS_IMPORTERS_WAIT (5 * HZ)
+
+/* One device below /dev/devfs. */
+struct devfs_device {
+	struct kref ref;
+	void (*release)(struct devfs_device *dev);
+	struct miscdevice misc;
+	struct device *dev;		/* whom buffers are mapped for */
+	char name[DEVFS_DMA_NAME_SIZE];
+	char node[DEVFS_DMA_NAME_SIZE + 8];
+	u32 info_flags;			/* DEVFS_DMA_INFO_* of the bus, from the start */
+	bool registered;		/* it has a node */
+	atomic_t told;			/* a bus address, to somebody */
+	struct rw_semaphore gate;
+	bool dead;			/* for ever, once set with the gate */
+
+	struct mutex lock;		/* names, ids, attached, to the blank line */
+	struct list_head reserved;	/* its ranges; the list stays while it has a node */
+	struct rhashtable by_name;
+	struct xarray by_id;
+	unsigned int buffers;
+	u64 name_changes;		/* of buffers, by whomever */
+	struct list_head attached;	/* buffers that have memory for the device */
+	struct devfs_region *regions[DEVFS_REGIONS_MAX];
+	unsigned int region_count;
+
+	wait_queue_head_t detached;	/* one of them left, or an importer of one */
+
+	atomic64_t next_id;		/* of buffers; serials, too */
+
+	atomic64_t used;
+	atomic64_t heap_used[DEVFS_DMA_HEAPS];
+	atomic_t heap_buffers[DEVFS_DMA_HEAPS];
+	atomic64_t bounced;
+
+	struct devfs_events *events;
+};
+
+static inline bool devfs_dead(struct devfs_device *dev)
+{
+	return READ_ONCE(dev->dead);
+}
+
+void devfs_device_get(struct devfs_device *dev);
+void devfs_device_put(struct devfs_device *dev);
+void devfs_tell_address(struct devfs_device *dev);
+bool devfs_is_translated(struct device *dev);
+bool devfs_is_ram(phys_addr_t start, resource_size_t size);
+
+/* name.c */
+bool devfs_name_valid(const char *name);
+
+#endif /* DEVFS_DMA_CORE_DEVICE_H */

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* devfs_dma - buffers as dma-bufs, and dma-bufs as buffers. */
+#ifndef DEVFS_DMA_DMABUF_H
+#define DEVFS_DMA_DMABUF_H
+
+#include "core/buffer.h"
+
+extern const struct devfs_heap_ops devfs_imported_heap;
+
+/* export.c */
+long devfs_buffer_export(struct file *file, void __user *user);
+struct devfs_buffer *devfs_import_of(struct devfs_buffer *buf);
+int devfs_lock_exported(struct devfs_buffer *buf);
+
+/* import.c */
+int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
+int devfs_import_begin(struct devfs_buffer *buf, enum dma_data_direction direction);
+int devfs_import_end(struct devfs_buffer *buf, enum dma_data_direction direction);
+int devfs_import_flush(struct devfs_buffer *buf, enum dma_data_direction direction);
+
+#endif /* DEVFS_DMA_DMABUF_H */
