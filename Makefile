@@ -183,9 +183,10 @@ bench-tools:
 	@.ci/setup bench
 	$(MAKE) -C Benchmarks/c
 
-lint: ## check the style of the sources, and their arithmetic on numbers from outside
+lint: ## check the style of the sources, arithmetic on numbers from outside, the rooms of kmod
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
 	Tests/lint-numbers
+	Tests/lint-rooms
 	if command -v shellcheck >/dev/null; then
 	    shellcheck -x $(scripts)
 	else
