@@ -85,7 +85,7 @@ static void devfs_wait_for_importers(struct devfs_buffer *buf)
 	dev_warn(buf->base.dev->dev,
 		 "buffer %llu: %zu bytes stay allocated for ever, as a dma-buf of it is attached\n",
 		 buf->id, buf->capacity);
-	buf->vaddr = NULL;
+	WRITE_ONCE(buf->life, DEVFS_LOST);
 }
 
 /* With a reference to the inode. */
@@ -95,7 +95,7 @@ static void devfs_buffer_detach(struct devfs_buffer *buf)
 
 	inode_lock(&buf->base.inode);
 	filemap_invalidate_lock(mapping);
-	buf->detached = true;
+	WRITE_ONCE(buf->life, DEVFS_DETACHED);
 	filemap_invalidate_unlock(mapping);
 	inode_unlock(&buf->base.inode);
 

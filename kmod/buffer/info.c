@@ -44,7 +44,7 @@ void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info
 	info->capacity = buf->capacity;
 	info->heap = buf->heap;
 	info->direction = buf->direction;
-	info->numa_node = buf->npages && !buf->detached ? page_to_nid(buf->pages[0]) :
+	info->numa_node = buf->npages && !devfs_is_detached(buf) ? page_to_nid(buf->pages[0]) :
 			  dev_to_node(dev->dev);
 	info->nents = devfs_sg_count(buf);
 	info->segments = buf->nsegments;

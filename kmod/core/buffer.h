@@ -15,6 +15,14 @@
 #include "core/device.h"
 #include "core/inode.h"
 
+/* What became of a buffer's memory. It only goes on. */
+enum devfs_life {
+	DEVFS_LIVE,
+	DEVFS_REVOKED,		/* its exporter took it back: with dma_buf.resv */
+	DEVFS_DETACHED,		/* nothing is mapped for the device: i_rwsem and invalidate_lock */
+	DEVFS_LOST,		/* other devices kept it: it is never given back */
+};
+
 struct devfs_heap_ops;
 struct devfs_lease;
 struct devfs_segment;
@@ -40,7 +48,7 @@ struct devfs_buffer {
 	u64 created_ns;
 
 	/* Memory: changed with both i_rwsem and invalidate_lock, read with either. */
-	bool detached;			/* nothing is mapped for the device any more */
+	enum devfs_life life;
 	bool need_sync;			/* some of it, for its own device */
 	size_t capacity;
 	struct page **pages;		/* NULL for coherent and imported memory */
@@ -59,7 +67,6 @@ struct devfs_buffer {
 	void __iomem *iomem;		/* of imported device memory that is not ours */
 	bool readonly;			/* imported by a descriptor that cannot write */
 	bool pinned;			/* its exporter was asked not to move it */
-	bool revoked;			/* its exporter took it back: dma_buf.resv */
 	struct work_struct revoke;
 
 	struct rw_semaphore sync_lock;
@@ -105,10 +112,16 @@ static inline bool devfs_is_bounced(struct devfs_buffer *buf)
 	return buf->heap == DEVFS_DMA_HEAP_USER && (buf->offset || !PAGE_ALIGNED(buf->capacity));
 }
 
+/* Nothing of it is mapped for its device any more. With i_rwsem or invalidate_lock held. */
+static inline bool devfs_is_detached(struct devfs_buffer *buf)
+{
+	return READ_ONCE(buf->life) >= DEVFS_DETACHED;
+}
+
 /* Its memory is out of reach for ever: the device is gone, or the exporter took it back. */
 static inline bool devfs_buffer_dead(struct devfs_buffer *buf)
 {
-	return devfs_dead(buf->base.dev) || READ_ONCE(buf->revoked);
+	return devfs_dead(buf->base.dev) || READ_ONCE(buf->life) != DEVFS_LIVE;
 }
 
 #endif /* DEVFS_DMA_CORE_BUFFER_H */

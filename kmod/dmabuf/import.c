@@ -18,9 +18,8 @@ static void devfs_import_revoked(struct dma_buf_attachment *attach)
 	struct devfs_buffer *buf = attach->importer_priv;
 
 	/* What is not mapped yet may move as it likes. */
-	if (!buf->import_sgt || buf->revoked)
+	if (!buf->import_sgt || cmpxchg(&buf->life, DEVFS_LIVE, DEVFS_REVOKED) != DEVFS_LIVE)
 		return;
-	WRITE_ONCE(buf->revoked, true);
 	/* One that is being evicted gives it back by itself. */
 	if (igrab(&buf->base.inode))
 		queue_work(devfs_workqueue, &buf->revoke);
@@ -260,7 +259,7 @@ static int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vm
 		return -EACCES;
 	/* The exporter's may be a buffer's lock like this one. */
 	filemap_invalidate_lock_shared(mapping);
-	if (!buf->detached && !READ_ONCE(buf->revoked)) {
+	if (READ_ONCE(buf->life) == DEVFS_LIVE) {
 		dmabuf = buf->attach->dmabuf;
 		get_dma_buf(dmabuf);
 	}

@@ -11,7 +11,7 @@ unsigned int devfs_sg_count(struct devfs_buffer *buf)
 {
 	unsigned int i, count = 0;
 
-	if (buf->detached)
+	if (devfs_is_detached(buf))
 		return 0;
 	if (devfs_is_coherent(buf))
 		return 1;
@@ -32,12 +32,12 @@ bool devfs_dma_addr(struct devfs_buffer *buf, u64 *addr)
 /* The only CPU address. With i_rwsem or invalidate_lock held. */
 bool devfs_phys_addr(struct devfs_buffer *buf, u64 *addr)
 {
-	if (buf->heap == DEVFS_DMA_HEAP_RESERVED && !buf->detached) {
+	if (buf->heap == DEVFS_DMA_HEAP_RESERVED && !devfs_is_detached(buf)) {
 		*addr = buf->phys;
 		return true;
 	}
 	/* Coherent memory may be remapped, imported memory need not have pages. */
-	if (buf->detached || devfs_is_coherent(buf) || buf->attach || buf->nsegments != 1 ||
+	if (devfs_is_detached(buf) || devfs_is_coherent(buf) || buf->attach || buf->nsegments != 1 ||
 	    buf->segments[0]->sgt.orig_nents != 1)
 		return false;
 	*addr = sg_phys(buf->segments[0]->sgt.sgl);

@@ -32,7 +32,7 @@ static void devfs_coherent_free(struct devfs_buffer *buf)
 	struct devfs_device *dev = buf->base.dev;
 	size_t bytes = PAGE_ALIGN(buf->capacity);
 
-	if (!buf->vaddr)
+	if (!buf->vaddr || buf->life == DEVFS_LOST)
 		return;
 	dma_free_coherent(dev->dev, bytes, buf->vaddr, buf->dma_addr);
 	buf->vaddr = NULL;

@@ -254,7 +254,7 @@ static void devfs_drop_segment(struct devfs_buffer *buf)
 	inode_set_bytes(&buf->base.inode, buf->capacity);
 	filemap_invalidate_unlock(buf->base.inode.i_mapping);
 
-	if (!buf->detached)
+	if (!devfs_is_detached(buf))
 		devfs_unmap_segment(buf, segment);
 	devfs_put_pages(buf->pages + segment->first, segment->npages);
 	devfs_uncharge(buf->base.dev, buf->heap, segment->npages << PAGE_SHIFT);

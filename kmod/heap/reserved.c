@@ -234,7 +234,7 @@ static void devfs_reserved_free(struct devfs_buffer *buf)
 	struct devfs_device *dev = buf->base.dev;
 	size_t bytes = PAGE_ALIGN(buf->capacity);
 
-	if (!buf->vaddr)
+	if (!buf->vaddr || buf->life == DEVFS_LOST)
 		return;
 	if (devfs_is_translated(dev->dev))
 		dma_unmap_resource(dev->dev, buf->dma_addr, bytes, buf->direction, 0);
