@@ -10,22 +10,18 @@ struct InodeTests {
 
     /// Every node of a tree with some buffers, signals and streams.
     private func nodes(_ numbers: [UInt64] = small + large) -> [Node] {
-        var nodes = Directory.allCases.map { Node.directory($0) }
-        nodes += Layout.root.indices.map { .rootFile($0) }
-        nodes += Layout.control.indices.map { .controlFile($0) }
-        for heap in Heap.allCases {
-            nodes.append(.heapDirectory(heap))
-            nodes += Layout.heap.indices.map { .heapFile(heap, $0) }
-        }
-        for number in numbers {
-            let (buffer, signal, stream) = (
-                BufferID(number), SignalID(number: number), StreamID(number: number)
-            )
-            nodes += [.buffer(buffer), .attributes(buffer), .signal(signal), .stream(stream)]
-            nodes.append(.region(Int(number)))
-            nodes += Layout.attributes.indices.map { .attribute(buffer, $0) }
-            nodes += Layout.signal.indices.map { .signalFile(signal, $0) }
-            nodes += Layout.stream.indices.map { .streamFile(stream, $0) }
+        var nodes = Directory.allCases.map { Node.folder($0) }
+        for folder in Layout.folders {
+            let directory = folder.directory
+            nodes +=
+                (folder.files?.names.indices).map(Array.init)?.map { .file(directory, $0) } ?? []
+            guard let children = folder.children else { continue }
+            let rows = children.files?.names.count ?? 0
+            for number in directory == .heaps ? Heap.allCases.map({ UInt64($0.rawValue) }) : numbers
+            {
+                nodes.append(.child(directory, number))
+                nodes += (0..<rows).map { .childFile(directory, number, $0) }
+            }
         }
         return nodes
     }
@@ -40,8 +36,30 @@ struct InodeTests {
         #expect(Set(nodes.map(\.inode.number)).count == nodes.count)
     }
 
+    /// Each folder is in the table at the place of its number, and inside the one it says.
+    @Test func `the table has every folder once, in the order of their numbers`() {
+        #expect(Layout.folders.map(\.directory) == Directory.allCases)
+        for folder in Layout.folders where folder.directory != .root {
+            #expect(folder.parent != folder.directory && !folder.name.isEmpty)
+        }
+    }
+
+    /// Numbers that clients may have kept from earlier versions.
+    @Test func `numbers are what they were`() {
+        let known: [(Node, UInt64)] = [
+            (.folder(.buffers), 2 << 6 | 1), (.file(.root, 3), 3 << 6 | 2),
+            (.file(.control, 6), 6 << 6 | 3), (.child(.heaps, 2), 2 << 6 | 4),
+            (.childFile(.heaps, 2, 3), (2 * 16 + 3) << 6 | 5), (.child(.regions, 7), 7 << 6 | 6),
+            (.child(.signals, 9), 9 << 6 | 7), (.childFile(.signals, 9, 5), 9 << 6 | 13),
+            (.child(.streams, 9), 9 << 6 | 16), (.childFile(.streams, 9, 5), 9 << 6 | 22),
+            (.child(.buffers, 9), 9 << 6 | 25), (.child(.attributes, 9), 9 << 6 | 26),
+            (.childFile(.attributes, 9, 20), 9 << 6 | 47),
+        ]
+        for (node, number) in known { #expect(node.inode.number == number, "\(node)") }
+    }
+
     @Test func `the root is 1 and nothing is 0`() {
-        #expect(Node.directory(.root).inode.number == 1)
+        #expect(Node.folder(.root).inode.number == 1)
         #expect(Node(Inode(0)) == nil)
         #expect(!nodes().contains { $0.inode.number == 0 })
     }
@@ -62,12 +80,13 @@ struct InodeTests {
             let isOwn = handles == [node.inode]
             #expect(isOwn || handles.count == 8, "\(node)")
         }
-        #expect(Node.controlFile(0).handle != Node.controlFile(0).inode)
-        let last = BufferID(1 << 26 - 1)
-        #expect(Node.attribute(last, 0).handle != Node.attribute(last, 0).inode)
+        #expect(Node.file(.control, 0).handle != Node.file(.control, 0).inode)
+        let last = Node.childFile(.attributes, 1 << 26 - 1, 0)
+        #expect(last.handle != last.inode)
         // A file that takes no commands has no other number.
         #expect(Node(Inode(1 << 63 | Node.buffer(BufferID(1)).inode.number)) == nil)
-        #expect(Node(Inode(1 << 63 | 1 << 62 | Node.controlFile(0).inode.number | 1 << 61)) != nil)
+        #expect(
+            Node(Inode(1 << 63 | 1 << 62 | Node.file(.control, 0).inode.number | 1 << 61)) != nil)
     }
 
     @Test(

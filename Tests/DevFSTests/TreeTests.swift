@@ -213,7 +213,7 @@ struct TreeTests {
     @Test func `a number that nothing has, or what is gone had, is ESTALE`() throws {
         try withTree { (client) throws in
             try Self.fill(client)
-            for node: Node in [.rootFile(77), .controlFile(77), .heapFile(.system, 77)] {
+            for node: Node in [.file(.root, 77), .file(.control, 77), .childFile(.heaps, 0, 77)] {
                 #expect(throws: Errno.staleNFSFileHandle) { try client.tree.status(of: node.inode) }
                 #expect(throws: Errno.staleNFSFileHandle) {
                     try client.tree.open(node.inode, OpenFlags(O_RDONLY), by: .me)

@@ -68,6 +68,15 @@ public struct Refusal: Error, Sendable, Equatable {
     }
 }
 
+/// What fails in it is refused with that reason.
+func refusing<T>(_ why: String, _ body: () throws(Errno) -> T) throws(Refusal) -> T {
+    do throws(Errno) {
+        return try body()
+    } catch {
+        throw Refusal(error, why)
+    }
+}
+
 /// Direction of the transfers of a buffer, as in `enum dma_data_direction` (linux/dma-direction.h).
 public enum Direction: Int, Sendable, CaseIterable {
     case bidirectional = 0

@@ -49,7 +49,7 @@ import SystemPackage
     private static func entry(_ status: FileStatus, _ handle: Inode? = nil) -> fuse_entry_param {
         var entry = fuse_entry_param()
         let node = Node(Inode(status.inode))
-        if case .directory? = node { entry.entry_timeout = 3600 }
+        if case .folder? = node { entry.entry_timeout = 3600 }
         entry.ino = fuse_ino_t((handle ?? node?.handle)?.number ?? status.inode)
         entry.generation = UInt64(node?.generation ?? 0)
         entry.attr = status.stat

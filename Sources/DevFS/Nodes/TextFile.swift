@@ -7,7 +7,7 @@ struct TextFile<Subject: Sendable>: Sendable {
     typealias Reader = @Sendable (FileSystem, Subject) throws(Errno) -> String
     typealias Writer =
         @Sendable (FileSystem, Subject, CommandText, Opener) throws(Errno) -> CommandText.Outcome
-    typealias Opening = @Sendable (FileSystem, Subject, Caller) throws(Errno) -> any OpenFile
+    typealias Opening = @Sendable (FileSystem, Subject, OpenRequest) throws(Errno) -> any OpenFile
 
     let name: String
     /// Permission bits before the mount's umask.

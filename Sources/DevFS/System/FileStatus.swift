@@ -73,6 +73,12 @@ public struct FileStatus: Sendable, Equatable {
         changed = time
     }
 
+    mutating func setTimes(_ time: Timestamp) {
+        accessed = time
+        modified = time
+        changed = time
+    }
+
     init(_ status: stat) {
         inode = UInt64(status.st_ino)
         mode = status.st_mode

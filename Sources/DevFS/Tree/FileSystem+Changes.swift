@@ -16,7 +16,7 @@ public struct AttributeChanges: Sendable, Equatable {
 
 extension FileSystem {
     func unlink(_ name: String, in parent: Inode, by caller: Caller) throws(Errno) {
-        guard try node(of: parent) == .directory(.buffers) else { throw .notPermitted }
+        guard try node(of: parent) == .folder(.buffers) else { throw .notPermitted }
         try checkLength(name)
         guard let valid = Name(name), let buffer = buffers[valid] else {
             throw .noSuchFileOrDirectory
@@ -34,8 +34,8 @@ extension FileSystem {
         _ old: String, in parent: Inode, to new: String, in newParent: Inode, flags: RenameFlags,
         by caller: Caller
     ) throws(Errno) {
-        guard try node(of: parent) == .directory(.buffers),
-            try node(of: newParent) == .directory(.buffers)
+        guard try node(of: parent) == .folder(.buffers),
+            try node(of: newParent) == .folder(.buffers)
         else { throw .notPermitted }
         guard flags.isSubset(of: [.noReplace, .exchange]) else { throw .invalidArgument }
         try checkLength(old)
@@ -69,7 +69,7 @@ extension FileSystem {
     func setAttributes(
         _ changes: AttributeChanges, of inode: Inode, file: (any OpenFile)?, by caller: Caller
     ) throws(Errno) -> FileStatus {
-        guard case .buffer(let id) = try node(of: inode) else { throw .notPermitted }
+        guard let id = try node(of: inode).buffer else { throw .notPermitted }
         let open = file as? BufferFile
         let buffer = if let open { open.buffer } else { try buffer(id) }
         if let size = changes.size {
@@ -86,7 +86,7 @@ extension FileSystem {
         {
             do throws(Refusal) {
                 try buffers.withMemory(of: buffer) { (memory) throws(Refusal) in
-                    try refusing("changing") { () throws(Errno) in
+                    try refusing("changing failed") { () throws(Errno) in
                         try apply(changes, to: buffer, memory.descriptor.raw)
                     }
                 }

@@ -2,6 +2,32 @@ import SystemPackage
 
 /// Carries out the commands of `control/`, with the rights of who opened the file.
 extension FileSystem {
+    /// A line of `control/alloc`.
+    func allocate(_ request: AllocationRequest, by opener: Opener) throws(Refusal) {
+        let heap = request.heap ?? options.heap
+        guard backend.heaps.contains(heap), heap.isAllocatable else {
+            throw .invalid("this device has no \(heap.name) heap to allocate from")
+        }
+        let traits = BufferTraits(
+            heap: heap, direction: request.direction, lease: request.lease
+        ).owned(by: opener)
+        if request.lease == .process && traits.ownerStart == 0 {
+            throw Refusal(.noSuchProcess, "the process of the lease is not to be seen from here")
+        }
+        let buffer = try buffers.allocate(
+            request.name, size: request.size, traits: traits,
+            owner: ownership(of: opener.caller, mode: 0o666), payer: opener.uid, quotas: quotas)
+        metrics.allocations.add()
+        if request.lease == .process {
+            do throws(Errno) {
+                try leases.bind(buffer)
+            } catch {
+                try? buffers.remove(buffer)
+                throw Refusal(error, "the process of the lease can't be watched")
+            }
+        }
+    }
+
     /// A line of `control/signal`.
     func carryOut(_ request: SignalRequest, by opener: Opener) throws(Refusal) {
         let owner = options.forcesUID ? options.uid : opener.uid
@@ -46,6 +72,55 @@ extension FileSystem {
         if mayManage(stream.owner, uid) { return }
         guard bufferStatus(of: stream)?.uid == uid else {
             throw Refusal(.notPermitted, "uid \(stream.owner) made the stream \(stream.name)")
+        }
+    }
+
+    /// Cache maintenance of a range; a length of 0 is the rest of the buffer.
+    func sync(
+        _ buffer: Buffer, offset: UInt64, length: UInt64, direction: Direction,
+        for target: SyncTarget
+    ) throws(Refusal) {
+        do throws(Errno) {
+            let size = try buffers.status(of: buffer).size
+            guard offset <= size, length <= size - offset else {
+                throw Errno.invalidArgument
+            }
+            let end = length == 0 ? size : offset + length
+            try backend.sync(
+                buffer.description, offset..<end, direction: direction, for: target)
+            buffer.changeSync { $0.owner = target }
+        } catch .invalidArgument {
+            throw .invalid("\(offset) and \(length) reach beyond the buffer")
+        } catch {
+            throw Refusal(error, "the sync failed")
+        }
+    }
+
+    /// Writing `process` makes the writer the owner.
+    func setLease(_ lease: Lease, of buffer: Buffer, by opener: Opener) throws(Refusal) {
+        var traits = buffer.traits
+        traits.lease = lease
+        if lease == .process {
+            traits = traits.owned(by: opener)
+            guard traits.ownerStart != 0 else {
+                throw Refusal(
+                    .noSuchProcess, "the process of the lease is not to be seen from here")
+            }
+        }
+        let fresh = traits
+        try refusing("the lease can't be kept") { () throws(Errno) in
+            let old = buffer.traits
+            try backend.setTraits(fresh, of: buffer.description)
+            buffer.state.withLock { $0.traits = fresh }
+            leases.unbind(buffer.id)
+            guard lease == .process else { return }
+            do throws(Errno) {
+                try leases.bind(buffer)
+            } catch {
+                buffer.state.withLock { $0.traits = old }
+                try? backend.setTraits(old, of: buffer.description)
+                throw error
+            }
         }
     }
 }

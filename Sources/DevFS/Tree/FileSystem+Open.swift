@@ -18,71 +18,30 @@ extension FileSystem {
     func open(
         _ inode: Inode, _ flags: OpenFlags, by caller: Caller
     ) throws(Errno) -> any OpenFile {
-        func text<S>(
-            _ table: [TextFile<S>], _ row: Int, _ folder: String, _ subject: S
-        ) throws(Errno) -> any OpenFile {
-            guard table.indices.contains(row) else { throw .staleNFSFileHandle }
-            let file = table[row]
-            let isReadable = file.read != nil || file.open != nil
-            guard isReadable || !flags.reads, file.write != nil || !flags.writes else {
-                throw .permissionDenied
-            }
-            if file.isFollowed { return LogFile(inode, in: self, by: caller) }
-            if let open = file.open { return try open(self, subject, caller) }
-            let opener =
-                flags.writes
-                ? Opener(waiting: caller, identifies: file.traits.contains(.identified))
-                : Opener(caller)
-            return OpenTextFile(
-                file, of: subject, in: self, path: folder + file.name, by: opener)
-        }
+        let request = OpenRequest(inode: inode, flags: flags, caller: caller)
         switch try node(of: inode) {
-        case .rootFile(let row): return try text(Layout.root, row, "", ())
-        case .controlFile(let row): return try text(Layout.control, row, "control/", ())
-        case .heapFile(let heap, let row):
-            return try text(Layout.heap, row, "control/heaps/\(heap.name)/", heap)
-        case .attribute(let id, let row):
-            let buffer = try buffer(id)
-            return try text(Layout.attributes, row, "attributes/\(buffer.name)/", buffer)
-        case .signalFile(let id, let row):
-            let signal = try signal(id)
-            return try text(Layout.signal, row, "signals/\(signal.name)/", signal)
-        case .streamFile(let id, let row):
-            let stream = try stream(id)
-            return try text(Layout.stream, row, "streams/\(stream.name)/", stream)
-        case .region(let index):
-            let region = try region(index)
-            guard let hardware else { throw .noDevice }
-            guard region.isWritable || !flags.writes else { throw .permissionDenied }
-            return try RegionFile(region, of: hardware, inode: inode, use: regionUse)
-        case .buffer(let id):
-            let buffer = try buffer(id)
-            if flags.truncates {
-                do throws(Refusal) {
-                    try buffers.resize(buffer, to: 0, handles: 0)
-                } catch {
-                    throw log.add(
-                        error, command: "O_TRUNC".utf8, file: "buffers/\(buffer.name)",
-                        by: caller)
-                }
-            }
-            do throws(Errno) {
-                let file = try BufferFile(buffer, in: buffers, log: log, by: caller)
-                if file.lacksMemory { fill(buffer, for: caller) }
-                return file
-            } catch .noSuchFileOrDirectory {
-                // It was removed since the look-up: the kernel is to look again.
-                throw .staleNFSFileHandle
-            }
-        default: throw .isDirectory
+        case .folder: throw .isDirectory
+        case .file(let directory, let row):
+            return try rows(Layout[directory].files).open(row, of: 0, in: self, request)
+        case .child(let directory, let id):
+            guard let open = Layout[directory].children?.open else { throw .isDirectory }
+            return try open(self, id, request)
+        case .childFile(let directory, let id, let row):
+            return try rows(Layout[directory].children?.files).open(row, of: id, in: self, request)
         }
+    }
+
+    /// Of a number that says that there are some.
+    func rows(_ files: (any FileRows)?) throws(Errno) -> any FileRows {
+        guard let files else { throw .staleNFSFileHandle }
+        return files
     }
 
     /// `open(O_CREAT)`.
     func create(
         _ name: String, in parent: Inode, mode: UInt32, _ flags: OpenFlags, by caller: Caller
     ) throws(Errno) -> (FileStatus, any OpenFile) {
-        guard try node(of: parent) == .directory(.buffers) else { throw .notPermitted }
+        guard try node(of: parent) == .folder(.buffers) else { throw .notPermitted }
         let valid = try newName(name, by: caller)
         while true {
             do throws(Refusal) {
@@ -92,10 +51,13 @@ extension FileSystem {
                     valid, size: 0, traits: traits, owner: ownership(of: caller, mode: mode),
                     payer: caller.uid, quotas: quotas)
                 metrics.allocations.add()
-                let file = try refusing("opening") { () throws(Errno) in
+                let file = try refusing("opening failed") { () throws(Errno) in
                     try BufferFile(buffer, in: buffers, log: log, by: caller)
                 }
-                return (try refusing("reading") { () throws(Errno) in try status(of: file) }, file)
+                return (
+                    try refusing("reading failed") { () throws(Errno) in try status(of: file) },
+                    file
+                )
             } catch  where error.errno == .fileExists && !flags.isExclusive {
                 if buffers.isReserved(valid) { throw .resourceBusy }
             } catch {
@@ -142,12 +104,12 @@ extension FileSystem {
 
     /// Gives a fixed buffer back what a mapping of it gave away, which nothing below refuses:
     /// `madvise(2)`, MADV_REMOVE, on a tmpfs. Not here: it waits for who has the file's lock.
-    private func fill(_ buffer: Buffer, for caller: Caller) {
+    func fill(_ buffer: Buffer, for caller: Caller) {
         pool.run(
             WorkPool.Item(uid: quotas.payer(of: caller.uid), lane: buffer.id) { [self] in
                 do throws(Refusal) {
                     try buffers.withMemory(of: buffer) { (memory) throws(Refusal) in
-                        let size = try refusing("reading its size") { () throws(Errno) in
+                        let size = try refusing("reading its size failed") { () throws(Errno) in
                             try Syscalls.status(of: memory.descriptor.raw).size
                         }
                         try backend.populate(memory.descriptor.raw, 0..<size)
@@ -160,47 +122,11 @@ extension FileSystem {
             })
     }
 
-    func refusing<T>(
-        _ what: String, _ body: () throws(Errno) -> T
-    ) throws(Refusal) -> T {
-        do throws(Errno) {
-            return try body()
-        } catch {
-            throw Refusal(error, "\(what) failed")
-        }
-    }
-
     func ownership(of caller: Caller, mode: UInt32) -> Ownership {
         Ownership(
             uid: options.forcesUID ? options.uid : caller.uid,
             gid: options.forcesGID ? options.gid : caller.gid,
             mode: mode & 0o777 & ~options.umask)
-    }
-
-    /// A line of `control/alloc`.
-    func allocate(_ request: AllocationRequest, by opener: Opener) throws(Refusal) {
-        let heap = request.heap ?? options.heap
-        guard backend.heaps.contains(heap), heap.isAllocatable else {
-            throw .invalid("this device has no \(heap.name) heap to allocate from")
-        }
-        let traits = BufferTraits(
-            heap: heap, direction: request.direction, lease: request.lease
-        ).owned(by: opener)
-        if request.lease == .process && traits.ownerStart == 0 {
-            throw Refusal(.noSuchProcess, "the process of the lease is not to be seen from here")
-        }
-        let buffer = try buffers.allocate(
-            request.name, size: request.size, traits: traits,
-            owner: ownership(of: opener.caller, mode: 0o666), payer: opener.uid, quotas: quotas)
-        metrics.allocations.add()
-        if request.lease == .process {
-            do throws(Errno) {
-                try leases.bind(buffer)
-            } catch {
-                try? buffers.remove(buffer)
-                throw Refusal(error, "the process of the lease can't be watched")
-            }
-        }
     }
 }
 

@@ -5,14 +5,13 @@ import SystemPackage
 extension FileSystem {
     /// The lane of a change of a buffer; nil where it can't wait for anybody.
     func lane(changing inode: Inode, resizes: Bool) -> BufferID? {
-        guard case .buffer(let id)? = Node(inode), let buffer = buffers[id] else { return nil }
+        guard let id = Node(inode)?.buffer, let buffer = buffers[id] else { return nil }
         return resizes || buffer.mayBeHeld ? id : nil
     }
 
     /// The lane in which the size of a buffer is changed: who finds it busy for that has his turn there.
     func lane(busy inode: Inode) -> BufferID? {
-        guard case .buffer(let id)? = Node(inode) else { return nil }
-        return id
+        Node(inode)?.buffer
     }
 
     /// The lane of a sync. Memory that is on no bus needs none.
@@ -24,8 +23,8 @@ extension FileSystem {
     /// BAR. The outer nil is neither.
     func work(opening inode: Inode, _ flags: OpenFlags) -> BufferID?? {
         switch Node(inode) {
-        case .buffer(let id)? where flags.truncates: .some(id)
-        case .region?: .some(nil)
+        case .child(.buffers, let id)? where flags.truncates: .some(BufferID(id))
+        case .child(.regions, _)?: .some(nil)
         default: nil
         }
     }
@@ -33,7 +32,7 @@ extension FileSystem {
     /// Making a list of so many takes long.
     func isLong(listing directory: Inode) -> Bool {
         switch Node(directory) {
-        case .directory(.buffers)?, .directory(.attributes)?: buffers.count > 1000
+        case .folder(.buffers)?, .folder(.attributes)?: buffers.count > 1000
         default: false
         }
     }

@@ -239,66 +239,44 @@ public final class FileSystem: Sendable {
     }
 
     private func child(_ name: String, of parent: Node) throws(Errno) -> Node {
-        func row<S>(_ table: [TextFile<S>]) throws(Errno) -> Int {
-            guard let row = table.firstIndex(where: { $0.name == name }) else {
-                throw .noSuchFileOrDirectory
-            }
+        func row(_ files: (any FileRows)?) throws(Errno) -> Int {
+            guard let row = files?.names.firstIndex(of: name) else { throw .noSuchFileOrDirectory }
             return row
         }
-        func named() throws(Errno) -> Name {
-            guard let name = Name(name) else { throw .noSuchFileOrDirectory }
-            return name
-        }
         switch parent {
-        case .directory(.buffers), .directory(.attributes):
-            guard let buffer = buffers[try named()] else { throw .noSuchFileOrDirectory }
-            return parent == .directory(.buffers) ? .buffer(buffer.id) : .attributes(buffer.id)
-        case .directory(.signals):
-            guard let signal = signals.find(try named()) else { throw .noSuchFileOrDirectory }
-            return .signal(signal.id)
-        case .directory(.streams):
-            guard let stream = streams[try named()] else { throw .noSuchFileOrDirectory }
-            return .stream(stream.id)
-        case .directory(.regions):
-            let name = try named()
-            guard let region = regions.first(where: { $0.name == name }) else {
-                throw .noSuchFileOrDirectory
+        case .folder(let directory):
+            let folder = Layout[directory]
+            if let children = folder.children {
+                guard let id = children.find(self, name) else { throw .noSuchFileOrDirectory }
+                return .child(directory, id)
             }
-            return .region(region.index)
-        case .directory(.heaps):
-            guard let heap = backend.heaps.first(where: { $0.name == name }) else {
-                throw .noSuchFileOrDirectory
+            if let below = folders(in: directory).first(where: { $0.name == name }) {
+                return .folder(below.directory)
             }
-            return .heapDirectory(heap)
-        case .directory(let directory):
-            if let child = children(of: directory).first(where: { $0.name == name }) {
-                return .directory(child)
+            return .file(directory, try row(folder.files))
+        case .child(let directory, let id):
+            guard let children = Layout[directory].children, children.isDirectory else {
+                throw .notDirectory
             }
-            switch directory {
-            case .root: return .rootFile(try row(Layout.root))
-            case .control: return .controlFile(try row(Layout.control))
-            default: throw .noSuchFileOrDirectory
-            }
-        case .heapDirectory(let heap): return .heapFile(heap, try row(Layout.heap))
-        case .attributes(let id): return .attribute(id, try row(Layout.attributes))
-        case .signal(let id): return .signalFile(id, try row(Layout.signal))
-        case .stream(let id): return .streamFile(id, try row(Layout.stream))
-        default: throw .notDirectory
+            return .childFile(directory, id, try row(children.files))
+        case .file, .childFile: throw .notDirectory
         }
     }
 
     var regions: [Region] { hardware?.regions ?? [] }
 
-    func region(_ index: Int) throws(Errno) -> Region {
-        guard let region = regions.first(where: { $0.index == index }) else {
+    func region(_ index: UInt64) throws(Errno) -> Region {
+        guard let region = regions.first(where: { UInt64($0.index) == index }) else {
             throw .staleNFSFileHandle
         }
         return region
     }
 
-    /// The directories in one that are there on this device.
-    func children(of directory: Directory) -> [Directory] {
-        directory.children.filter { $0 != .regions || !regions.isEmpty }
+    /// The folders in one that are there on this device.
+    func folders(in directory: Directory) -> [Folder] {
+        Layout.folders.filter {
+            $0.directory != .root && $0.parent == directory && $0.isThere?(self) ?? true
+        }
     }
 
     /// What `df` shows.

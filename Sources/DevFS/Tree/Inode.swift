@@ -14,101 +14,84 @@ public struct Inode: Hashable, Sendable {
     }
 }
 
-/// A directory that is always there.
-enum Directory: UInt64, CaseIterable {
-    case root = 1
-    case buffers, attributes, control, heaps, signals, streams, regions
-
-    var name: String {
-        switch self {
-        case .root: ""
-        case .buffers: "buffers"
-        case .attributes: "attributes"
-        case .control: "control"
-        case .heaps: "heaps"
-        case .signals: "signals"
-        case .streams: "streams"
-        case .regions: "regions"
-        }
-    }
-
-    var parent: Directory { self == .heaps ? .control : .root }
-    var children: [Directory] { Self.allCases.filter { $0 != .root && $0.parent == self } }
-}
-
 /// What an inode is.
 enum Node: Hashable {
-    case directory(Directory)
-    case rootFile(Int)
-    case controlFile(Int)
-    case heapDirectory(Heap)
-    case heapFile(Heap, Int)
-    case buffer(BufferID)
-    case attributes(BufferID)
-    case attribute(BufferID, Int)
-    case signal(SignalID)
-    case signalFile(SignalID, Int)
-    case stream(StreamID)
-    case streamFile(StreamID, Int)
+    /// A directory that is always there, a row of `Layout.folders`.
+    case folder(Directory)
+    /// A row of a folder's own files: `control/alloc`.
+    case file(Directory, Int)
+    /// What bears an object's name in a folder, by the object's number: `buffers/rx`, `signals/irq0`.
+    case child(Directory, UInt64)
+    /// A row of the files in such a directory: `signals/irq0/count`.
+    case childFile(Directory, UInt64, Int)
+
+    static func buffer(_ id: BufferID) -> Node { .child(.buffers, id.number) }
+
     /// By its place in the device's list.
-    case region(Int)
+    static func region(_ index: Int) -> Node { .child(.regions, UInt64(index)) }
 
-    /// What a number is of an object. Numbers of rows go on from those of their table.
-    private enum Part: UInt64 {
-        case directory = 1
-        case rootFile, controlFile, heapDirectory, heapFile, region
-        case signal
-        case signalFile = 8
-        case stream = 16
-        case streamFile = 17
-        case buffer = 25
-        case attributes = 26
-        case attribute = 27
-
-        /// Numbers up to here are its.
-        var last: UInt64 {
-            switch self {
-            case .signalFile: 15
-            case .streamFile: 24
-            case .attribute: 63
-            default: rawValue
-            }
-        }
-
-        init?(_ number: UInt64) {
-            let first = [Part.signalFile, .streamFile, .attribute].first {
-                ($0.rawValue...$0.last).contains(number)
-            }
-            guard let part = first ?? Part(rawValue: number) else { return nil }
-            self = part
-        }
+    /// Of a buffer's own file.
+    var buffer: BufferID? {
+        guard case .child(.buffers, let id) = self else { return nil }
+        return BufferID(id)
     }
 
-    private static let heapRows: UInt64 = 16
+    /// A folder's own number, but for the root's, is in the others' place.
+    private static let folder: UInt64 = 1
 
-    private static func pack(_ part: Part, _ id: UInt64, _ row: Int = 0) -> Inode {
-        let number = part.rawValue + UInt64(row)
-        precondition(number <= part.last, "the table has more rows than numbers")
-        return Inode(id << 6 | number)
+    private static let numbers = Directory.allCases.map { Layout[$0].numbers }
+    private static func numbers(_ directory: Directory) -> Folder.Numbers {
+        numbers[Int(directory.rawValue) - 1]  // fits: they are numbered from 1
+    }
+
+    /// What numbers are of which folder: by bits 5:0.
+    private enum Part {
+        case folder
+        case child(Directory)
+        case row(Directory, Int)
+        case packed(Directory)
+    }
+
+    private static let parts: [Part?] = {
+        var parts = [Part?](repeating: nil, count: 64)
+        func set(_ number: UInt64, _ part: Part) {
+            let place = Int(number)  // fits: they are literals of the table
+            precondition(parts[place] == nil, "two kinds of files have one number")
+            parts[place] = part
+        }
+        set(folder, .folder)
+        for row in Layout.folders {
+            let numbers = row.numbers
+            if let child = numbers.child { set(child, .child(row.directory)) }
+            if let packed = numbers.packed { set(packed, .packed(row.directory)) }
+            if let rows = numbers.rows {
+                for (place, number) in rows.enumerated() { set(number, .row(row.directory, place)) }
+            }
+        }
+        return parts
+    }()
+
+    private static func pack(_ part: UInt64?, _ id: UInt64) -> Inode {
+        guard let part else { preconditionFailure("the folder has no numbers for such files") }
+        return Inode(id << 6 | part)
+    }
+
+    private static func pack(_ directory: Directory, _ id: UInt64, row: Int) -> Inode {
+        let numbers = numbers(directory)
+        guard let rows = numbers.rows else {
+            return pack(numbers.packed, id * Folder.Numbers.perObject + UInt64(row))
+        }
+        precondition(row < rows.count, "the table has more rows than numbers")
+        return pack(rows.lowerBound + UInt64(row), id)
     }
 
     var inode: Inode {
         switch self {
-        case .directory(.root): Inode(1)
-        case .directory(let directory): Self.pack(.directory, directory.rawValue)
-        case .rootFile(let row): Self.pack(.rootFile, UInt64(row))
-        case .controlFile(let row): Self.pack(.controlFile, UInt64(row))
-        case .heapDirectory(let heap): Self.pack(.heapDirectory, UInt64(heap.rawValue))
-        case .heapFile(let heap, let row):
-            Self.pack(.heapFile, UInt64(heap.rawValue) * Self.heapRows + UInt64(row))
-        case .buffer(let id): Self.pack(.buffer, id.number)
-        case .attributes(let id): Self.pack(.attributes, id.number)
-        case .attribute(let id, let row): Self.pack(.attribute, id.number, row)
-        case .signal(let id): Self.pack(.signal, id.number)
-        case .signalFile(let id, let row): Self.pack(.signalFile, id.number, row)
-        case .stream(let id): Self.pack(.stream, id.number)
-        case .streamFile(let id, let row): Self.pack(.streamFile, id.number, row)
-        case .region(let index): Self.pack(.region, UInt64(index))
+        case .folder(.root): Inode(1)
+        case .folder(let directory): Self.pack(Self.folder, directory.rawValue)
+        case .file(let directory, let row): Self.pack(directory, 0, row: row)
+        case .child(let directory, let id): Self.pack(Self.numbers(directory).child, id)
+        case .childFile(let directory, let id, let row): Self.pack(directory, id, row: row)
         }
     }
 
@@ -123,7 +106,7 @@ enum Node: Hashable {
         let nonce = UInt64.random(in: 0...UInt64.max)
         let number = inode.number
         // The more bits, the longer must who wants to share another's inode try.
-        if case .controlFile = self {
+        if case .file = self {
             return Inode(Self.isHandle | Self.isControl | nonce & Self.controlNonce | number)
         }
         // One with a larger number has no room.
@@ -135,8 +118,9 @@ enum Node: Hashable {
     /// a handle of an earlier one's must not be taken for another's.
     var generation: UInt32 {
         switch self {
-        case .signal, .signalFile, .stream, .streamFile: Self.server
-        default: 0
+        case .child(let directory, _), .childFile(let directory, _, _):
+            Self.numbers(directory).isEachServersOwn ? Self.server : 0
+        case .folder, .file: 0
         }
     }
 
@@ -147,12 +131,19 @@ enum Node: Hashable {
     private static let nonce: UInt64 = (1 << 30 - 1) << 32
     private static let controlNonce: UInt64 = (1 << 46 - 1) << 16
 
+    private var isPossible: Bool {
+        switch self {
+        case .child(let directory, let id), .childFile(let directory, let id, _):
+            id < Self.numbers(directory).limit
+        case .folder, .file: true
+        }
+    }
+
     private var hasInodes: Bool {
         switch self {
-        case .controlFile(let row): Layout.control.hasInodes(row)
-        case .attribute(_, let row): Layout.attributes.hasInodes(row)
-        case .signalFile(_, let row): Layout.signal.hasInodes(row)
-        case .streamFile(_, let row): Layout.stream.hasInodes(row)
+        case .file(let directory, let row): Layout[directory].files?.hasInodes(row) ?? false
+        case .childFile(let directory, _, let row):
+            Layout[directory].children?.files?.hasInodes(row) ?? false
         default: false
         }
     }
@@ -169,36 +160,21 @@ enum Node: Hashable {
     init?(_ inode: Inode) {
         let own = Self.own(inode)
         let id = own.number >> 6
-        guard let part = Part(own.number & 0x3f), let place = Int(exactly: id) else { return nil }
-        let row = Int(own.number & 0x3f - part.rawValue)  // fits: `part` begins there or below
-        switch part {
-        case .directory:
+        switch Self.parts[Int(own.number & 0x3f)] {  // fits: 64 of them
+        case .folder?:
             guard let directory = id == 0 ? .root : Directory(rawValue: id) else { return nil }
-            self = .directory(directory)
-        case .rootFile: self = .rootFile(place)
-        case .controlFile: self = .controlFile(place)
-        case .heapDirectory:
-            guard let heap = Heap(rawValue: place) else { return nil }
-            self = .heapDirectory(heap)
-        case .heapFile:
-            guard let heap = Heap(rawValue: place / Int(Self.heapRows)) else { return nil }
-            self = .heapFile(heap, place % Int(Self.heapRows))
-        case .buffer: self = .buffer(BufferID(id))
-        case .attributes: self = .attributes(BufferID(id))
-        case .attribute: self = .attribute(BufferID(id), row)
-        case .signal: self = .signal(SignalID(number: id))
-        case .signalFile: self = .signalFile(SignalID(number: id), row)
-        case .stream: self = .stream(StreamID(number: id))
-        case .streamFile: self = .streamFile(StreamID(number: id), row)
-        case .region: self = .region(place)
+            self = .folder(directory)
+        case .child(let directory)?: self = .child(directory, id)
+        case .row(let directory, let row)?: self = .childFile(directory, id, row)
+        case .packed(let directory)? where Self.numbers(directory).child == nil:
+            guard let row = Int(exactly: id) else { return nil }
+            self = .file(directory, row)
+        case .packed(let directory)?:
+            let (object, row) = id.quotientAndRemainder(dividingBy: Folder.Numbers.perObject)
+            self = .childFile(directory, object, Int(row))  // fits: it is below `perObject`
+        case nil: return nil
         }
         // Bits that this kind has no use for are no number of ours.
-        guard self.inode == own, own == inode || hasInodes else { return nil }
-    }
-}
-
-extension Array {
-    fileprivate func hasInodes<S>(_ row: Int) -> Bool where Element == TextFile<S> {
-        indices.contains(row) && (self[row].write != nil || self[row].isFollowed)
+        guard isPossible, self.inode == own, own == inode || hasInodes else { return nil }
     }
 }

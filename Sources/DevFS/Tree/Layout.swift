@@ -1,10 +1,45 @@
 import SystemPackage
 
-/// The tree as tables: one row a file, its name, its mode and what it does. A row's index is part
-/// of the inode number: new rows go to the end. Modes are before the mount's umask.
+/// The tree as tables: one row a directory, and one row a file: its name, its mode and what it does. A
+/// row's index is part of the inode number: new rows go to the end. Modes are before the mount's umask.
 ///
-/// docs/SEMANTICS.md says the same in words.
+/// docs/SEMANTICS.md says the same in words. What the rows do is in Folders.swift, and what commands do
+/// in FileSystem+Commands.swift.
 enum Layout {
+    // MARK: Directories
+
+    static let folders: [Folder] = [
+        Folder(.root, "", Folder.Numbers(packed: 2), files: Files(root, "")),
+        Folder(
+            .buffers, "buffers", Folder.Numbers(child: 25), children: .buffers,
+            changed: { $0.buffers.changed }),
+        Folder(
+            .attributes, "attributes", Folder.Numbers(child: 26, rows: 27...63),
+            children: .attributes, changed: { $0.buffers.changed }),
+        Folder(
+            .control, "control", Folder.Numbers(packed: 3),
+            files: Files(control, "control/", adjust: dateLog)),
+        Folder(
+            .heaps, "heaps", in: .control,
+            Folder.Numbers(child: 4, packed: 5, limit: UInt64(Heap.allCases.count)),
+            children: .heaps),
+        Folder(
+            .signals, "signals",
+            Folder.Numbers(child: 7, rows: 8...15, isEachServersOwn: true), children: .signals,
+            changed: { $0.signals.changed }),
+        Folder(
+            .streams, "streams",
+            Folder.Numbers(child: 16, rows: 17...24, isEachServersOwn: true), children: .streams,
+            changed: { $0.streams.changed }),
+        Folder(
+            .regions, "regions", Folder.Numbers(child: 6), isThere: { !$0.regions.isEmpty },
+            children: .regions),
+    ]
+
+    static subscript(directory: Directory) -> Folder {
+        folders[Int(directory.rawValue) - 1]  // fits: they are numbered from 1, in this order
+    }
+
     /// Addresses: for root and the mount's owner alone.
     static let secret: UInt32 = 0o400
 
@@ -62,23 +97,26 @@ enum Layout {
             run: { tree, _, request, opener throws(Refusal) in
                 try tree.carryOut(request, by: opener)
             }),
-        TextFile("log", 0o444, isFollowed: true, read: { tree, _ in tree.log.text }),
+        TextFile(
+            "log", 0o444, isFollowed: true, read: { tree, _ in tree.log.text },
+            open: { tree, _, request in LogFile(request.inode, in: tree, by: request.caller) }),
         TextFile(
             "socket", 0o444,
             read: { tree, _ throws(Errno) in
                 if tree.isGone { throw .noDevice }
                 return tree.socketPath + "\n"
             },
-            open: { tree, _, caller in
+            open: { tree, _, request in
                 // Each user's own: administrators' is not to be used up by others.
-                let path = tree.socketPath(for: caller.uid)
+                let path = tree.socketPath(for: request.caller.uid)
                 return OpenTextFile(
                     TextFile<Void>(
                         "socket", 0o444,
                         read: { tree, _ throws(Errno) in
                             if tree.isGone { throw .noDevice }
                             return path + "\n"
-                        }), of: (), in: tree, path: "control/socket", by: Opener(caller))
+                        }), of: (), in: tree, path: "control/socket",
+                    by: Opener(request.caller))
             }),
     ]
 
@@ -238,14 +276,11 @@ enum Layout {
         return word == "1"
     }
 
-    @Sendable fileprivate static func refusing(
-        _ why: String, _ body: () throws(Errno) -> Void
-    ) throws(Refusal) {
-        do throws(Errno) {
-            try body()
-        } catch {
-            throw Refusal(error, why)
-        }
+    /// The log changes with each line of it.
+    @Sendable private static func dateLog(
+        _ tree: FileSystem, _: Void, _ file: TextFile<Void>, _ status: inout FileStatus
+    ) {
+        if file.isFollowed, let changed = tree.log.changed { status.setTimes(changed) }
     }
 }
 
@@ -325,56 +360,5 @@ extension TextFile<Buffer> {
                     buffer, offset: settings.offset, length: settings.size,
                     direction: settings.direction, for: target)
             })
-    }
-}
-
-extension FileSystem {
-    /// Cache maintenance of a range; a length of 0 is the rest of the buffer.
-    func sync(
-        _ buffer: Buffer, offset: UInt64, length: UInt64, direction: Direction,
-        for target: SyncTarget
-    ) throws(Refusal) {
-        do throws(Errno) {
-            let size = try buffers.status(of: buffer).size
-            guard offset <= size, length <= size - offset else {
-                throw Errno.invalidArgument
-            }
-            let end = length == 0 ? size : offset + length
-            try backend.sync(
-                buffer.description, offset..<end, direction: direction, for: target)
-            buffer.changeSync { $0.owner = target }
-        } catch .invalidArgument {
-            throw .invalid("\(offset) and \(length) reach beyond the buffer")
-        } catch {
-            throw Refusal(error, "the sync failed")
-        }
-    }
-
-    /// Writing `process` makes the writer the owner.
-    func setLease(_ lease: Lease, of buffer: Buffer, by opener: Opener) throws(Refusal) {
-        var traits = buffer.traits
-        traits.lease = lease
-        if lease == .process {
-            traits = traits.owned(by: opener)
-            guard traits.ownerStart != 0 else {
-                throw Refusal(
-                    .noSuchProcess, "the process of the lease is not to be seen from here")
-            }
-        }
-        let fresh = traits
-        try Layout.refusing("the lease can't be kept") { () throws(Errno) in
-            let old = buffer.traits
-            try backend.setTraits(fresh, of: buffer.description)
-            buffer.state.withLock { $0.traits = fresh }
-            leases.unbind(buffer.id)
-            guard lease == .process else { return }
-            do throws(Errno) {
-                try leases.bind(buffer)
-            } catch {
-                buffer.state.withLock { $0.traits = old }
-                try? backend.setTraits(old, of: buffer.description)
-                throw error
-            }
-        }
     }
 }

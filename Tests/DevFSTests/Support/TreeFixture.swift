@@ -22,7 +22,7 @@ struct Client {
     var caller = Caller.me
 
     func inode(_ path: String) throws(Errno) -> Inode {
-        var inode = Node.directory(.root).inode
+        var inode = Node.folder(.root).inode
         for name in path.split(separator: "/") {
             inode = Inode(try tree.lookup(String(name), in: inode).inode)
         }

@@ -1,0 +1,167 @@
+import Glibc
+import SystemPackage
+
+/// A directory of the tree that is always there, as the rows of `Layout.folders` have them. The
+/// number is part of inode numbers: new ones go to the end.
+enum Directory: UInt64, CaseIterable {
+    case root = 1
+    case buffers, attributes, control, heaps, signals, streams, regions
+}
+
+/// A row of the tree: a directory that is always there, and what is in it. What look-up, open, status
+/// and listing do with it is in `FileSystem`, once for all of them.
+struct Folder: Sendable {
+    let directory: Directory
+    let name: String
+    let parent: Directory
+    let numbers: Numbers
+    /// Nil is always.
+    var isThere: (@Sendable (FileSystem) -> Bool)?
+    /// Files that are there by themselves.
+    var files: (any FileRows)?
+    /// What bears the names of objects.
+    var children: Children?
+    /// When an entry came or went last; nil is never.
+    var changed: (@Sendable (FileSystem) -> Timestamp)?
+
+    init(
+        _ directory: Directory, _ name: String, in parent: Directory = .root, _ numbers: Numbers,
+        isThere: (@Sendable (FileSystem) -> Bool)? = nil, files: (any FileRows)? = nil,
+        children: Children? = nil, changed: (@Sendable (FileSystem) -> Timestamp)? = nil
+    ) {
+        self.directory = directory
+        self.name = name
+        self.parent = parent
+        self.numbers = numbers
+        self.isThere = isThere
+        self.files = files
+        self.children = children
+        self.changed = changed
+    }
+
+    /// What the numbers of its files are, by the bits 5:0 of them. See `Node`.
+    struct Numbers: Sendable {
+        /// Of a child.
+        var child: UInt64?
+        /// Of files in a child, one a row: the rest is the object's number.
+        var rows: ClosedRange<UInt64>?
+        /// Of all files: the rest is `perObject` times the object's number, and the row.
+        var packed: UInt64?
+        /// Objects have numbers below.
+        var limit = UInt64.max
+        /// Each server numbers the objects anew.
+        var isEachServersOwn = false
+
+        static let perObject: UInt64 = 16
+        static let none = Numbers()
+    }
+}
+
+/// What is in a folder by the names of objects: a file each, or a directory each.
+struct Children: Sendable {
+    /// The object's number, nil for no such name.
+    let find: @Sendable (FileSystem, String) -> UInt64?
+    let list: @Sendable (FileSystem) -> [(name: String, number: UInt64)]
+    /// Of one, by its number, which may be gone: ESTALE.
+    let status: @Sendable (FileSystem, UInt64) throws(Errno) -> FileStatus
+    /// Nil for a directory.
+    var open: (@Sendable (FileSystem, UInt64, OpenRequest) throws(Errno) -> any OpenFile)?
+    /// In each directory.
+    var files: (any FileRows)?
+
+    var isDirectory: Bool { open == nil }
+}
+
+/// An `open(2)`: of what, how, by whom.
+struct OpenRequest: Sendable {
+    let inode: Inode
+    let flags: OpenFlags
+    let caller: Caller
+}
+
+/// Text files of one kind of object, whatever kind that is.
+protocol FileRows: Sendable {
+    var names: [String] { get }
+    /// Each look-up of the row gives another inode number.
+    func hasInodes(_ row: Int) -> Bool
+    func status(
+        _ row: Int, of number: UInt64, in tree: FileSystem
+    ) throws(Errno) -> FileStatus
+    func open(
+        _ row: Int, of number: UInt64, in tree: FileSystem, _ request: OpenRequest
+    ) throws(Errno) -> any OpenFile
+}
+
+/// The rows of a table, and what they are about.
+struct Files<Subject: Sendable>: FileRows {
+    let table: [TextFile<Subject>]
+    /// For who is told of it: `signals/irq0/`.
+    let path: @Sendable (Subject) -> String
+    /// By its number, which may be gone: ESTALE.
+    let subject: @Sendable (FileSystem, UInt64) throws(Errno) -> Subject
+    /// Owner, times and mode, where they are not the mount's.
+    var adjust:
+        (
+            @Sendable (FileSystem, Subject, TextFile<Subject>, inout FileStatus) throws(Errno) ->
+                Void
+        )?
+
+    var names: [String] { table.map(\.name) }
+
+    func hasInodes(_ row: Int) -> Bool {
+        table.indices.contains(row) && (table[row].write != nil || table[row].isFollowed)
+    }
+
+    private func file(_ row: Int) throws(Errno) -> TextFile<Subject> {
+        guard table.indices.contains(row) else { throw .staleNFSFileHandle }
+        return table[row]
+    }
+
+    func status(
+        _ row: Int, of number: UInt64, in tree: FileSystem
+    ) throws(Errno) -> FileStatus {
+        let file = try file(row)
+        let subject = try subject(tree, number)
+        var status = FileStatus(
+            inode: 0, mode: S_IFREG | (file.mode & ~tree.options.umask), uid: tree.options.uid,
+            gid: tree.options.gid, at: tree.started)
+        status.size = tree.length(of: file, subject)
+        // As much as a file without holes has, or cp(1) takes it for sparse.
+        status.blocks = (status.size + 511) / 512
+        // wc(1) seeks to the last block, which a length that is an estimate does not have.
+        if file.isReport { status.blockSize = 1 << 20 }
+        try adjust?(tree, subject, file, &status)
+        return status
+    }
+
+    func open(
+        _ row: Int, of number: UInt64, in tree: FileSystem, _ request: OpenRequest
+    ) throws(Errno) -> any OpenFile {
+        let subject = try subject(tree, number)
+        let file = try file(row)
+        let flags = request.flags
+        let isReadable = file.read != nil || file.open != nil
+        guard isReadable || !flags.reads, file.write != nil || !flags.writes else {
+            throw .permissionDenied
+        }
+        if let open = file.open { return try open(tree, subject, request) }
+        let opener =
+            flags.writes
+            ? Opener(waiting: request.caller, identifies: file.traits.contains(.identified))
+            : Opener(request.caller)
+        return OpenTextFile(
+            file, of: subject, in: tree, path: path(subject) + file.name, by: opener)
+    }
+}
+
+extension Files<Void> {
+    /// Files of the device as a whole, in the folder `path`.
+    init(
+        _ table: [TextFile<Void>], _ path: String,
+        adjust: (
+            @Sendable (FileSystem, Void, TextFile<Void>, inout FileStatus) throws(Errno) -> Void
+        )? = nil
+    ) {
+        self.init(table: table, path: { _ in path }, subject: { _, _ in }, adjust: adjust)
+    }
+}
