@@ -183,10 +183,11 @@ bench-tools:
 	@.ci/setup bench
 	$(MAKE) -C Benchmarks/c
 
-lint: ## check the style of the sources, arithmetic on numbers from outside, the rooms of kmod
+lint: ## check the style of the sources, arithmetic on numbers from outside, who calls whom
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
 	Tests/lint-numbers
 	Tests/lint-rooms
+	Tests/lint-layers
 	if command -v shellcheck >/dev/null; then
 	    shellcheck -x $(scripts)
 	else

@@ -9,7 +9,7 @@ struct SourceID: Hashable, Sendable {
 struct SourceStatus: Sendable, Equatable {
     var id: SourceID
     var name: Name
-    var source: Signal.Source
+    var source: SignalSource
     var isEnabled: Bool
     /// It came too fast and was masked.
     var isStorm = false
@@ -40,7 +40,7 @@ protocol EventDevice: Sendable {
     func status(of source: SourceID) throws(Errno) -> SourceStatus
     /// Makes a source, which is disabled at first.
     /// - Throws: EEXIST the name is taken; EINVAL, ENOSPC a limit, which the reason names.
-    func makeSource(_ name: Name, _ source: Signal.Source) throws(Refusal) -> SourceStatus
+    func makeSource(_ name: Name, _ source: SignalSource) throws(Refusal) -> SourceStatus
     /// - Throws: EPERM for an interrupt; EBUSY where the device itself uses it.
     func removeSource(_ source: SourceID) throws(Errno)
     /// Masks or unmasks it.
@@ -83,4 +83,13 @@ protocol Hardware: Sendable {
     ) throws(Refusal) -> BufferID
     /// Lines of `status`: a word, and what is to be said.
     func facts() throws(Errno) -> [(String, String)]
+}
+
+/// What a signal's events come from.
+enum SignalSource: Sendable, Equatable {
+    case software
+    /// Nanoseconds.
+    case timer(period: UInt64)
+    /// Of the device.
+    case interrupt
 }

@@ -64,7 +64,7 @@ extension KernelBackend: EventDevice {
 
     /// Nil for a kind that a later module may have.
     private static func status(_ info: devfs_dma_signal) -> SourceStatus? {
-        let source: Signal.Source
+        let source: SignalSource
         switch CInt(info.kind) {
         case DEVFS_DMA_SIGNAL_SOFTWARE: source = .software
         case DEVFS_DMA_SIGNAL_TIMER: source = .timer(period: info.period_ns)
@@ -79,7 +79,7 @@ extension KernelBackend: EventDevice {
             count: info.count, missed: info.missed)
     }
 
-    func makeSource(_ name: Name, _ source: Signal.Source) throws(Refusal) -> SourceStatus {
+    func makeSource(_ name: Name, _ source: SignalSource) throws(Refusal) -> SourceStatus {
         var request = devfs_dma_signal()
         request.op = UInt32(DEVFS_DMA_SIGNAL_CREATE)
         Self.put(name, &request.name)

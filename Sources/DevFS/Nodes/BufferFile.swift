@@ -19,8 +19,9 @@ final class BufferFile: BackedFile {
     private let isClosed = Atomic(false)
 
     init(
-        _ buffer: Buffer, in table: BufferTable, log: CommandLog, by opener: Caller
+        _ buffer: Buffer, inode: Inode, in table: BufferTable, log: CommandLog, by opener: Caller
     ) throws(Errno) {
+        self.inode = inode
         self.opener = opener
         self.buffer = buffer
         self.table = table
@@ -35,7 +36,7 @@ final class BufferFile: BackedFile {
     }
 
     /// By which a passthrough registration is shared.
-    var inode: Inode { Node.buffer(buffer.id).inode }
+    let inode: Inode
     /// A write has to pass the server, which keeps the size.
     var guardsSize: Bool { isFixed && !backend.keepsFixedSize }
 

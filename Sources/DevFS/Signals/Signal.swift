@@ -20,14 +20,6 @@ protocol SignalListener: AnyObject, Sendable {
 
 /// A source of events that counts them from 1 and keeps the times of the newest 1,024.
 final class Signal: Sendable {
-    enum Source: Sendable, Equatable {
-        case software
-        /// Nanoseconds.
-        case timer(period: UInt64)
-        /// Of the device.
-        case interrupt
-    }
-
     /// The device that makes the events, and which of its sources does.
     struct Origin: Sendable {
         var device: any EventDevice
@@ -96,7 +88,7 @@ final class Signal: Sendable {
 
     let id: SignalID
     let name: Name
-    let source: Source
+    let source: SignalSource
     /// The uid that made it: who may remove it.
     let owner: UInt32
     /// Nil where the server itself makes the events.
@@ -106,7 +98,8 @@ final class Signal: Sendable {
 
     /// - Parameter count: events that there were before anybody listened.
     init(
-        _ id: SignalID, _ name: Name, _ source: Source, owner: UInt32 = 0, origin: Origin? = nil,
+        _ id: SignalID, _ name: Name, _ source: SignalSource, owner: UInt32 = 0,
+        origin: Origin? = nil,
         count: UInt64 = 0, wakeUps: WakeUps = WakeUps()
     ) {
         self.wakeUps = wakeUps

@@ -85,7 +85,7 @@ extension SignalTable {
 
     /// - Parameter source: made by the device, and enabled once its signal is there.
     func make(
-        _ name: Name, _ source: Signal.Source, on device: any EventDevice, by owner: UInt32
+        _ name: Name, _ source: SignalSource, on device: any EventDevice, by owner: UInt32
     ) throws(Refusal) {
         var ended: [Signal] = []
         let failure: Refusal? = changes.withLock { _ in

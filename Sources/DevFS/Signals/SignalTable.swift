@@ -76,7 +76,7 @@ final class SignalTable: Sendable {
     ///   - owner: whose it is.
     ///   - payer: whose quota it counts in.
     func create(
-        _ name: Name, _ source: Signal.Source, owner: UInt32, payer: UInt32
+        _ name: Name, _ source: SignalSource, owner: UInt32, payer: UInt32
     ) throws(Refusal) {
         let charge = try quotas.charge(.signals, to: payer)
         if let device {

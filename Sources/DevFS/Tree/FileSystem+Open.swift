@@ -52,7 +52,9 @@ extension FileSystem {
                     payer: caller.uid, quotas: quotas)
                 metrics.allocations.add()
                 let file = try refusing("opening failed") { () throws(Errno) in
-                    try BufferFile(buffer, in: buffers, log: log, by: caller)
+                    try BufferFile(
+                        buffer, inode: Node.buffer(buffer.id).inode, in: buffers, log: log,
+                        by: caller)
                 }
                 return (
                     try refusing("reading failed") { () throws(Errno) in try status(of: file) },

@@ -121,7 +121,9 @@ extension FileSystem {
             }
         }
         do throws(Errno) {
-            let file = try BufferFile(buffer, in: buffers, log: log, by: request.caller)
+            let file = try BufferFile(
+                buffer, inode: Node.buffer(buffer.id).inode, in: buffers, log: log,
+                by: request.caller)
             if file.lacksMemory { fill(buffer, for: request.caller) }
             return file
         } catch .noSuchFileOrDirectory {

@@ -56,7 +56,7 @@ final class FakeHardware: Hardware, EventDevice {
 
     @discardableResult
     func add(
-        _ name: String, _ source: Signal.Source, isEnabled: Bool = true, isOfMount: Bool = false
+        _ name: String, _ source: SignalSource, isEnabled: Bool = true, isOfMount: Bool = false
     ) throws(Errno) -> SourceID {
         guard let name = Name(name) else { throw .invalidArgument }
         return state.withLock { state in
@@ -164,7 +164,7 @@ final class FakeHardware: Hardware, EventDevice {
         try locked { (state) throws(Errno) in try source(id, state).status }
     }
 
-    func makeSource(_ name: Name, _ source: Signal.Source) throws(Refusal) -> SourceStatus {
+    func makeSource(_ name: Name, _ source: SignalSource) throws(Refusal) -> SourceStatus {
         do throws(Errno) {
             guard try sources().allSatisfy({ $0.name != name }) else { throw .fileExists }
             return try status(of: try add(name.text, source, isEnabled: false))

@@ -1,0 +1,31 @@
+import SystemPackage
+
+/// Why a command was not carried out: the errno for the caller, the reason for `control/log`.
+public struct Refusal: Error, Sendable, Equatable {
+    public var errno: Errno
+    public var why: String
+    /// A command that may become one by what follows.
+    var isIncomplete = false
+
+    public init(_ errno: Errno, _ why: String) {
+        self.errno = errno
+        self.why = why
+    }
+
+    static func invalid(_ why: String) -> Refusal { Refusal(.invalidArgument, why) }
+
+    static func incomplete(_ why: String) -> Refusal {
+        var refusal = invalid(why)
+        refusal.isIncomplete = true
+        return refusal
+    }
+}
+
+/// What fails in it is refused with that reason.
+func refusing<T>(_ why: String, _ body: () throws(Errno) -> T) throws(Refusal) -> T {
+    do throws(Errno) {
+        return try body()
+    } catch {
+        throw Refusal(error, why)
+    }
+}
