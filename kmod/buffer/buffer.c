@@ -237,10 +237,13 @@ static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
  * devfs_buffer_create - make a buffer, its name and its first descriptor
  * @client: who makes it, on the device it is mapped for
  * @arg: what the caller asked for; the out fields are filled
- * @fill: gives the buffer its memory
+ * @fill: gives the buffer its memory, with i_rwsem held as long as the device is used
  * @ctx: for @fill
  * @report: copies the out fields to the caller before anything is final
  * @report_ctx: for @report
+ *
+ * With no lock held: @fill and @report may wait for memory of the caller's. If the
+ * device is removed meanwhile, the buffer loses its memory as all others do.
  *
  * Return: 0, or an errno after which nothing has changed.
  */

@@ -13,26 +13,6 @@
 #include "buffer/object.h"
 #include "heap/heap.h"
 
-/* i_rwsem, while the memory is there: -ENODEV, and no lock, once it is not. */
-int devfs_lock_shared(struct devfs_buffer *buf)
-{
-	inode_lock_shared(&buf->base.inode);
-	if (!devfs_buffer_dead(buf))
-		return 0;
-	inode_unlock_shared(&buf->base.inode);
-	return -ENODEV;
-}
-
-/* The same, exclusively. */
-int devfs_lock(struct devfs_buffer *buf)
-{
-	inode_lock(&buf->base.inode);
-	if (!devfs_buffer_dead(buf))
-		return 0;
-	inode_unlock(&buf->base.inode);
-	return -ENODEV;
-}
-
 /* A new buffer, before it has memory. */
 int devfs_buffer_attach(struct devfs_buffer *buf)
 {

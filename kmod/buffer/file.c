@@ -10,6 +10,7 @@
 #include <linux/falloc.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
+#include <linux/sizes.h>
 #include <linux/uio.h>
 
 #include "buffer/access.h"
@@ -21,6 +22,9 @@
 
 /* Step of growth by writing, so that appending is not one segment a write. */
 #define DEVFS_GROW_MAX (4UL << 20)
+
+/* Bytes of a user's that are waited for at once. */
+#define DEVFS_FAULT_MAX SZ_1M
 
 static int devfs_file_open(struct inode *inode, struct file *file)
 {
@@ -40,12 +44,13 @@ static int devfs_file_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Bytes copied between @iter and [pos, pos + count). */
+/* What of [pos, pos + count) could be copied with @iter without a page fault. */
 static size_t devfs_copy_runs(struct devfs_buffer *buf, size_t pos, size_t count,
 			      struct iov_iter *iter, bool write)
 {
 	size_t done = 0, len, copied;
 
+	pagefault_disable();
 	while (done < count) {
 		void *at = devfs_heap_run(buf, pos + done, count - done, &len);
 
@@ -58,24 +63,13 @@ static size_t devfs_copy_runs(struct devfs_buffer *buf, size_t pos, size_t count
 			break;
 		cond_resched();
 	}
+	pagefault_enable();
 	return done;
 }
 
-/* Whether the next bytes of @iter are there now, with no lock held that others wait for. */
-static bool devfs_fault_in(struct iov_iter *iter, size_t count, bool write)
-{
-	if (!user_backed_iter(iter))
-		return false;
-	return (write ? fault_in_iov_iter_readable(iter, count) :
-			fault_in_iov_iter_writeable(iter, count)) < count;
-}
-
-/*
- * One stretch of a copy: an access of its own. Under the lock of a synced one
- * only what is in memory is copied, and for the rest the caller is to try again.
- */
+/* One stretch of a copy: an access of its own. */
 static ssize_t devfs_copy_step(struct devfs_buffer *buf, size_t pos, size_t count,
-			       struct iov_iter *iter, bool write, bool *again)
+			       struct iov_iter *iter, bool write)
 {
 	struct devfs_access access;
 	size_t done;
@@ -84,23 +78,21 @@ static ssize_t devfs_copy_step(struct devfs_buffer *buf, size_t pos, size_t coun
 	err = devfs_access_begin(&access, buf, pos, count, write);
 	if (err)
 		return err;
-	if (access.synced)
-		pagefault_disable();
 	done = devfs_copy_runs(buf, pos, count, iter, write);
-	if (access.synced)
-		pagefault_enable();
-	*again = access.synced && done < count;
 	err = devfs_access_end(&access, done);
 	return err ?: done;
 }
 
-/* Bytes copied between @iter and [pos, pos + count), or an errno for none; i_rwsem is held. */
-static ssize_t devfs_copy(struct devfs_buffer *buf, size_t pos, size_t count, struct iov_iter *iter,
-		   bool write)
+/*
+ * Bytes copied between @iter and [pos, pos + count): fewer, or none, where the
+ * next page of a user's is not in memory. An errno where there are none for
+ * another reason. With i_rwsem held, for which removal waits.
+ */
+static ssize_t devfs_copy(struct devfs_buffer *buf, size_t pos, size_t count,
+			  struct iov_iter *iter, bool write)
 {
 	size_t done = 0, want;
-	ssize_t err = 0;
-	bool again;
+	ssize_t got = 0;
 
 	if (devfs_is_iomem(buf))
 		return devfs_iomem_copy(buf, pos, count, iter, write);
@@ -110,46 +102,104 @@ static ssize_t devfs_copy(struct devfs_buffer *buf, size_t pos, size_t count, st
 			/* Memory written before is there before a doorbell that follows. */
 			wmb();
 		}
-		return done ?: -EFAULT;
+		return done;
 	}
 	while (done < count) {
 		want = devfs_access_step(buf, count - done);
-		err = devfs_copy_step(buf, pos + done, want, iter, write, &again);
-		if (err < 0)
+		got = devfs_copy_step(buf, pos + done, want, iter, write);
+		if (got < 0)
 			break;
-		done += err;
-		if (err == want)
-			continue;
-		if (!again || (!err && !devfs_fault_in(iter, want, write))) {
-			err = -EFAULT;
+		done += got;
+		if (got < want)
 			break;
-		}
 		if (fatal_signal_pending(current)) {
-			err = -EINTR;
+			got = -EINTR;
 			break;
 		}
 	}
-	return done ?: err;
+	return done || got >= 0 ? done : got;
+}
+
+/* A read or write under way, a part under the lock and a wait without it after the other. */
+struct devfs_rw {
+	struct kiocb *iocb;
+	struct iov_iter *iter;
+	size_t done;
+	size_t ready;		/* bytes that were in memory a moment ago */
+	size_t missing;		/* bytes that are to come after this part */
+};
+
+static void devfs_rw_start(struct devfs_rw *rw, struct kiocb *iocb, struct iov_iter *iter)
+{
+	*rw = (struct devfs_rw){
+		.iocb = iocb, .iter = iter, .ready = user_backed_iter(iter) ? 0 : SIZE_MAX,
+	};
+}
+
+/*
+ * After a part, of which @ret came: waits for the user's next pages, with no lock
+ * held. Whether there is another part; then what the whole gives is in *@ret.
+ */
+static bool devfs_rw_goes_on(struct devfs_rw *rw, ssize_t *ret, bool write)
+{
+	size_t want = min_t(size_t, rw->missing, DEVFS_FAULT_MAX), left = want;
+
+	if (*ret > 0)
+		rw->done += *ret;
+	if (*ret >= 0 && rw->missing) {
+		if (fatal_signal_pending(current))
+			*ret = -EINTR;
+		else if (user_backed_iter(rw->iter))
+			left = write ? fault_in_iov_iter_readable(rw->iter, want) :
+				       fault_in_iov_iter_writeable(rw->iter, want);
+		rw->ready = want - left;
+		if (*ret >= 0 && rw->ready)
+			return true;
+		if (*ret >= 0)
+			*ret = -EFAULT;
+	}
+	if (rw->done)
+		*ret = rw->done;
+	return false;
+}
+
+static ssize_t devfs_read_part(struct devfs_rw *rw)
+{
+	struct inode *inode = file_inode(rw->iocb->ki_filp);
+	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	size_t count = iov_iter_count(rw->iter);
+	loff_t size, pos = rw->iocb->ki_pos;
+	ssize_t ret = 0;
+
+	rw->missing = 0;
+	if (devfs_lock_shared(buf))
+		return -ENODEV;
+	size = i_size_read(inode);
+	if (count && pos < size) {
+		count = min_t(u64, count, size - pos);
+		/* What nobody gets is not read from a device: reading may have effects. */
+		if (!devfs_is_iomem(buf))
+			ret = devfs_copy(buf, pos, count, rw->iter, false);
+		else if (rw->ready)
+			ret = devfs_copy(buf, pos, min(count, rw->ready), rw->iter, false);
+		if (ret >= 0) {
+			rw->iocb->ki_pos += ret;
+			rw->missing = count - ret;
+		}
+	}
+	inode_unlock_shared(inode);
+	return ret;
 }
 
 static ssize_t devfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
-	struct inode *inode = file_inode(iocb->ki_filp);
-	struct devfs_buffer *buf = devfs_buffer_of(inode);
-	size_t count = iov_iter_count(to);
-	ssize_t ret = 0;
-	loff_t size;
+	struct devfs_rw rw;
+	ssize_t ret;
 
-	if (devfs_lock_shared(buf))
-		return -ENODEV;
-	size = i_size_read(inode);
-	if (count && iocb->ki_pos < size) {
-		count = min_t(u64, count, size - iocb->ki_pos);
-		ret = devfs_copy(buf, iocb->ki_pos, count, to, false);
-		if (ret > 0)
-			iocb->ki_pos += ret;
-	}
-	inode_unlock_shared(inode);
+	devfs_rw_start(&rw, iocb, to);
+	do {
+		ret = devfs_read_part(&rw);
+	} while (devfs_rw_goes_on(&rw, &ret, false));
 	file_accessed(iocb->ki_filp);
 	return ret;
 }
@@ -224,20 +274,36 @@ static ssize_t devfs_make_capacity(struct devfs_buffer *buf, loff_t pos, size_t 
 	return err;
 }
 
-static ssize_t devfs_write_locked(struct devfs_buffer *buf, struct kiocb *iocb,
-				  struct iov_iter *from, bool exclusive)
+/*
+ * Bytes that the next part of a write may have. One that appends goes on only
+ * where it stopped: what others appended meanwhile is not written over.
+ */
+static ssize_t devfs_write_checks(struct devfs_rw *rw, loff_t size)
+{
+	if (rw->done && rw->iocb->ki_flags & IOCB_APPEND)
+		return rw->iocb->ki_pos == size ? iov_iter_count(rw->iter) : 0;
+	return generic_write_checks(rw->iocb, rw->iter);
+}
+
+static ssize_t devfs_write_locked(struct devfs_buffer *buf, struct devfs_rw *rw, bool exclusive)
 {
 	struct inode *inode = &buf->base.inode;
+	struct kiocb *iocb = rw->iocb;
 	size_t old_capacity = buf->capacity;
 	loff_t size = i_size_read(inode);
 	ssize_t count, done;
 
 	if (buf->readonly)
 		return -EACCES;
-	count = generic_write_checks(iocb, from);
+	count = devfs_write_checks(rw, size);
 	if (count <= 0)
 		return count;
 	if (iocb->ki_pos + count > size) {
+		/* Memory is not made in vain. */
+		if (!rw->ready) {
+			rw->missing = count;
+			return 0;
+		}
 		if (!exclusive)
 			return -EXFULL;
 		count = devfs_make_capacity(buf, iocb->ki_pos, count);
@@ -253,8 +319,10 @@ static ssize_t devfs_write_locked(struct devfs_buffer *buf, struct kiocb *iocb,
 	done = kiocb_modified(iocb);
 	if (done)
 		goto err_shrink;
-	done = devfs_copy(buf, iocb->ki_pos, count, from, true);
-	if (done < 0)
+	done = devfs_copy(buf, iocb->ki_pos, count, rw->iter, true);
+	if (done >= 0)
+		rw->missing = count - done;
+	if (done <= 0)
 		goto err_shrink;
 	iocb->ki_pos += done;
 	if (exclusive)
@@ -270,25 +338,38 @@ err_shrink:
 	return done;
 }
 
-static ssize_t devfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
+static ssize_t devfs_write_part(struct devfs_rw *rw)
 {
-	struct inode *inode = file_inode(iocb->ki_filp);
+	struct inode *inode = file_inode(rw->iocb->ki_filp);
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
 	ssize_t ret = -EXFULL;
 
-	if (!(iocb->ki_flags & IOCB_APPEND)) {
+	rw->missing = 0;
+	if (!(rw->iocb->ki_flags & IOCB_APPEND)) {
 		if (devfs_lock_shared(buf))
 			return -ENODEV;
-		ret = devfs_write_locked(buf, iocb, from, false);
+		ret = devfs_write_locked(buf, rw, false);
 		inode_unlock_shared(inode);
 	}
 	/* EXFULL: it grows the file, which the shared lock does not allow. */
 	if (ret == -EXFULL) {
 		if (devfs_lock(buf))
 			return -ENODEV;
-		ret = devfs_write_locked(buf, iocb, from, true);
+		ret = devfs_write_locked(buf, rw, true);
 		inode_unlock(inode);
 	}
+	return ret;
+}
+
+static ssize_t devfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct devfs_rw rw;
+	ssize_t ret;
+
+	devfs_rw_start(&rw, iocb, from);
+	do {
+		ret = devfs_write_part(&rw);
+	} while (devfs_rw_goes_on(&rw, &ret, true));
 	return ret;
 }
 

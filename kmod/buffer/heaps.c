@@ -57,8 +57,8 @@ void devfs_heap_info(struct devfs_device *dev, struct devfs_dma_heap *info)
 		heap->info(dev, info);
 }
 
-/* The memory of a new buffer in the heaps that allocate: ALLOC's fill. */
-int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
+/* With i_rwsem held, for which removal waits. */
+static int devfs_heap_alloc_locked(struct devfs_buffer *buf, u64 size, u32 *why)
 {
 	u64 rounded;
 	int err;
@@ -80,6 +80,18 @@ int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	buf->capacity = buf->heap_ops->grow ? rounded : size;
 	i_size_write(&buf->base.inode, size);
 	return 0;
+}
+
+/* The memory of a new buffer in the heaps that allocate: ALLOC's fill. */
+int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
+{
+	int err = devfs_lock(buf);
+
+	if (err)
+		return err;
+	err = devfs_heap_alloc_locked(buf, size, why);
+	inode_unlock(&buf->base.inode);
+	return err;
 }
 
 /* Makes the capacity @size or more. With i_rwsem held exclusively. */

@@ -36,7 +36,7 @@ void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info
 	info->owner = devfs_owner_nr(buf->owner);
 	mutex_unlock(&dev->lock);
 
-	/* Not i_rwsem, which a reader whose memory does not come may hold for long. */
+	/* Not i_rwsem, which growing may hold for long. */
 	filemap_invalidate_lock_shared(inode->i_mapping);
 	info->id = buf->id;
 	info->ino = inode->i_ino;

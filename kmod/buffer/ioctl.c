@@ -5,207 +5,221 @@
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/nospec.h>
+#include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
-#include <uapi/linux/dma-buf.h>
 
 #include "buffer/access.h"
 #include "buffer/buffer.h"
 #include "buffer/object.h"
+#include "core/command.h"
 #include "core/compat.h"
 #include "dmabuf/dmabuf.h"
 #include "heap/heap.h"
 
-static long devfs_buf_info(struct devfs_buffer *buf, void __user *user)
+static struct devfs_buffer *devfs_call_buffer(struct devfs_call *call)
 {
-	struct devfs_dma_buf_info info;
-
-	devfs_buffer_info(buf, &info);
-	return copy_to_user(user, &info, sizeof(info)) ? -EFAULT : 0;
+	return devfs_buffer_of(file_inode(call->file));
 }
 
-static long devfs_buf_sync(struct devfs_buffer *buf, void __user *user)
+static long devfs_buf_info(struct devfs_call *call)
 {
+	devfs_buffer_info(devfs_call_buffer(call), &call->arg.buf_info);
+	return 0;
+}
+
+static long devfs_buf_sync(struct devfs_call *call)
+{
+	struct devfs_buffer *buf = devfs_call_buffer(call);
+	struct devfs_dma_buf_sync *arg = &call->arg.buf_sync;
 	enum dma_data_direction direction = buf->direction;
-	struct devfs_dma_buf_sync arg;
 	struct inode *inode = &buf->base.inode;
 	long err = -EINVAL;
 	u64 size;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	if (arg.flags != DEVFS_DMA_SYNC_FOR_CPU && arg.flags != DEVFS_DMA_SYNC_FOR_DEVICE)
+	if (arg->flags != DEVFS_DMA_SYNC_FOR_CPU && arg->flags != DEVFS_DMA_SYNC_FOR_DEVICE)
 		return -EINVAL;
-	if (arg.direction != DEVFS_DMA_SYNC_BUFFER_DIRECTION &&
-	    (arg.direction > DEVFS_DMA_FROM_DEVICE ||
-	     (buf->direction != DMA_BIDIRECTIONAL && arg.direction != buf->direction)))
+	if (arg->direction != DEVFS_DMA_SYNC_BUFFER_DIRECTION &&
+	    (arg->direction > DEVFS_DMA_FROM_DEVICE ||
+	     (buf->direction != DMA_BIDIRECTIONAL && arg->direction != buf->direction)))
 		return -EINVAL;
-	if (arg.direction != DEVFS_DMA_SYNC_BUFFER_DIRECTION)
-		direction = arg.direction;
+	if (arg->direction != DEVFS_DMA_SYNC_BUFFER_DIRECTION)
+		direction = arg->direction;
 
 	if (devfs_lock_shared(buf))
 		return -ENODEV;
 	size = i_size_read(inode);
-	if (arg.offset <= size && arg.length <= size - arg.offset) {
-		size_t length = arg.length ?: size - arg.offset;
+	if (arg->offset <= size && arg->length <= size - arg->offset) {
+		size_t length = arg->length ?: size - arg->offset;
 
-		err = devfs_sync(buf, arg.offset, length, direction, arg.flags);
+		err = devfs_sync(buf, arg->offset, length, direction, arg->flags);
 	}
 	inode_unlock_shared(inode);
 	return err;
 }
 
 /* What dma-buf programs call, on the whole buffer. */
-static long devfs_buf_dmabuf_sync(struct devfs_buffer *buf, void __user *user)
+static long devfs_buf_dmabuf_sync(struct devfs_call *call)
 {
 	static const enum dma_data_direction directions[] = {
 		[DMA_BUF_SYNC_READ] = DMA_FROM_DEVICE, [DMA_BUF_SYNC_WRITE] = DMA_TO_DEVICE,
 		[DMA_BUF_SYNC_RW] = DMA_BIDIRECTIONAL,
 	};
+	struct devfs_buffer *buf = devfs_call_buffer(call);
 	enum dma_data_direction direction = buf->direction;
-	struct dma_buf_sync arg;
+	u64 flags = call->arg.dmabuf_sync.flags;
 	struct inode *inode = &buf->base.inode;
 	int err;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	if (arg.flags & ~(u64)DMA_BUF_SYNC_VALID_FLAGS_MASK || !(arg.flags & DMA_BUF_SYNC_RW))
+	if (flags & ~(u64)DMA_BUF_SYNC_VALID_FLAGS_MASK || !(flags & DMA_BUF_SYNC_RW))
 		return -EINVAL;
 	/* What only read has nothing for the device. */
 	if (direction == DMA_BIDIRECTIONAL)
-		direction = directions[array_index_nospec(arg.flags & DMA_BUF_SYNC_RW,
+		direction = directions[array_index_nospec(flags & DMA_BUF_SYNC_RW,
 							  ARRAY_SIZE(directions))];
 	if (devfs_lock_shared(buf))
 		return -ENODEV;
 	err = devfs_sync(buf, 0, i_size_read(inode), direction,
-			 arg.flags & DMA_BUF_SYNC_END ? DEVFS_DMA_SYNC_FOR_DEVICE :
+			 flags & DMA_BUF_SYNC_END ? DEVFS_DMA_SYNC_FOR_DEVICE :
 			 DEVFS_DMA_SYNC_FOR_CPU);
 	inode_unlock_shared(inode);
 	return err;
 }
 
-static long devfs_buf_get_sg(struct devfs_buffer *buf, void __user *user)
+/* Ranges from @first on into @to, which has room for @room. With i_rwsem held. */
+static u32 devfs_sg_fill(struct devfs_buffer *buf, u64 first, struct devfs_dma_sg *to, u32 room)
 {
-	struct devfs_dma_buf_get_sg arg;
-	struct devfs_dma_sg __user *to;
-	struct devfs_dma_sg entry = {};
-	struct scatterlist *sg = NULL;
 	unsigned int segment = 0, left = 0;
-	u32 room, done = 0;
+	struct scatterlist *sg = NULL;
+	struct devfs_dma_sg entry = {};
+	u32 done = 0;
 	u64 index;
-	long err = 0;
 
-	if (!capable(CAP_SYS_RAWIO))
-		return -EPERM;
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	if (arg.total)
-		return -EINVAL;
-	to = u64_to_user_ptr(arg.entries);
-	room = arg.count;
-
-	if (devfs_lock_shared(buf))
-		return -ENODEV;
-	arg.total = devfs_sg_count(buf);
 	for (index = 0; done < room; index++) {
 		if (!devfs_sg_next(buf, &segment, &sg, &left, &entry))
 			break;
-		if (index < arg.first)
-			continue;
-		if (copy_to_user(&to[done], &entry, sizeof(entry))) {
-			err = -EFAULT;
-			break;
-		}
-		done++;
+		if (index >= first)
+			to[done++] = entry;
 	}
-	inode_unlock_shared(&buf->base.inode);
-	if (err)
-		return err;
-	if (done)
-		devfs_tell_address(buf->base.dev);
-	arg.count = done;
-	return copy_to_user(user, &arg, sizeof(arg)) ? -EFAULT : 0;
+	return done;
 }
 
-static long devfs_buf_rw(struct file *file, void __user *user, bool write)
+/* As much of it as there are ranges: @arg tells how many. */
+static long devfs_sg_copy(struct devfs_buffer *buf, struct devfs_dma_buf_get_sg *arg,
+			  struct devfs_dma_sg **entries)
 {
-	struct devfs_buffer *buf = devfs_buffer_of(file_inode(file));
-	struct devfs_dma_buf_rw arg;
+	long err = 0;
+
+	if (devfs_lock_shared(buf))
+		return -ENODEV;
+	arg->total = devfs_sg_count(buf);
+	arg->count = arg->first < arg->total ? min_t(u64, arg->count, arg->total - arg->first) : 0;
+	if (arg->count) {
+		*entries = kvmalloc_array(arg->count, sizeof(**entries), GFP_KERNEL_ACCOUNT);
+		err = *entries ? 0 : -ENOMEM;
+	}
+	if (!err)
+		arg->count = devfs_sg_fill(buf, arg->first, *entries, arg->count);
+	inode_unlock_shared(&buf->base.inode);
+	return err;
+}
+
+static long devfs_buf_get_sg(struct devfs_call *call)
+{
+	struct devfs_buffer *buf = devfs_call_buffer(call);
+	struct devfs_dma_buf_get_sg *arg = &call->arg.buf_get_sg;
+	struct devfs_dma_sg *entries = NULL;
+	long err;
+
+	if (!capable(CAP_SYS_RAWIO))
+		return -EPERM;
+	if (arg->total)
+		return -EINVAL;
+	err = devfs_sg_copy(buf, arg, &entries);
+	if (!err && copy_to_user(u64_to_user_ptr(arg->entries), entries,
+				 arg->count * sizeof(*entries)))
+		err = -EFAULT;
+	kvfree(entries);
+	if (!err && arg->count)
+		devfs_tell_address(buf->base.dev);
+	return err;
+}
+
+static long devfs_buf_rw(struct devfs_call *call, bool write)
+{
+	struct devfs_dma_buf_rw __user *user = call->user;
+	struct devfs_dma_buf_rw *arg = &call->arg.buf_rw;
+	struct file *file = call->file;
 	struct iov_iter iter;
 	struct kiocb iocb;
 	ssize_t done;
 
 	if (!(file->f_mode & (write ? FMODE_WRITE : FMODE_READ)))
 		return -EBADF;
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	if (arg.copied || arg.offset > MAX_LFS_FILESIZE ||
-	    arg.length > MAX_LFS_FILESIZE - arg.offset)
+	if (arg->copied || arg->offset > MAX_LFS_FILESIZE ||
+	    arg->length > MAX_LFS_FILESIZE - arg->offset)
 		return -EINVAL;
-	if (arg.length > MAX_RW_COUNT)
-		arg.length = MAX_RW_COUNT;
-	if (!access_ok(u64_to_user_ptr(arg.address), arg.length))
+	if (arg->length > MAX_RW_COUNT)
+		arg->length = MAX_RW_COUNT;
+	if (!access_ok(u64_to_user_ptr(arg->address), arg->length))
 		return -EFAULT;
 	/* What goes through can be told. */
-	if (put_user(arg.copied, &((struct devfs_dma_buf_rw __user *)user)->copied))
+	if (put_user(arg->copied, &user->copied))
 		return -EFAULT;
 
 	init_sync_kiocb(&iocb, file);
-	iocb.ki_pos = arg.offset;
-	iov_iter_ubuf(&iter, write ? ITER_SOURCE : ITER_DEST, u64_to_user_ptr(arg.address),
-		      arg.length);
-	done = devfs_buffer_rw(buf, &iocb, &iter, write);
+	iocb.ki_pos = arg->offset;
+	iov_iter_ubuf(&iter, write ? ITER_SOURCE : ITER_DEST, u64_to_user_ptr(arg->address),
+		      arg->length);
+	done = devfs_buffer_rw(devfs_call_buffer(call), &iocb, &iter, write);
 	if (done < 0)
 		return done;
-	arg.copied = done;
-	return put_user(arg.copied, &((struct devfs_dma_buf_rw __user *)user)->copied);
+	call->answered = true;
+	arg->copied = done;
+	return put_user(arg->copied, &user->copied);
 }
 
-static long devfs_buf_set_name(struct devfs_buffer *buf, void __user *user)
+static long devfs_buf_read(struct devfs_call *call)
 {
-	struct devfs_dma_buf_name arg;
-
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	return devfs_buffer_rename(buf, arg.name, 0, NULL);
+	return devfs_buf_rw(call, false);
 }
 
-static long devfs_buf_set_lease(struct devfs_buffer *buf, void __user *user)
+static long devfs_buf_write(struct devfs_call *call)
 {
-	struct devfs_dma_buf_lease arg;
-
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	return devfs_buffer_set_lease(buf, arg.lease, arg.owner);
+	return devfs_buf_rw(call, true);
 }
+
+static long devfs_buf_set_name(struct devfs_call *call)
+{
+	return devfs_buffer_rename(devfs_call_buffer(call), call->arg.buf_name.name, 0, NULL);
+}
+
+static long devfs_buf_set_lease(struct devfs_call *call)
+{
+	struct devfs_dma_buf_lease *arg = &call->arg.buf_lease;
+
+	return devfs_buffer_set_lease(devfs_call_buffer(call), arg->lease, arg->owner);
+}
+
+/* None has the gate: what uses the memory locks it, and looks whether it is there. */
+static const struct devfs_command devfs_buffer_commands[] = {
+	{ DEVFS_DMA_IOC_BUF_INFO,	false,	devfs_buf_info },
+	{ DEVFS_DMA_IOC_BUF_SYNC,	false,	devfs_buf_sync },
+	{ DMA_BUF_IOCTL_SYNC,		false,	devfs_buf_dmabuf_sync },
+	{ DEVFS_DMA_IOC_BUF_GET_SG,	false,	devfs_buf_get_sg },
+	{ DEVFS_DMA_IOC_BUF_READ,	false,	devfs_buf_read },
+	{ DEVFS_DMA_IOC_BUF_WRITE,	false,	devfs_buf_write },
+	{ DEVFS_DMA_IOC_BUF_SET_NAME,	false,	devfs_buf_set_name },
+	{ DEVFS_DMA_IOC_BUF_SET_LEASE,	false,	devfs_buf_set_lease },
+	{ DEVFS_DMA_IOC_BUF_EXPORT,	false,	devfs_buffer_export },
+};
 
 long devfs_buffer_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	struct devfs_buffer *buf = devfs_buffer_of(file_inode(file));
-	void __user *user = (void __user *)arg;
+	struct devfs_device *dev = devfs_buffer_of(file_inode(file))->base.dev;
 
-	if (devfs_dead(buf->base.dev))
+	if (devfs_dead(dev))
 		return -ENODEV;
-	switch (cmd) {
-	case DEVFS_DMA_IOC_BUF_INFO:
-		return devfs_buf_info(buf, user);
-	case DEVFS_DMA_IOC_BUF_SYNC:
-		return devfs_buf_sync(buf, user);
-	case DMA_BUF_IOCTL_SYNC:
-		return devfs_buf_dmabuf_sync(buf, user);
-	case DEVFS_DMA_IOC_BUF_GET_SG:
-		return devfs_buf_get_sg(buf, user);
-	case DEVFS_DMA_IOC_BUF_READ:
-		return devfs_buf_rw(file, user, false);
-	case DEVFS_DMA_IOC_BUF_WRITE:
-		return devfs_buf_rw(file, user, true);
-	case DEVFS_DMA_IOC_BUF_SET_NAME:
-		return devfs_buf_set_name(buf, user);
-	case DEVFS_DMA_IOC_BUF_SET_LEASE:
-		return devfs_buf_set_lease(buf, user);
-	case DEVFS_DMA_IOC_BUF_EXPORT:
-		return devfs_buffer_export(file, user);
-	default:
-		return -ENOTTY;
-	}
+	return devfs_command(dev, devfs_buffer_commands, ARRAY_SIZE(devfs_buffer_commands), file,
+			     cmd, arg);
 }

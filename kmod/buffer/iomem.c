@@ -52,7 +52,18 @@ static size_t devfs_iomem_chunk(size_t pos, size_t to)
 	return min_t(size_t, to - pos, DEVFS_IOMEM_BOUNCE - pos % sizeof(u64));
 }
 
-/* Bytes copied between @iter and [pos, pos + count), or an errno for none. */
+/* Between @bounce and a user: what can be copied without a page fault. */
+static size_t devfs_iomem_user(void *bounce, size_t count, struct iov_iter *iter, bool write)
+{
+	size_t done;
+
+	pagefault_disable();
+	done = write ? copy_from_iter(bounce, count, iter) : copy_to_iter(bounce, count, iter);
+	pagefault_enable();
+	return done;
+}
+
+/* As devfs_copy(). */
 ssize_t devfs_iomem_copy(struct devfs_buffer *buf, size_t pos, size_t count,
 			 struct iov_iter *iter, bool write)
 {
@@ -62,16 +73,18 @@ ssize_t devfs_iomem_copy(struct devfs_buffer *buf, size_t pos, size_t count,
 
 	while (!err && done < count) {
 		want = devfs_iomem_chunk(pos + done, pos + count);
-		got = write ? copy_from_iter(bounce, want, iter) : want;
+		got = write ? devfs_iomem_user(bounce, want, iter, true) : want;
+		if (!got)
+			break;
 		err = devfs_iomem_bounce(buf, pos + done, bounce, got, write);
 		if (err)
 			break;
 		if (!write)
-			got = copy_to_iter(bounce, want, iter);
+			got = devfs_iomem_user(bounce, want, iter, false);
 		done += got;
 		if (got < want)
-			err = -EFAULT;
-		else if (fatal_signal_pending(current))
+			break;
+		if (fatal_signal_pending(current))
 			err = -EINTR;
 		cond_resched();
 	}

@@ -16,8 +16,6 @@ void devfs_buffer_evict(struct devfs_inode *base);
 int devfs_buffer_attach(struct devfs_buffer *buf);
 void devfs_buffer_leave(struct devfs_buffer *buf);
 void devfs_buffer_revoke(struct work_struct *work);
-int devfs_lock(struct devfs_buffer *buf);
-int devfs_lock_shared(struct devfs_buffer *buf);
 
 /* lease.c */
 struct devfs_lease *devfs_lease_new(struct devfs_device *dev, u64 id, struct pid *pid);

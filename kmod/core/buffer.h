@@ -124,4 +124,24 @@ static inline bool devfs_buffer_dead(struct devfs_buffer *buf)
 	return devfs_dead(buf->base.dev) || READ_ONCE(buf->life) != DEVFS_LIVE;
 }
 
+/* i_rwsem, while the memory is there: -ENODEV, and no lock, once it is not. */
+static inline int devfs_lock_shared(struct devfs_buffer *buf)
+{
+	inode_lock_shared(&buf->base.inode);
+	if (!devfs_buffer_dead(buf))
+		return 0;
+	inode_unlock_shared(&buf->base.inode);
+	return -ENODEV;
+}
+
+/* The same, exclusively. */
+static inline int devfs_lock(struct devfs_buffer *buf)
+{
+	inode_lock(&buf->base.inode);
+	if (!devfs_buffer_dead(buf))
+		return 0;
+	inode_unlock(&buf->base.inode);
+	return -ENODEV;
+}
+
 #endif /* DEVFS_DMA_CORE_BUFFER_H */

@@ -43,7 +43,5 @@ void devfs_pseudofs_exit(void);
 struct inode *devfs_inode_new(struct devfs_device *dev, const struct devfs_inode_kind *kind);
 struct file *devfs_inode_open(struct inode *inode, unsigned int flags);
 int devfs_export_check(struct file *file, u32 fd_flags);
-long devfs_hand_out(struct file *file, u32 fd_flags, __s32 *fd, void __user *user,
-		    const void *arg, size_t size);
 
 #endif /* DEVFS_DMA_CORE_INODE_H */

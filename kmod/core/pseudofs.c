@@ -10,13 +10,11 @@
 #include <linux/cred.h>
 #include <linux/dcache.h>
 #include <linux/delay.h>
-#include <linux/file.h>
 #include <linux/fs_context.h>
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 
 #include "core/compat.h"
 #include "core/device.h"
@@ -153,36 +151,6 @@ int devfs_export_check(struct file *file, u32 fd_flags)
 	if (!(file->f_mode & FMODE_READ) ||
 	    ((fd_flags & O_ACCMODE) == O_RDWR && !(file->f_mode & FMODE_WRITE)))
 		return -EACCES;
-	return 0;
-}
-
-/**
- * devfs_hand_out - the end of a call that gives its caller a descriptor
- * @file: what it is of, or an ERR_PTR; the reference is taken
- * @fd_flags: O_CLOEXEC or not
- * @fd: where in @arg it goes
- * @user: where @arg goes
- * @arg: what the caller gets
- * @size: bytes of @arg
- *
- * Return: 0, or an errno and no descriptor.
- */
-long devfs_hand_out(struct file *file, u32 fd_flags, __s32 *fd, void __user *user,
-		    const void *arg, size_t size)
-{
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	*fd = get_unused_fd_flags(fd_flags & O_CLOEXEC);
-	if (*fd < 0) {
-		fput(file);
-		return *fd;
-	}
-	if (copy_to_user(user, arg, size)) {
-		put_unused_fd(*fd);
-		fput(file);
-		return -EFAULT;
-	}
-	fd_install(*fd, file);
 	return 0;
 }
 

@@ -5,10 +5,12 @@
 
 #include "core/buffer.h"
 
+struct devfs_call;
+
 extern const struct devfs_heap_ops devfs_imported_heap;
 
 /* export.c */
-long devfs_buffer_export(struct file *file, void __user *user);
+long devfs_buffer_export(struct devfs_call *call);
 struct devfs_buffer *devfs_import_of(struct devfs_buffer *buf);
 int devfs_lock_exported(struct devfs_buffer *buf);
 

@@ -9,9 +9,9 @@
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
+#include "core/command.h"
 #include "core/compat.h"
 #include "dmabuf/dmabuf.h"
 #include "heap/heap.h"
@@ -293,16 +293,14 @@ err_free:
 	return ERR_PTR(err);
 }
 
-long devfs_buffer_export(struct file *file, void __user *user)
+long devfs_buffer_export(struct devfs_call *call)
 {
-	struct devfs_buffer *buf = devfs_buffer_of(file_inode(file));
-	struct devfs_dma_buf_export arg;
+	struct devfs_buffer *buf = devfs_buffer_of(file_inode(call->file));
+	struct devfs_dma_buf_export *arg = &call->arg.buf_export;
 	struct dma_buf *dmabuf;
 	int err;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	err = arg.reserved ? -EINVAL : devfs_export_check(file, arg.fd_flags);
+	err = arg->reserved ? -EINVAL : devfs_export_check(call->file, arg->fd_flags);
 	if (err)
 		return err;
 	/*
@@ -311,10 +309,10 @@ long devfs_buffer_export(struct file *file, void __user *user)
 	 */
 	if (buf->heap >= DEVFS_DMA_HEAP_RESERVED)
 		return -EOPNOTSUPP;
-	dmabuf = devfs_export(buf, arg.fd_flags);
+	dmabuf = devfs_export(buf, arg->fd_flags);
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
-	return devfs_hand_out(dmabuf->file, arg.fd_flags, &arg.fd, user, &arg, sizeof(arg));
+	return devfs_call_give(call, dmabuf->file, arg->fd_flags, &arg->fd);
 }
 
 DEVFS_IMPORT_NS_DMA_BUF;

@@ -198,9 +198,11 @@ int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 		dma_buf_put(dmabuf);
 		return -EACCES;
 	}
-	inode_lock(&buf->base.inode);
-	err = devfs_import_locked(buf, dmabuf, why);
-	inode_unlock(&buf->base.inode);
+	err = devfs_lock(buf);
+	if (!err) {
+		err = devfs_import_locked(buf, dmabuf, why);
+		inode_unlock(&buf->base.inode);
+	}
 	if (err)
 		dma_buf_put(dmabuf);
 	return err;

@@ -14,8 +14,8 @@
 #include <linux/module.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 
+#include "core/command.h"
 #include "core/compat.h"
 #include "region/object.h"
 
@@ -279,23 +279,25 @@ static int devfs_region_export_check(struct devfs_region *region, struct file *f
 	return IS_ENABLED(CONFIG_PCI_P2PDMA) ? 0 : -EOPNOTSUPP;
 }
 
-static long devfs_region_export_ioctl(struct devfs_region *region, struct file *file,
-				      void __user *user)
+static long devfs_region_export_command(struct devfs_call *call)
 {
-	struct devfs_dma_region_export arg;
+	struct devfs_region *region = devfs_region_of(file_inode(call->file));
+	struct devfs_dma_region_export *arg = &call->arg.region_export;
 	struct dma_buf *dmabuf;
 	int err;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	err = devfs_region_export_check(region, file, &arg);
+	err = devfs_region_export_check(region, call->file, arg);
 	if (err)
 		return err;
-	dmabuf = devfs_region_export(region, &arg);
+	dmabuf = devfs_region_export(region, arg);
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
-	return devfs_hand_out(dmabuf->file, arg.fd_flags, &arg.fd, user, &arg, sizeof(arg));
+	return devfs_call_give(call, dmabuf->file, arg->fd_flags, &arg->fd);
 }
+
+static const struct devfs_command devfs_region_commands[] = {
+	{ DEVFS_DMA_IOC_REGION_EXPORT,	false,	devfs_region_export_command },
+};
 
 long devfs_region_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -303,9 +305,8 @@ long devfs_region_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (READ_ONCE(region->gone))
 		return -ENODEV;
-	if (cmd != DEVFS_DMA_IOC_REGION_EXPORT)
-		return -ENOTTY;
-	return devfs_region_export_ioctl(region, file, (void __user *)arg);
+	return devfs_command(region->base.dev, devfs_region_commands,
+			     ARRAY_SIZE(devfs_region_commands), file, cmd, arg);
 }
 
 /* One that nobody took yet, with a reference, or NULL. */

@@ -10,8 +10,9 @@
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/nospec.h>
-#include <linux/uaccess.h>
 
+#include "core/client.h"
+#include "core/command.h"
 #include "core/compat.h"
 #include "region/object.h"
 
@@ -261,19 +262,18 @@ static struct devfs_region *devfs_region_get(struct devfs_device *dev, u32 index
 	return region;
 }
 
-long devfs_get_region(struct devfs_device *dev, void __user *user)
+long devfs_get_region(struct devfs_call *call)
 {
-	struct devfs_dma_region arg, info = {};
+	struct devfs_client *client = call->file->private_data;
+	struct devfs_dma_region *arg = &call->arg.region, info = {};
 	struct devfs_region *region;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	if (arg.flags || memchr_inv(arg.reserved, 0, sizeof(arg.reserved)))
+	if (arg->flags || memchr_inv(arg->reserved, 0, sizeof(arg->reserved)))
 		return -EINVAL;
-	region = devfs_region_get(dev, arg.index);
+	region = devfs_region_get(client->dev, arg->index);
 	if (!region)
 		return -EINVAL;
-	info.index = arg.index;
+	info.index = arg->index;
 	info.flags = region->is.flags;
 	memcpy(info.name, region->is.name, sizeof(info.name));
 	info.size = region->is.size;
@@ -281,34 +281,35 @@ long devfs_get_region(struct devfs_device *dev, void __user *user)
 	if (region->is.ops == &devfs_memory_ops && capable(CAP_SYS_RAWIO))
 		info.phys_addr = region->is.start;
 	iput(&region->base.inode);
-	return copy_to_user(user, &info, sizeof(info)) ? -EFAULT : 0;
+	*arg = info;
+	return 0;
 }
 
 /* The node's own permissions are those of the regions. */
-long devfs_open_region(struct devfs_device *dev, struct file *node, void __user *user)
+long devfs_open_region(struct devfs_call *call)
 {
 	static const fmode_t modes[] = {
 		[O_RDONLY]	= FMODE_READ,
 		[O_WRONLY]	= FMODE_WRITE,
 		[O_RDWR]	= FMODE_READ | FMODE_WRITE,
 	};
-	struct devfs_dma_open_region arg;
+	struct devfs_client *client = call->file->private_data;
+	struct devfs_dma_open_region *arg = &call->arg.open_region;
 	struct devfs_region *region;
 	struct file *file;
 	fmode_t mode;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	if (arg.fd_flags & ~(O_ACCMODE | O_CLOEXEC) || (arg.fd_flags & O_ACCMODE) == O_ACCMODE ||
-	    arg.pad || memchr_inv(arg.reserved, 0, sizeof(arg.reserved)))
+	if (arg->fd_flags & ~(O_ACCMODE | O_CLOEXEC) ||
+	    (arg->fd_flags & O_ACCMODE) == O_ACCMODE || arg->pad ||
+	    memchr_inv(arg->reserved, 0, sizeof(arg->reserved)))
 		return -EINVAL;
-	mode = modes[arg.fd_flags & O_ACCMODE];
-	if ((node->f_mode & mode) != mode)
+	mode = modes[arg->fd_flags & O_ACCMODE];
+	if ((call->file->f_mode & mode) != mode)
 		return -EACCES;
-	region = devfs_region_get(dev, arg.index);
+	region = devfs_region_get(client->dev, arg->index);
 	if (!region)
 		return -EINVAL;
-	file = devfs_inode_open(&region->base.inode, arg.fd_flags);
+	file = devfs_inode_open(&region->base.inode, arg->fd_flags);
 	iput(&region->base.inode);
-	return devfs_hand_out(file, arg.fd_flags, &arg.fd, user, &arg, sizeof(arg));
+	return devfs_call_give(call, file, arg->fd_flags, &arg->fd);
 }

@@ -7,6 +7,7 @@
 
 #include "core/device.h"
 
+struct devfs_call;
 struct devfs_region;
 struct dma_buf;
 
@@ -41,8 +42,8 @@ struct devfs_region *devfs_region_add(struct devfs_device *dev,
 				      const struct devfs_region_setup *is);
 void devfs_region_pair(struct devfs_region *region, struct devfs_region *twin);
 void devfs_regions_end(struct devfs_device *dev);
-long devfs_get_region(struct devfs_device *dev, void __user *user);
-long devfs_open_region(struct devfs_device *dev, struct file *node, void __user *user);
+long devfs_get_region(struct devfs_call *call);
+long devfs_open_region(struct devfs_call *call);
 
 /* export.c */
 bool devfs_is_region_dmabuf(struct dma_buf *dmabuf);

@@ -12,6 +12,7 @@
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
+#include "core/command.h"
 #include "core/compat.h"
 #include "core/module.h"
 #include "core/trace.h"
@@ -336,65 +337,71 @@ out_unlock:
 	return err;
 }
 
-long devfs_signal_ctl(struct devfs_device *dev, void __user *user)
+/* With the gate held. */
+static int devfs_signal_run(struct devfs_device *dev, struct devfs_dma_signal *arg, u64 *serial)
 {
-	struct devfs_dma_signal arg;
+	if (arg->op == DEVFS_DMA_SIGNAL_CREATE)
+		return devfs_source_create(dev, arg, serial);
+	return devfs_signal_do(dev, arg);
+}
+
+long devfs_signal_ctl(struct devfs_call *call)
+{
+	struct devfs_client *client = call->file->private_data;
+	struct devfs_dma_signal *arg = &call->arg.signal;
+	struct devfs_device *dev = client->dev;
 	u64 serial;
 	int err;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	if (arg.op > DEVFS_DMA_SIGNAL_NEXT || arg.count || arg.missed || arg.last_ns ||
-	    arg.listeners || arg.pad || memchr_inv(arg.reserved, 0, sizeof(arg.reserved)))
+	if (arg->op > DEVFS_DMA_SIGNAL_NEXT || arg->count || arg->missed || arg->last_ns ||
+	    arg->listeners || arg->pad || memchr_inv(arg->reserved, 0, sizeof(arg->reserved)))
 		return -EINVAL;
-	if (arg.op == DEVFS_DMA_SIGNAL_CREATE) {
-		err = devfs_source_create(dev, &arg, &serial);
-		if (!err && copy_to_user(user, &arg, sizeof(arg))) {
-			devfs_source_undo(dev, arg.source, serial);
-			err = -EFAULT;
-		}
+	if (!devfs_enter(dev))
+		return -ENODEV;
+	err = devfs_signal_run(dev, arg, &serial);
+	devfs_leave(dev);
+	if (err)
 		return err;
+	/* The others have nothing to tell, which could fail now. */
+	call->answered = arg->op != DEVFS_DMA_SIGNAL_GET && arg->op != DEVFS_DMA_SIGNAL_NEXT;
+	if (arg->op == DEVFS_DMA_SIGNAL_CREATE) {
+		err = devfs_call_answer(call, arg, sizeof(*arg));
+		if (err)
+			devfs_source_undo(dev, arg->source, serial);
 	}
-	err = devfs_signal_do(dev, &arg);
-	/* Only these two answer; the others have nothing that could fail now. */
-	if (!err && (arg.op == DEVFS_DMA_SIGNAL_GET || arg.op == DEVFS_DMA_SIGNAL_NEXT) &&
-	    copy_to_user(user, &arg, sizeof(arg)))
-		err = -EFAULT;
 	return err;
 }
 
-long devfs_signal_history(struct devfs_device *dev, void __user *user)
+long devfs_signal_history(struct devfs_call *call)
 {
-	struct devfs_events *events = dev->events;
-	struct devfs_dma_history arg;
+	struct devfs_client *client = call->file->private_data;
+	struct devfs_dma_history *arg = &call->arg.history;
+	struct devfs_events *events = client->dev->events;
 	struct devfs_source *source;
 	u64 *times, oldest, i;
 	u32 room;
 	long err = 0;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
 	times = kcalloc(DEVFS_DMA_HISTORY, sizeof(*times), GFP_KERNEL);
 	if (!times)
 		return -ENOMEM;
-	room = min_t(u32, arg.count, DEVFS_DMA_HISTORY);
-	arg.count = 0;
+	room = min_t(u32, arg->count, DEVFS_DMA_HISTORY);
+	arg->count = 0;
 
 	spin_lock_irq(&events->lock);
-	source = devfs_source_find(dev, arg.source);
+	source = devfs_source_find(client->dev, arg->source);
 	if (source) {
 		oldest = source->count > DEVFS_DMA_HISTORY ?
 			 source->count - DEVFS_DMA_HISTORY + 1 : 1;
-		arg.first = max(arg.first, oldest);
-		for (i = arg.first; i <= source->count && arg.count < room; i++)
-			times[arg.count++] = source->history[(i - 1) % DEVFS_DMA_HISTORY];
+		arg->first = max(arg->first, oldest);
+		for (i = arg->first; i <= source->count && arg->count < room; i++)
+			times[arg->count++] = source->history[(i - 1) % DEVFS_DMA_HISTORY];
 	} else {
 		err = -ENOENT;
 	}
 	spin_unlock_irq(&events->lock);
 
-	if (!err && (copy_to_user(u64_to_user_ptr(arg.times), times, arg.count * sizeof(*times)) ||
-		     copy_to_user(user, &arg, sizeof(arg))))
+	if (!err && copy_to_user(u64_to_user_ptr(arg->times), times, arg->count * sizeof(*times)))
 		err = -EFAULT;
 	kfree(times);
 	return err;

@@ -10,8 +10,8 @@
 #include <linux/sched/signal.h>
 #include <linux/signal.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 
+#include "core/command.h"
 #include "core/compat.h"
 #include "signal/source.h"
 
@@ -141,55 +141,53 @@ static int devfs_source_unlisten(struct devfs_client *client, u32 id, enum devfs
 	return source ? 0 : -ENOENT;
 }
 
-long devfs_set_eventfd(struct devfs_client *client, void __user *user)
+long devfs_set_eventfd(struct devfs_call *call)
 {
-	struct devfs_dma_eventfd arg;
+	struct devfs_client *client = call->file->private_data;
+	struct devfs_dma_eventfd *arg = &call->arg.eventfd;
 	struct devfs_listener *listener;
 	long err;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	if (arg.flags || arg.pad || arg.fd < -1)
+	if (arg->flags || arg->pad || arg->fd < -1)
 		return -EINVAL;
-	if (arg.fd == -1)
-		return devfs_source_unlisten(client, arg.source, DEVFS_TAKE_EVENTFDS, NULL);
+	if (arg->fd == -1)
+		return devfs_source_unlisten(client, arg->source, DEVFS_TAKE_EVENTFDS, NULL);
 
 	listener = kzalloc(sizeof(*listener), GFP_KERNEL_ACCOUNT);
 	if (!listener)
 		return -ENOMEM;
 	listener->client = client;
-	listener->eventfd = eventfd_ctx_fdget(arg.fd);
+	listener->eventfd = eventfd_ctx_fdget(arg->fd);
 	if (IS_ERR(listener->eventfd)) {
 		err = PTR_ERR(listener->eventfd);
 		listener->eventfd = NULL;
 	} else {
-		err = devfs_source_listen(client->dev, arg.source, listener);
+		err = devfs_source_listen(client->dev, arg->source, listener);
 	}
 	if (err)
 		devfs_listener_free(listener);
 	return err;
 }
 
-long devfs_signal_notify(struct devfs_client *client, void __user *user)
+long devfs_signal_notify(struct devfs_call *call)
 {
-	struct devfs_dma_notify arg;
+	struct devfs_client *client = call->file->private_data;
+	struct devfs_dma_notify *arg = &call->arg.notify;
 	struct devfs_listener *listener;
 	struct task_struct *task;
 	struct pid *pid;
 	long err;
 
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	if (arg.flags || arg.signo > _NSIG || !arg.pid || arg.pid > INT_MAX)
+	if (arg->flags || arg->signo > _NSIG || !arg->pid || arg->pid > INT_MAX)
 		return -EINVAL;
-	pid = find_get_pid(arg.pid);
+	pid = find_get_pid(arg->pid);
 	task = get_pid_task(pid, PIDTYPE_TGID);
 	if (!task) {
 		put_pid(pid);
 		return -ESRCH;
 	}
-	if (!arg.signo) {
-		err = devfs_source_unlisten(client, arg.source, DEVFS_TAKE_PROCESS, pid);
+	if (!arg->signo) {
+		err = devfs_source_unlisten(client, arg->source, DEVFS_TAKE_PROCESS, pid);
 		put_task_struct(task);
 		put_pid(pid);
 		return err;
@@ -204,14 +202,14 @@ long devfs_signal_notify(struct devfs_client *client, void __user *user)
 	listener->client = client;
 	listener->pid = pid;
 	listener->cred = get_current_cred();
-	listener->signo = arg.signo;
-	listener->value = arg.value;
+	listener->signo = arg->signo;
+	listener->value = arg->value;
 	if (!devfs_may_signal(listener, task))
 		listener->may_kill = capable(CAP_KILL);
 	err = devfs_may_signal(listener, task) ? 0 : -EPERM;
 	put_task_struct(task);
 	if (!err)
-		err = devfs_source_listen(client->dev, arg.source, listener);
+		err = devfs_source_listen(client->dev, arg->source, listener);
 	if (err)
 		devfs_listener_free(listener);
 	return err;

@@ -9,6 +9,7 @@
 #include <linux/poll.h>
 #include <linux/uaccess.h>
 
+#include "core/command.h"
 #include "signal/source.h"
 
 /* Records that go to the user in one piece. */
@@ -38,13 +39,9 @@ void devfs_client_start(struct devfs_client *client, u64 sources)
 	spin_unlock_irq(&events->lock);
 }
 
-long devfs_subscribe(struct devfs_client *client, void __user *user)
+long devfs_subscribe(struct devfs_call *call)
 {
-	struct devfs_dma_subscribe arg;
-
-	if (copy_from_user(&arg, user, sizeof(arg)))
-		return -EFAULT;
-	devfs_client_start(client, arg.sources);
+	devfs_client_start(call->file->private_data, call->arg.subscribe.sources);
 	return 0;
 }
 

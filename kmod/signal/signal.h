@@ -9,24 +9,26 @@
 #include "core/client.h"
 #include "core/device.h"
 
+struct devfs_call;
+
 /* event.c */
 int devfs_events_init(struct devfs_device *dev);
 void devfs_events_end(struct devfs_device *dev);
 void devfs_events_exit(struct devfs_device *dev);
 unsigned int devfs_source_count(struct devfs_device *dev);
-long devfs_signal_ctl(struct devfs_device *dev, void __user *user);
-long devfs_signal_history(struct devfs_device *dev, void __user *user);
+long devfs_signal_ctl(struct devfs_call *call);
+long devfs_signal_history(struct devfs_call *call);
 
 /* record.c */
 void devfs_client_start(struct devfs_client *client, u64 sources);
-long devfs_subscribe(struct devfs_client *client, void __user *user);
+long devfs_subscribe(struct devfs_call *call);
 ssize_t devfs_node_read(struct file *file, char __user *to, size_t size, loff_t *pos);
 __poll_t devfs_node_poll(struct file *file, struct poll_table_struct *table);
 int devfs_node_fasync(int fd, struct file *file, int on);
 
 /* listener.c */
-long devfs_set_eventfd(struct devfs_client *client, void __user *user);
-long devfs_signal_notify(struct devfs_client *client, void __user *user);
+long devfs_set_eventfd(struct devfs_call *call);
+long devfs_signal_notify(struct devfs_call *call);
 void devfs_client_end(struct devfs_client *client);
 
 /* irq.c */

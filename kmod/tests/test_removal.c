@@ -521,10 +521,10 @@ TEST(foreign, "pinned memory is given back, imported dma-bufs are let go of")
 	import.dmabuf_fd = export(fd);
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &import));
 	map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, import.alloc.fd, 0);
-	CHECK(map != MAP_FAILED && status_kib("VmLck:") == 28);
+	CHECK(map != MAP_FAILED && status_kib("VmPin:") == 28);
 	/* Its own import does not keep coherent memory from going: this would wait. */
 	unbind();
-	CHECK(status_kib("VmLck:") == 0 && filled(memory, 8 * PAGE, 4));
+	CHECK(status_kib("VmPin:") == 0 && filled(memory, 8 * PAGE, 4));
 	REFUSES(pread(pin.alloc.fd, &c, 1, 0), ENODEV);
 	REFUSES(pread(import.alloc.fd, &c, 1, 0), ENODEV);
 	REFUSES((intptr_t)mmap(NULL, PAGE, PROT_READ, MAP_SHARED, import.alloc.fd, 0), ENODEV);
