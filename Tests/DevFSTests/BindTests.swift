@@ -198,8 +198,8 @@ struct BindTests {
     @Test func `what the module refuses has its former driver again`() throws {
         machine.refuse(by: "devfs_dma")
         let error = try #require(refusal())
-        #expect(error.errno == .noDevice && error.fix.contains("dmesg"))
-        #expect(error.fix.contains("it has its former driver again: e1000e"))
+        #expect(error.errno == .noDevice && error.hint.contains("dmesg"))
+        #expect(error.hint.contains("it has its former driver again: e1000e"))
         #expect(driver() == "e1000e" && machine.sysfs.names("/run/devfs/bound") == [])
         #expect(machine.text("sys/bus/pci/devices/0000:00:09.0/driver_override") == "")
     }
@@ -209,7 +209,7 @@ struct BindTests {
             try machine.binder.bind(address, addressBits: 8)
         }
         #expect(error.errno == .ioError && error.attempt.contains("8 address bits"))
-        #expect(error.fix.contains("it has its former driver again: e1000e"))
+        #expect(error.hint.contains("it has its former driver again: e1000e"))
         #expect(driver() == "e1000e" && machine.sysfs.names("/run/devfs/bound") == [])
         #expect(try machine.binder.bind(address, addressBits: 28).driver == "e1000e")
         #expect(driver() == "devfs_dma")
@@ -221,7 +221,7 @@ struct BindTests {
         machine.refuse(by: "devfs_dma")
         machine.refuse(by: "e1000e")
         let error = try #require(refusal())
-        #expect(error.fix.contains("its driver is none now: e1000e is not loaded"))
+        #expect(error.hint.contains("its driver is none now: e1000e is not loaded"))
         #expect(driver() == nil)
         let failure = try #require(throws: SetupError.self) { try machine.binder.unbind(address) }
         #expect(failure.description.contains("giving 0000:00:09.0 back to e1000e"))
@@ -261,19 +261,19 @@ struct BindTests {
     @Test func `a device that vanishes meanwhile is named, and no record stays`() throws {
         machine.vanish("0000:00:09.0")
         let error = try #require(refusal())
-        #expect(error.fix.contains("vanished"))
+        #expect(error.hint.contains("vanished"))
         #expect(machine.sysfs.names("/run/devfs/bound") == [])
     }
 
     @Test func `what can't be bound says why`() throws {
         try machine.add("0000:00:0b.0", registers: false)
         try machine.add("0000:00:0c.0", classCode: "0x060400")
-        #expect(refusal(PCIAddress("0000:00:0b.0"))?.fix.contains("no BAR") == true)
-        #expect(refusal(PCIAddress("0000:00:0c.0"))?.fix == "it is a bridge")
+        #expect(refusal(PCIAddress("0000:00:0b.0"))?.hint.contains("no BAR") == true)
+        #expect(refusal(PCIAddress("0000:00:0c.0"))?.hint == "it is a bridge")
         #expect(refusal(PCIAddress("0000:00:1f.0"))?.errno == .noSuchFileOrDirectory)
         #expect(machine.binder.devices().map(\.address.description).count == 2)
         _ = Spawn.run(["rmdir", "\(machine.root)/sys/bus/pci/drivers/devfs_dma"])
-        #expect(refusal()?.fix == "load the module: modprobe devfs_dma")
+        #expect(refusal()?.hint == "load the module: modprobe devfs_dma")
         #expect(driver() == "e1000e")
     }
 
@@ -309,7 +309,7 @@ struct BindTests {
             }
         }
         let error = try #require(refusal())
-        #expect(error.errno == .resourceBusy && error.fix.contains("--force"))
+        #expect(error.errno == .resourceBusy && error.hint.contains("--force"))
         #expect(driver() == "e1000e")
         #expect(refusal(force: true) == nil && driver() == "devfs_dma")
     }
@@ -345,7 +345,7 @@ struct BindTests {
             #expect(try machine.binder.uses(of: #require(machine.binder.devices().first)) == [])
         }
         let error = try #require(refusal())
-        #expect(error.fix == "\(use); --force takes it all the same")
+        #expect(error.hint == "\(use); --force takes it all the same")
         #expect(driver() == "e1000e")
         #expect(refusal(force: true) == nil && driver() == "devfs_dma")
     }

@@ -98,7 +98,7 @@ struct MemoryBackendTests {
             }
             let open = try removal()
             #expect(open?.errno == .resourceBusy)
-            #expect(open?.fix.contains("end that program") == true)
+            #expect(open?.hint.contains("end that program") == true)
             let mapping = try Mapping(of: descriptor, count: 4096)
             _ = close(descriptor)
             let mapped = try removal()
@@ -119,7 +119,7 @@ struct MemoryBackendTests {
             }
             let hiding = #expect(throws: SetupError.self) { try device.backend() }
             #expect(hiding?.errno == .directoryNotEmpty)
-            #expect(hiding?.fix.contains("would hide 1 buffers") == true)
+            #expect(hiding?.hint.contains("would hide 1 buffers") == true)
             let isMounted = try below.isMounted()
             #expect(!isMounted)
             // As an earlier version did it.
@@ -130,7 +130,7 @@ struct MemoryBackendTests {
                 try MemoryDevices.remove(device.name.text)
             }
             #expect(removal?.errno == .directoryNotEmpty)
-            #expect(removal?.fix.contains("by the same command again") == true)
+            #expect(removal?.hint.contains("by the same command again") == true)
             let found = try Machine.withoutSystemAdministration {
                 try device.backend().buffers().map(\.name.text)
             }

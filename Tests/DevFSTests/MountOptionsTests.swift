@@ -69,7 +69,7 @@ struct MountOptionsTests {
             let error = try #require(throws: SetupError.self) { try parse("rw,\(item),noexec") }
             #expect(error.errno == .invalidArgument)
             #expect(error.description.contains("`\(item)`"))
-            #expect(!error.fix.isEmpty)
+            #expect(!error.hint.isEmpty)
         }
     }
 
@@ -125,7 +125,7 @@ struct MountOptionsTests {
         for (typed, meant) in [("allow_othr", "allow_other"), ("quota_bufers=1", "quota_buffers")] {
             let error = #expect(throws: SetupError.self) { try parse(typed) }
             #expect(
-                error?.fix.hasSuffix("did you mean \(meant)?") == true,
+                error?.hint.hasSuffix("did you mean \(meant)?") == true,
                 "\(String(describing: error))")
         }
     }

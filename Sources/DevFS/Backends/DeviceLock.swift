@@ -33,7 +33,7 @@ final class DeviceLock: Sendable {
         } catch {
             throw SetupError("locking \(directory)/lock", error)
         }
-        throw SetupError("locking \(source)", .resourceBusy, fix: reason)
+        throw SetupError("locking \(source)", .resourceBusy, hint: reason)
     }
 
     /// False where a server has it that goes on.

@@ -28,18 +28,18 @@ final class KernelBackend: Backend {
         } catch {
             throw SetupError(
                 "opening \(path)", error,
-                fix: error == .noSuchFileOrDirectory
+                hint: error == .noSuchFileOrDirectory
                     ? "load the module: modprobe devfs_dma"
                     : "its group is dma; see ls -l \(path.shellQuoted)")
         }
         var info = devfs_dma_info()
         guard unsafe cfuse_dma_info(node.raw, &info) == 0 else {
-            throw SetupError("asking \(path) what it is", lastError, fix: "is it a DevFS node?")
+            throw SetupError("asking \(path) what it is", lastError, hint: "is it a DevFS node?")
         }
         guard info.abi_version == UInt32(DEVFS_DMA_ABI_VERSION) else {
             throw SetupError(
                 "using \(path)", .notSupported,
-                fix: "the loaded module has ABI \(info.abi_version), this devfs "
+                hint: "the loaded module has ABI \(info.abi_version), this devfs "
                     + "\(DEVFS_DMA_ABI_VERSION): make install, then modprobe -r devfs_dma "
                     + "&& modprobe devfs_dma")
         }

@@ -25,7 +25,7 @@ final class MemoryBackend: BuslessBackend {
         } catch .resourceBusy {
             throw SetupError(
                 "resizing \(device.source) to \(size ?? 0) bytes", .resourceBusy,
-                fix: "more than that is in use; remove buffers first")
+                hint: "more than that is in use; remove buffers first")
         } catch {
             throw SetupError("opening \(device.data)", error)
         }

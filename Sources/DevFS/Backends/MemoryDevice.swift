@@ -78,7 +78,7 @@ public struct MemoryDevice: Sendable {
             throw SetupError(attempt, error)
         }
         throw SetupError(
-            attempt, .resourceBusy, fix: "something else is mounted there: umount \(data)")
+            attempt, .resourceBusy, hint: "something else is mounted there: umount \(data)")
     }
 
     /// Files that a device can have: three for each buffer of a page, and for as many again and
@@ -118,7 +118,7 @@ public struct MemoryDevice: Sendable {
                 } catch .invalidArgument {
                     throw SetupError(
                         "resizing \(source) to \(size ?? 0) bytes", .resourceBusy,
-                        fix: "more than that is in use; remove buffers first")
+                        hint: "more than that is in use; remove buffers first")
                 } catch {
                     throw SetupError("resizing \(source)", error)
                 }
@@ -139,7 +139,7 @@ public struct MemoryDevice: Sendable {
             } catch .directoryNotEmpty {
                 throw SetupError(
                     "mounting a tmpfs on \(data)", .directoryNotEmpty,
-                    fix: "it would hide \(hidden) buffers of a server that could not mount one: "
+                    hint: "it would hide \(hidden) buffers of a server that could not mount one: "
                         + "mount the device without CAP_SYS_ADMIN, as then, or delete them: "
                         + "devfs device remove \(source)")
             } catch .notPermitted {
@@ -152,6 +152,6 @@ public struct MemoryDevice: Sendable {
         }
         throw SetupError(
             "mounting a tmpfs with huge=\(huge ?? "") on \(data)", .invalidArgument,
-            fix: "leave the option out")
+            hint: "leave the option out")
     }
 }

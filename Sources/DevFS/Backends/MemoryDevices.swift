@@ -108,14 +108,14 @@ public enum MemoryDevices {
     private static func failure(
         _ error: Errno, _ device: MemoryDevice, wasMounted: Bool
     ) -> SetupError {
-        let fix =
+        let hint =
             switch error {
             case .resourceBusy: inUse(device)
             case .directoryNotEmpty where wasMounted: hidden(device)
             case .directoryNotEmpty: "see ls -lA \(device.data.shellQuoted)"
             default: ""
             }
-        return SetupError("removing \(device.source)", error, fix: fix)
+        return SetupError("removing \(device.source)", error, hint: hint)
     }
 
     private static func inUse(_ device: MemoryDevice) -> String {
@@ -150,7 +150,7 @@ public enum MemoryDevices {
         guard let valid = Name(text) else {
             throw SetupError(
                 "removing device \(name)", Name.obstacle(text)?.errno ?? .invalidArgument,
-                fix: "see devfs device list")
+                hint: "see devfs device list")
         }
         let device = MemoryDevice(valid)
         let attempt = "removing \(device.source)"
@@ -159,7 +159,7 @@ public enum MemoryDevices {
         } catch {
             throw SetupError(
                 attempt, error,
-                fix: error == .noSuchFileOrDirectory ? "see devfs device list" : "")
+                hint: error == .noSuchFileOrDirectory ? "see devfs device list" : "")
         }
         let lock = try device.lock()
         try DeadMounts(of: device.source).remove(for: attempt)
@@ -173,7 +173,7 @@ public enum MemoryDevices {
         } catch {
             throw SetupError(
                 attempt, error,
-                fix: error == .directoryNotEmpty
+                hint: error == .directoryNotEmpty
                     ? "its buffers are deleted; see ls -lA \(device.path.shellQuoted)" : "")
         }
         lock.letGo()

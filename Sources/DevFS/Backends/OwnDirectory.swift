@@ -21,7 +21,7 @@ enum OwnDirectory {
         } catch .permissionDenied {
             throw SetupError(
                 attempt, .permissionDenied,
-                fix: "it has to be this user's alone; see ls -ld \(path.shellQuoted)")
+                hint: "it has to be this user's alone; see ls -ld \(path.shellQuoted)")
         } catch {
             throw SetupError(attempt, error)
         }

@@ -62,7 +62,7 @@ public struct DeviceBinder: Sendable {
                 ?? "it has its former driver again: \(former.driver ?? "none")"
             return SetupError(
                 error.attempt, error.errno,
-                fix: error.fix.isEmpty ? state : "\(error.fix); \(state)")
+                hint: error.hint.isEmpty ? state : "\(error.hint); \(state)")
         }
         do throws(Errno) {
             try sysfs.put(Self.driver, "\(path)/driver_override")
@@ -77,7 +77,7 @@ public struct DeviceBinder: Sendable {
             throw undone(
                 SetupError(
                     "binding \(address)", .noDevice,
-                    fix: sysfs.exists(path) ? "the module refused it, and dmesg says why" : ""))
+                    hint: sysfs.exists(path) ? "the module refused it, and dmesg says why" : ""))
         }
         guard let addressBits else { return }
         do throws(SetupError) {
@@ -95,7 +95,7 @@ public struct DeviceBinder: Sendable {
         } catch {
             throw SetupError(
                 "setting \(address) to \(bits) address bits", error,
-                fix: error == .resourceBusy
+                hint: error == .resourceBusy
                     ? "it has buffers: remove them first" : "this machine has no such memory")
         }
     }
@@ -106,7 +106,7 @@ public struct DeviceBinder: Sendable {
         guard let device = PCIDevice(address, in: sysfs) else {
             throw SetupError(
                 attempt, .noSuchFileOrDirectory,
-                fix: "there is no such PCI device: devfs list --devices")
+                hint: "there is no such PCI device: devfs list --devices")
         }
         return device
     }
@@ -114,20 +114,20 @@ public struct DeviceBinder: Sendable {
     private func examine(_ device: PCIDevice, force: Bool) throws(SetupError) {
         let attempt = "binding \(device.address)"
         guard sysfs.exists("/sys/bus/pci/drivers/\(Self.driver)") else {
-            throw SetupError(attempt, .noDevice, fix: "load the module: modprobe devfs_dma")
+            throw SetupError(attempt, .noDevice, hint: "load the module: modprobe devfs_dma")
         }
         if device.isBridge {
-            throw SetupError(attempt, .notSupported, fix: "it is a bridge")
+            throw SetupError(attempt, .notSupported, hint: "it is a bridge")
         }
         guard device.hasRegisters else {
             throw SetupError(
-                attempt, .notSupported, fix: "the device has no BAR: nothing could reach it")
+                attempt, .notSupported, hint: "the device has no BAR: nothing could reach it")
         }
         let uses = device.uses(sysfs, asking: true)
         if !uses.isEmpty && !force {
             throw SetupError(
                 attempt, .resourceBusy,
-                fix: "\(uses.joined(separator: "; ")); --force takes it all the same")
+                hint: "\(uses.joined(separator: "; ")); --force takes it all the same")
         }
     }
 
@@ -145,12 +145,12 @@ public struct DeviceBinder: Sendable {
         guard isBound || former != nil else {
             throw SetupError(
                 attempt, .noDevice,
-                fix: "its driver is \(device.driver ?? "none"), and not \(Self.driver)")
+                hint: "its driver is \(device.driver ?? "none"), and not \(Self.driver)")
         }
         if isBound, !force, let place = mountpoint(of: Self.node(address)) {
             throw SetupError(
                 attempt, .resourceBusy,
-                fix: "it is mounted on \(place): unmount it, or --force takes it away")
+                hint: "it is mounted on \(place): unmount it, or --force takes it away")
         }
         return try Syscalls.uninterrupted { () throws(SetupError) in
             do throws(Errno) {
@@ -164,7 +164,7 @@ public struct DeviceBinder: Sendable {
             if let why = giveBack(address, former) {
                 throw SetupError(
                     "giving \(address) back to \(former.driver ?? "no driver")", .noDevice,
-                    fix: why)
+                    hint: why)
             }
             return former.driver
         }

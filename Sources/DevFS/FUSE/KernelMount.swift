@@ -21,7 +21,7 @@ struct KernelMount: MountState {
         do throws(Errno) {
             return try Syscalls.open("/dev/fuse", flags: O_RDWR)
         } catch {
-            throw SetupError("opening /dev/fuse", error, fix: "devfs doctor says what is missing")
+            throw SetupError("opening /dev/fuse", error, hint: "devfs doctor says what is missing")
         }
     }
 
@@ -39,7 +39,7 @@ struct KernelMount: MountState {
             let raw = try check { unsafe cfuse_fsopen("fuse") }
             context = SharedDescriptor(Descriptor(owning: raw))
         } catch {
-            throw SetupError(attempt, error, fix: "devfs doctor says what is missing")
+            throw SetupError(attempt, error, hint: "devfs doctor says what is missing")
         }
         do throws(Errno) {
             let values = [
@@ -63,7 +63,7 @@ struct KernelMount: MountState {
                 (try? MountEntry.all())?.first { $0.id == id }?.device
             }
         } catch {
-            throw SetupError(attempt, error, fix: Self.message(context.raw))
+            throw SetupError(attempt, error, hint: Self.message(context.raw))
         }
     }
 

@@ -80,7 +80,7 @@ extension MountEntry {
                 let isListed = (try? Syscalls.status(of: "/etc/mtab")) != nil
                 throw SetupError(
                     attempt, .notPermitted,
-                    fix: isListed
+                    hint: isListed
                         ? "fusermount3 -u -z -- \(mountpoint.shellQuoted)"
                         : "fusermount3 needs /etc/mtab: sudo ln -s /proc/self/mounts /etc/mtab")
             }

@@ -213,8 +213,8 @@ extension MountOptions {
         return value
     }
 
-    private static func invalid(_ item: String, _ fix: String) -> SetupError {
-        SetupError("reading the mount option `\(item)`", .invalidArgument, fix: fix)
+    private static func invalid(_ item: String, _ hint: String) -> SetupError {
+        SetupError("reading the mount option `\(item)`", .invalidArgument, hint: hint)
     }
 
     /// True if `text` is digits alone: `UInt64.init` would take a sign as well.

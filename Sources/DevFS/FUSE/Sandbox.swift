@@ -62,7 +62,7 @@ final class Sandbox {
     }
 
     private static func failure(_ attempt: String, _ error: Errno) -> SetupError {
-        SetupError(attempt, error, fix: "mount with no_sandbox")
+        SetupError(attempt, error, hint: "mount with no_sandbox")
     }
 
     /// Denies what is left, to all threads: to be called when all is set up and mounted. What was

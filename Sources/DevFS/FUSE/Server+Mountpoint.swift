@@ -35,7 +35,7 @@ extension Server {
             try checkDirectory(again, path)
             return Claim(again, lock)
         }
-        throw SetupError("mounting on \(path)", .resourceBusy, fix: "it changes all the time")
+        throw SetupError("mounting on \(path)", .resourceBusy, hint: "it changes all the time")
     }
 
     private static func checkDirectory(_ place: Place, _ path: String) throws(SetupError) {
@@ -57,7 +57,7 @@ extension Server {
         if mount.isStrangers {
             throw SetupError(
                 "mounting on \(path)", .resourceBusy,
-                fix: "user \(mount.user ?? 0) has mounted there: umount \(path.shellQuoted)")
+                hint: "user \(mount.user ?? 0) has mounted there: umount \(path.shellQuoted)")
         }
         guard mount.isOurs else { return place }
         if mount.isDead {
@@ -66,7 +66,7 @@ extension Server {
         }
         throw SetupError(
             "mounting on \(path)", .resourceBusy,
-            fix: "\(mount.source) is mounted there; devfs unmount \(path.shellQuoted)")
+            hint: "\(mount.source) is mounted there; devfs unmount \(path.shellQuoted)")
     }
 
     private static func find(_ path: String) throws(SetupError) -> Place {
@@ -75,7 +75,7 @@ extension Server {
         } catch {
             throw SetupError(
                 "mounting on \(path)", error.errno,
-                fix: error.errno == .noSuchFileOrDirectory
+                hint: error.errno == .noSuchFileOrDirectory
                     ? "mkdir -p \(path.shellQuoted)" : error.why)
         }
     }
@@ -103,7 +103,7 @@ extension Server {
             try check { cfuse_lock_byte(file.raw, key) }
             return (SharedDescriptor(file), key)
         } catch .wouldBlock {
-            throw SetupError(attempt, .resourceBusy, fix: "another mount is being made there")
+            throw SetupError(attempt, .resourceBusy, hint: "another mount is being made there")
         } catch {
             throw SetupError(attempt, error)
         }

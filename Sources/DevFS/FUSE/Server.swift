@@ -20,7 +20,7 @@ import SystemPackage
 
     private static let noPassthrough = SetupError(
         "mounting with passthrough", .notSupported,
-        fix: "it needs libfuse 3.17, kernel 6.9 and CAP_SYS_ADMIN; see devfs doctor")
+        hint: "it needs libfuse 3.17, kernel 6.9 and CAP_SYS_ADMIN; see devfs doctor")
 
     /// Threads that libfuse may start.
     private static let threads: UInt32 = 10
@@ -31,7 +31,7 @@ import SystemPackage
     ///   - source: `memory:NAME`, `memory` for `memory:default`, or a node of the kernel module.
     ///   - mountpoint: an absolute path of a directory.
     ///   - isVerbose: says on stderr when it is mounted and unmounted, too.
-    /// - Throws: what could not be had, and the fix.
+    /// - Throws: what could not be had, and why.
     public init(
         source: String, mountpoint: String, options: MountOptions, isVerbose: Bool = false
     ) throws(SetupError) {
@@ -46,12 +46,12 @@ import SystemPackage
         if options.ioUring && !options.poll {
             throw SetupError(
                 "mounting with io_uring and no_poll", .invalidArgument,
-                fix: "with io_uring no read waits, so that wait and data have to be polled")
+                hint: "with io_uring no read waits, so that wait and data have to be polled")
         }
         if options.ioUring && !cfuse_has_io_uring() {
             throw SetupError(
                 "mounting with io_uring", .notSupported,
-                fix: "it needs libfuse 3.18 and kernel 6.14")
+                hint: "it needs libfuse 3.18 and kernel 6.14")
         }
         if options.passthrough == true && !cfuse_has_passthrough() {
             throw Self.noPassthrough
@@ -98,7 +98,7 @@ import SystemPackage
             tree.shutDown()
             throw SetupError(
                 "starting libfuse with the options \(text)", .invalidArgument,
-                fix: "libfuse printed which option it does not know")
+                hint: "libfuse printed which option it does not know")
         }
         unsafe self.fuse = fuse
         do throws(SetupError) {
@@ -173,7 +173,7 @@ import SystemPackage
         } catch {
             return SetupError(
                 "unmounting \(mountpoint)", error,
-                fix: "the next devfs mount of this device takes it away")
+                hint: "the next devfs mount of this device takes it away")
         }
     }
 
@@ -189,14 +189,14 @@ import SystemPackage
             guard geteuid() != 0 || place.isStable else {
                 throw SetupError(
                     attempt, .permissionDenied,
-                    fix: "another user can make it lead elsewhere, and without CAP_SYS_ADMIN "
+                    hint: "another user can make it lead elsewhere, and without CAP_SYS_ADMIN "
                         + "fusermount3 would follow him")
             }
             guard unsafe fuse_session_mount(fuse, place.path) == 0 else {
                 let error = lastError
                 throw SetupError(
                     attempt, error.rawValue == 0 ? .ioError : error,
-                    fix: "devfs doctor says what is missing")
+                    hint: "devfs doctor says what is missing")
             }
             return nil
         }
@@ -222,15 +222,15 @@ import SystemPackage
         guard kind == "memory" else {
             throw SetupError(
                 "opening '\(source)'", .operationNotSupportedByDevice,
-                fix: "a source is memory, memory:NAME, or a node of the module: /dev/devfs/host")
+                hint: "a source is memory, memory:NAME, or a node of the module: /dev/devfs/host")
         }
         guard let valid = Name(name) else {
             throw SetupError(
                 "opening '\(source)'", Name.obstacle(name)?.errno ?? .invalidArgument,
-                fix: "a name is \(Name.rule)")
+                hint: "a name is \(Name.rule)")
         }
         if options.size == 0 {
-            throw SetupError("mounting with size=0", .invalidArgument, fix: "give it a size")
+            throw SetupError("mounting with size=0", .invalidArgument, hint: "give it a size")
         }
         return try MemoryBackend(valid, size: options.size, huge: options.hugePages)
     }

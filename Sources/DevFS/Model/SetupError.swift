@@ -1,21 +1,21 @@
 import SystemPackage
 
-/// What could not be set up: what was tried, on what, and the fix.
+/// What could not be set up: what was tried, on what, why not or what to do.
 public struct SetupError: Error, Sendable, CustomStringConvertible {
     /// What was tried and on what, for example `mounting /mnt/dma`.
     public var attempt: String
     /// The error of the call that failed.
     public var errno: Errno
-    /// What to do about it, one sentence; empty where nobody knows.
-    public var fix: String
+    /// Why, or what to do about it: one sentence; empty where nobody knows.
+    public var hint: String
 
-    public init(_ attempt: String, _ errno: Errno, fix: String = "") {
+    public init(_ attempt: String, _ errno: Errno, hint: String = "") {
         self.attempt = attempt
         self.errno = errno
-        self.fix = fix
+        self.hint = hint
     }
 
     public var description: String {
-        "\(attempt): \(errno)" + (fix.isEmpty ? "" : " (\(fix))")
+        "\(attempt): \(errno)" + (hint.isEmpty ? "" : " (\(hint))")
     }
 }

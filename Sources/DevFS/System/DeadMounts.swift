@@ -26,7 +26,7 @@ struct DeadMounts {
         guard others.isEmpty else {
             throw SetupError(
                 attempt, .resourceBusy,
-                fix: "the server of \(dead[0].source) has died, " + remedy(for: others))
+                hint: "the server of \(dead[0].source) has died, " + remedy(for: others))
         }
         // Where one is seen in several places at once, it goes from all of them.
         for mount in dead where mount.isDead {
