@@ -706,3 +706,31 @@ int cfuse_dma_pin(int node, struct devfs_dma_alloc *alloc, int memory, uint64_t 
 	errno = error;
 	return result;
 }
+
+/* What asks may never come back, not even killed: a request that the server has read is waited out. */
+int cfuse_answers(const char *path, int milliseconds)
+{
+	struct pollfd end = { .events = POLLIN };
+	struct stat status;
+	int ready;
+	pid_t pid = fork();
+
+	if (!pid) {
+		(void)!stat(path, &status);
+		_exit(0);
+	}
+	if (pid < 0)
+		return -1;
+	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (end.fd < 0)
+		return -1;
+	do
+		ready = poll(&end, 1, milliseconds);
+	while (ready < 0 && errno == EINTR);
+	close(end.fd);
+	if (ready > 0)
+		waitpid(pid, NULL, 0);
+	else
+		kill(pid, SIGKILL);
+	return ready > 0;
+}

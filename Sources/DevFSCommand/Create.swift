@@ -63,6 +63,9 @@ struct CreateCommand: ParsableCommand {
         completion: .file())
     var from: String?
 
+    @OptionGroup
+    var answers: AnswerOptions
+
     @Flag(help: "Print the buffer as JSON.")
     var json = false
 

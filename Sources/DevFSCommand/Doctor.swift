@@ -14,6 +14,9 @@ struct DoctorCommand: ParsableCommand {
               devfs doctor --json | jq -r '.checks[] | select(.state != "ok") | .fix'
             """)
 
+    @OptionGroup
+    var answers: AnswerOptions
+
     @Flag(help: "Print JSON: {\"checks\": [{name, state, what, fix}]}.")
     var json = false
 

@@ -16,6 +16,9 @@ struct ListCommand: ParsableCommand {
         completion: Completions.mounts)
     var path = "."
 
+    @OptionGroup
+    var answers: AnswerOptions
+
     @Flag(help: "The signals.")
     var signals = false
 

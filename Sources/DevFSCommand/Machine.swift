@@ -110,14 +110,26 @@ struct Machine {
             return [.warn(name, "\(error)", fix: nil)]
         }
         // This user's and root's: servers of others are not asked.
-        let dead = mounts.filter(\.isDead)
-        if dead.isEmpty { return [.ok(name, "none")] }
-        return dead.map { mount in
-            let (source, place) = (mount.source.shellQuoted, mount.mountpoint.shellQuoted)
-            return .warn(
-                name, "the server of \(mount.source) on \(mount.mountpoint) has died",
-                fix: "devfs mount -- \(source) \(place)   # or: devfs unmount -- \(place)")
+        let mute = mounts.filter { !$0.isStrangers && !Answers.come(from: $0.mountpoint) }
+        let silent = mute.map { mount in
+            let server = Answers.Server(of: mount)
+            return Check.fail(
+                "mute-mounts", "\(mount.mountpoint.shellQuoted): \(Answers.missing(of: mount))",
+                fix: server?.isStopped == true
+                    ? "kill -CONT \(server?.pid ?? 0)"
+                    : "devfs unmount --force -- \(mount.mountpoint.shellQuoted)")
         }
+        let dead = mounts.filter { mount in
+            !mute.contains { $0.id == mount.id } && mount.isDead
+        }
+        if dead.isEmpty { return silent + [.ok(name, "none")] }
+        return silent
+            + dead.map { mount in
+                let (source, place) = (mount.source.shellQuoted, mount.mountpoint.shellQuoted)
+                return .warn(
+                    name, "the server of \(mount.source) on \(mount.mountpoint) has died",
+                    fix: "devfs mount -- \(source) \(place)   # or: devfs unmount -- \(place)")
+            }
     }
 
     // MARK: What it gains from

@@ -21,7 +21,10 @@ enum Mounts {
     /// - Throws: "nothing found" if `path` is on another file system, or is not there.
     static func containing(_ path: String) throws -> MountEntry {
         let isHere = path == "."
-        let absolute = try isHere ? Syscalls.currentDirectory() : absolutePath(path)
+        let written = try lexicalPath(path)
+        let apparent = try visible(at: written)
+        if !isHere { try Answers.check(path, on: apparent) }
+        let absolute = try isHere ? written : absolutePath(path)
         let visible = try visible(at: absolute)
         guard let visible, visible.type == type else {
             throw Failure(path, "not on a DevFS mount", status: .notFound)
@@ -32,6 +35,7 @@ enum Mounts {
                 "a mount of \(Syscalls.userName(visible.user ?? 0)), who may never answer; "
                     + "give its path to ask it all the same")
         }
+        if isHere { try Answers.check(path, on: visible) }
         return visible
     }
 
@@ -69,6 +73,13 @@ enum Mounts {
         return "\(current)/\(path)"
     }
 
+    /// An absolute path without `.` and `..`, not looked up.
+    private static func lexicalPath(_ path: String) throws -> String {
+        var lexical = FilePath(try unresolvedPath(path))
+        lexical.lexicallyNormalize()
+        return lexical.string
+    }
+
     /// `path` without symbolic links, as far as they can be looked up: on a dead mount nothing can.
     static func absolutePath(_ path: String) throws -> String {
         guard !path.isEmpty else {
@@ -77,14 +88,7 @@ enum Mounts {
         do {
             return try Syscalls.realPath(path)
         } catch let error as Errno {
-            var lexical = FilePath(path)
-            if lexical.isRelative {
-                let current = try attempting("finding the working directory") {
-                    try Syscalls.currentDirectory()
-                }
-                lexical = FilePath(current).pushing(lexical)
-            }
-            lexical.lexicallyNormalize()
+            let lexical = FilePath(try lexicalPath(path))
             guard error == .noSuchFileOrDirectory || error == .socketNotConnected else {
                 throw Failure(path, error)
             }

@@ -21,6 +21,9 @@ struct RemoveCommand: ParsableCommand {
         completion: Completions.operands(.buffers))
     var words: [String]
 
+    @OptionGroup
+    var answers: AnswerOptions
+
     @Flag(name: [.short, .long], help: "It is no error if there is no such buffer.")
     var force = false
 

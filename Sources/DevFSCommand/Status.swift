@@ -16,6 +16,9 @@ struct StatusCommand: ParsableCommand {
         completion: Completions.mounts)
     var path = "."
 
+    @OptionGroup
+    var answers: AnswerOptions
+
     @Flag(help: "Print JSON.")
     var json = false
 

@@ -55,6 +55,8 @@ struct StreamCommand: ParsableCommand {
     }
 
     func validate() throws {
+        // It is over by then, whether the server answers or not.
+        Answers.shorten(to: timeout)
         guard !json || output != nil else {
             throw ValidationError("--json prints to stdout, so the data need --output")
         }

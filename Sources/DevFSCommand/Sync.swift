@@ -32,6 +32,9 @@ struct SyncCommand: ParsableCommand {
     @Option(help: ArgumentHelp("How many bytes; 0 is the rest.", valueName: "bytes"))
     var length: ByteCount?
 
+    @OptionGroup
+    var answers: AnswerOptions
+
     func run() throws {
         let operands = try Operands(words, in: .buffers)
         let (tree, name) = (operands.tree, operands.name)

@@ -113,7 +113,9 @@ enum Syscalls {
     }
 
     /// Connects to a UNIX stream socket.
-    static func connect(to path: String) throws -> FileDescriptor {
+    /// - Parameter waits: for room in a full queue of the listener.
+    static func connect(to path: String, waits: Bool = true) throws -> FileDescriptor {
+        let flags = waits ? 0 : SOCK_NONBLOCK.rawValue
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         let bytes = Array(path.utf8)
@@ -122,7 +124,7 @@ enum Syscalls {
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
         let descriptor = FileDescriptor(
             rawValue: try check(
-                socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)))
+                socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | flags), 0)))
         let result = unsafe withUnsafePointer(to: &address) {
             unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 unsafe Glibc.connect(

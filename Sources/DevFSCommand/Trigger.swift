@@ -19,6 +19,9 @@ struct TriggerCommand: ParsableCommand {
         completion: Completions.operands(.signals))
     var words: [String]
 
+    @OptionGroup
+    var answers: AnswerOptions
+
     func run() throws {
         let operands = try Operands(words, in: .signals)
         let (tree, signal) = (operands.tree, operands.name)

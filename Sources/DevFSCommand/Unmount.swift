@@ -19,13 +19,13 @@ struct UnmountCommand: ParsableCommand {
             """,
         aliases: ["umount"])
 
-    /// Milliseconds for a server to end after its mount is gone. It takes single ones.
-    private static let patience: Int32 = 10_000
-
     @Argument(
         help: ArgumentHelp("The mount point, or any path below it.", valueName: "mount"),
         completion: Completions.mounts)
     var path: String
+
+    @OptionGroup
+    var answers: AnswerOptions
 
     @Flag(name: [.short, .long], help: "Detach at once, even if files are open.")
     var lazy = false
@@ -39,19 +39,22 @@ struct UnmountCommand: ParsableCommand {
 
     func run() throws {
         let entry = try Mounts.toUnmount(path)
-        let server = lazy ? nil : Self.server(of: entry)
+        let server = lazy ? nil : Answers.Server(of: entry)
         defer { try? server?.handle.close() }
         try entry.detach(isLazy: lazy || force)
         guard let server else { return }
         if force { return try Self.end(server.handle) }
-        if try Self.hasEnded(server.handle, within: Self.patience) { return }
+        if try Self.hasEnded(server.handle, within: Answers.milliseconds) { return }
         let holders = MountHolder.of(entry)
         var why = "it is unmounted, but the server still runs"
         if !holders.isEmpty {
             why += ": other mount namespaces have the mount, too, of "
             why += MountHolder.list(holders)
         }
-        why += "; `kill \(server.pid)` ends it"
+        why +=
+            server.isStopped
+            ? "; it is stopped: `kill -CONT \(server.pid)` lets it end"
+            : "; `kill \(server.pid)` ends it"
         throw Failure("unmounting \(entry.mountpoint)", why, status: .timedOut)
     }
 
@@ -68,22 +71,8 @@ struct UnmountCommand: ParsableCommand {
             do {
                 try Syscalls.signal(server, signal)
             } catch Errno.noSuchProcess {}
-            if try hasEnded(server, within: patience / 2) { return }
+            if try hasEnded(server, within: max(Answers.milliseconds / 2, 1)) { return }
         }
         throw Failure("ending the server", "it does not end", status: .timedOut)
-    }
-
-    /// A descriptor of the server's process; nil where the server is dead, another user's, or not to
-    /// be found out.
-    private static func server(of entry: MountEntry) -> (pid: pid_t, handle: FileDescriptor)? {
-        guard !entry.isStrangers, let address = try? entry.text(of: "control/socket"),
-            let socket = try? Syscalls.connect(to: String(address.prefix { $0 != "\n" }))
-        else { return nil }
-        // The pid cannot become another process's while the server holds the other end.
-        defer { try? socket.close() }
-        guard let pid = try? Syscalls.peer(of: socket),
-            let handle = try? Syscalls.openProcess(pid)
-        else { return nil }
-        return (pid, handle)
     }
 }

@@ -50,6 +50,11 @@ struct WaitCommand: ParsableCommand {
         }
     }
 
+    func validate() throws {
+        // It is over by then, whether the server answers or not.
+        Answers.shorten(to: timeout)
+    }
+
     func run() throws {
         let operands = try Operands(words, in: .signals)
         try operands.end()

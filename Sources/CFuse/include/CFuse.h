@@ -153,6 +153,11 @@ bool cfuse_is_shared_memory(int fd);
 off_t cfuse_seek_data(int fd, off_t offset);
 off_t cfuse_seek_hole(int fd, off_t offset);
 int cfuse_pidfd_open(pid_t pid);
+/*
+ * Whether stat(2) of a path comes back in time, with whatever answer. A process of its own asks, and
+ * is left to itself where it doesn't: 1, 0, or -1 where there can be none.
+ */
+int cfuse_answers(const char *_Nonnull path, int milliseconds);
 /* Queues `signal` with `value` (si_code SI_QUEUE) to the process of `pidfd`. */
 int cfuse_pidfd_sigqueue(int pidfd, int signal, int32_t value);
 /* Binds a UNIX socket to a path; ENAMETOOLONG beyond 107 bytes. */

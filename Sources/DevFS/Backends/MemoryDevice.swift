@@ -24,8 +24,7 @@ public struct MemoryDevice: Sendable {
     var source: String { "memory:\(name)" }
 
     /// Where the devices of this user are: `/run/devfs` for root, else on the user's own tmpfs.
-    static func base() -> String {
-        let user = geteuid()
+    static func base(of user: uid_t = geteuid()) -> String {
         if user == 0 { return "/run/devfs" }
         if let own = unsafe getenv("XDG_RUNTIME_DIR") {
             let directory = unsafe String(cString: own)

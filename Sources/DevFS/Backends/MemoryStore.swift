@@ -241,11 +241,11 @@ final class MemoryStore: Sendable {
         owners.withLock { $0.present(status, id) } ?? status
     }
 
-    /// Bytes of the named buffers of each heap.
+    /// Bytes of the named buffers of each heap, but for the system heap, which has the rest.
     func usage() throws(Errno) -> [Heap: UInt64] {
         try usages.get { () throws(Errno) in
             var usage: [Heap: UInt64] = [:]
-            for buffer in try list() {
+            for buffer in try list() where buffer.traits.heap != .system {
                 usage[buffer.traits.heap, default: 0] += (try? status(of: buffer))?.allocated ?? 0
             }
             return usage

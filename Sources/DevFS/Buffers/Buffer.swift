@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import SystemPackage
 
@@ -97,10 +98,51 @@ final class Buffer: Sendable {
         state = Mutex(State(name: description.name, traits: description.traits))
     }
 
+    /// Bit 0: a client can hold the file's lock. The rest counts, by twos, the server's own writes that
+    /// are under way without fear of that.
+    private let gate = Atomic<UInt>(0)
+
+    /// Before a write by a thread that serves everybody: false where it may have to wait for a client.
+    /// Until `leave` no client gets the file.
+    func enter() -> Bool {
+        if gate.add(2, ordering: .acquiring).oldValue & 1 == 0 { return true }
+        leave()
+        return false
+    }
+
+    func leave() { gate.subtract(2, ordering: .releasing) }
+
+    /// From now on nobody enters. Those who have are waited for: they wait for no client.
+    private func closeGate() {
+        while gate.load(ordering: .acquiring) > 1 { sched_yield() }
+    }
+
     var isExported: Bool { wasExported.load(ordering: .relaxed) }
+
+    /// Before a client gets a descriptor.
     func exported() {
         wasExported.store(true, ordering: .relaxed)
         outside()
+        _ = state.withLock { _ in gate.bitwiseOr(1, ordering: .acquiringAndReleasing) }
+        closeGate()
+    }
+
+    /// Before a client's writes pass the server by.
+    func enterDirectWriter() {
+        state.withLock { state in
+            state.directWriters += 1
+            gate.bitwiseOr(1, ordering: .acquiringAndReleasing)
+        }
+        closeGate()
+    }
+
+    func leaveDirectWriter() {
+        state.withLock { state in
+            state.directWriters -= 1
+            if state.directWriters == 0 && !isExported {
+                gate.bitwiseAnd(~1, ordering: .releasing)
+            }
+        }
     }
 
     var mayOutlive: Bool { wasOutside.load(ordering: .relaxed) }

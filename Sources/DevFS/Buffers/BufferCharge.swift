@@ -4,6 +4,7 @@
 /// It lies in the buffer itself: there may be very many of them.
 struct BufferCharge: ~Copyable {
     private let user: Quotas.User
+    var payer: UInt32 { user.uid }
     private var bytes: UInt64
 
     private init(_ user: Quotas.User, _ bytes: UInt64) {

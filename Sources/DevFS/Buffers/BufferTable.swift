@@ -218,8 +218,10 @@ final class BufferTable: Sendable {
     private func afterUnlink(_ buffer: Buffer) {
         unlinked.call(buffer.id)
         if buffer.mayOutlive { keepUntilEnd(buffer) }
-        let isUsed = buffer.state.withLock { $0.handles + $0.streams > 0 }
-        discards.discard(buffer.id, of: backend, isHeld: buffer.mayBeHeld)
+        let (isUsed, payer) = buffer.state.withLock { state in
+            (state.handles + state.streams > 0, state.charge?.payer ?? 0)
+        }
+        discards.discard(buffer.id, of: backend, user: payer, isHeld: buffer.mayBeHeld)
         if !isUsed { free(buffer.id) }
     }
 

@@ -55,8 +55,9 @@ enum BufferOperations {
     ) -> Bool {
         guard let request = unsafe request, let info = unsafe info,
             let file = unsafe HandleTable.buffer(info.pointee.fh),
-            unsafe !file._withUnsafeGuaranteedRef({ $0.writesWait(size) })
+            unsafe file._withUnsafeGuaranteedRef({ $0.buffer.enter() })
         else { return false }
+        defer { unsafe file._withUnsafeGuaranteedRef { $0.buffer.leave() } }
         unsafe Session.with(request) { session in
             session.count { $0.count(.write) }
             unsafe file._withUnsafeGuaranteedRef { file in

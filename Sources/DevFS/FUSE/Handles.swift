@@ -38,7 +38,15 @@ final class OpenHandle: Handle, @unchecked Sendable {
 
 /// An open directory: one listing, made when it is read from the start.
 final class DirectoryHandle: Handle, @unchecked Sendable {
-    let entries = Mutex<[DirectoryEntry]>([])
+    /// What this open directory lists. Its owner pays for a long one.
+    struct Listing: Sendable {
+        var entries: [DirectoryEntry] = []
+        var charge: Quotas.Charge?
+    }
+
+    /// Entries that the quota of open files bounds well enough.
+    static let free = 64
+    let listing = Mutex(Listing())
     /// Of who opened it.
     private let charge: Quotas.Charge
 

@@ -269,8 +269,7 @@ enum Operations {
             unsafe Operations.serve(
                 request, .setattr, info, busy: inode,
                 later: { (session, caller) throws(Errno) in
-                    session.tree.lane(changing: inode, resizes: changes?.size != nil)
-                        .map { (caller.uid, $0) }
+                    session.tree.lane(changing: inode).map { (caller.uid, $0) }
                 },
                 { (session, caller, info) throws(Errno) in
                     guard let changes else { throw .invalidArgument }
@@ -320,8 +319,7 @@ enum Operations {
             unsafe Operations.serve(
                 request, .flush, info,
                 later: { (_, caller) throws(Errno) in
-                    guard let file = unsafe try Operations.file(info), file.hasEnd,
-                        file.writesWait(CommandText.longest)
+                    guard let file = unsafe try Operations.file(info), file.hasEnd, file.flushWaits
                     else { return nil }
                     return (caller.uid, file.lane)
                 },
@@ -439,7 +437,7 @@ enum Operations {
                 later: { (session, caller) throws(Errno) in
                     session.tree.isLong(listing: directory) ? (caller.uid, nil) : nil
                 },
-                { (session, _, info) throws(Errno) in
+                { (session, caller, info) throws(Errno) in
                     let handle = try HandleTable.object(info.fh, as: DirectoryHandle.self)
                     if offset == 0 {
                         let parent = try session.tree.parent(of: directory)
@@ -448,9 +446,10 @@ enum Operations {
                                 DirectoryEntry(name: ".", inode: directory, isDirectory: true),
                                 DirectoryEntry(name: "..", inode: parent, isDirectory: true),
                             ] + (try session.tree.entries(of: directory))
-                        handle.entries.withLock { $0 = all }
+                        let listing = try session.pay(for: all, by: caller)
+                        handle.listing.withLock { $0 = listing }
                     }
-                    let entries = handle.entries.withLock { $0 }
+                    let entries = handle.listing.withLock { $0.entries }
                     return .bytes(
                         Operations.pack(entries, from: Int(clamping: offset), size: size)[...])
                 })

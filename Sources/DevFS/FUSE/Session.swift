@@ -153,6 +153,19 @@ import SystemPackage
         unsafe info.pointee.fh = handles.insert(handle)
     }
 
+    /// A listing, which an open directory keeps.
+    /// - Throws: ENOMEM beyond the quota of text.
+    func pay(
+        for entries: [DirectoryEntry], by caller: Caller
+    ) throws(Errno) -> DirectoryHandle.Listing {
+        guard entries.count > DirectoryHandle.free else { return .init(entries: entries) }
+        let bytes = UInt64(entries.count * MemoryLayout<DirectoryEntry>.stride)
+        guard let charge = tree.quotas.tryCharge(.text, bytes, to: caller.uid) else {
+            throw Quotas.Resource.text.errno
+        }
+        return .init(entries: entries, charge: charge)
+    }
+
     /// - Throws: EMFILE where the caller has all that he can have open.
     func chargeOpen(to caller: Caller) throws(Errno) -> Quotas.Charge {
         guard let charge = tree.quotas.tryCharge(.files, to: caller.uid) else {

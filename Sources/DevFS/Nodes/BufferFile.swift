@@ -95,8 +95,8 @@ final class BufferFile: BackedFile {
         unsafe try Syscalls.read(descriptor, into: room, at: offset)
     }
 
-    /// Who holds a descriptor of the file can keep its lock for ever.
-    func writesWait(_ count: Int) -> Bool { buffer.isExported }
+    /// One that entered the buffer does not: see `BufferOperations.write`.
+    func writesWait(_ count: Int) -> Bool { true }
     var lane: BufferID? { buffer.id }
 
     /// The kernel has the memory by this open file, and so have its mappings when it is closed.
@@ -104,7 +104,7 @@ final class BufferFile: BackedFile {
     func passesBy(writes: Bool) {
         buffer.outside()
         if writes && !isDirect.exchange(true, ordering: .relaxed) {
-            buffer.state.withLock { $0.directWriters += 1 }
+            buffer.enterDirectWriter()
         }
     }
 
@@ -207,7 +207,7 @@ final class BufferFile: BackedFile {
     func close() {
         guard !isClosed.exchange(true, ordering: .relaxed) else { return }
         if isDirect.load(ordering: .relaxed) {
-            buffer.state.withLock { $0.directWriters -= 1 }
+            buffer.leaveDirectWriter()
         }
         table.release(buffer, as: .handle)
         if buffer.isOfOthers { table.useOfOthers.leave(inode) }

@@ -6,6 +6,8 @@ struct CommandText {
     static let limit = 1 << 20
     /// Bytes of a line that may wait for its end.
     static let longest = 4096
+    /// Nanoseconds after which a write has done enough, and says how much: who wrote it may be gone.
+    static let patience: UInt64 = 1_000_000_000
 
     /// What becomes of a last line that has no newline.
     enum Ending {
@@ -101,10 +103,12 @@ struct CommandText {
             }
         }
         var done = 0
+        let end = Clock.monotonic.addingClamped(Self.patience)
         for (command, line) in zip(commands, lines) {
+            if done > earlier && Clock.monotonic > end { return Outcome(taken: done - earlier) }
             do throws(Refusal) {
                 try run(command)
-                done = end(of: line)
+                done = self.end(of: line)
             } catch {
                 let errno = refuse(error, line)
                 if done > earlier { return Outcome(taken: done - earlier) }

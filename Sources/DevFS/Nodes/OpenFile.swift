@@ -48,6 +48,8 @@ protocol OpenFile: AnyObject, Sendable {
     func writesWait(_ count: Int) -> Bool
     /// close(2) may have something to do, which `flush` does.
     var hasEnd: Bool { get }
+    /// That may take long, or wait for somebody.
+    var flushWaits: Bool { get }
     /// A descriptor of it is closed, which may be a copy.
     /// - Throws: what close(2) reports.
     func flush(by caller: Caller) throws(Errno)
@@ -74,6 +76,7 @@ extension OpenFile {
     var waits: Bool { false }
     func writesWait(_ count: Int) -> Bool { false }
     var hasEnd: Bool { false }
+    var flushWaits: Bool { false }
     func flush(by caller: Caller) throws(Errno) {}
     var lane: BufferID? { nil }
     func cancel(_ parked: any ParkedRead) -> Bool { false }

@@ -4,9 +4,9 @@ import SystemPackage
 
 /// A process that gets a POSIX signal for each event, as `sigqueue(3)` sends it.
 ///
-/// Root may send to any process, others to those of their own uid. That is checked again at each
-/// event, as the kernel does for F_SETOWN (`sigio_perm` in fs/fcntl.c): the process may have changed
-/// its user since. No capability of the registrant counts: it could only be asked for when he may
+/// Root may send to any process, others to those that are theirs alone: by their real, effective and
+/// saved uid. That is checked again at each event, as the kernel does for F_SETOWN (`sigio_perm` in
+/// fs/fcntl.c, which has the first and the last): the process may have changed its user since. No capability of the registrant counts: it could only be asked for when he may
 /// have become another program.
 final class Notification: SignalListener {
     let process: ProcessHandle
@@ -32,7 +32,7 @@ final class Notification: SignalListener {
     }
 
     private func isPermitted() -> Bool {
-        registrant == 0 || (try? process.uid()) == registrant
+        registrant == 0 || process.isOwn(of: registrant)
     }
 
     /// Signals that one batch of events queues at the most: who makes a million events with one

@@ -39,6 +39,8 @@ final class Stream: SignalListener {
     /// The uid that made it: who may end it and set it.
     let owner: UInt32
     private let memory: BufferMemory
+    /// Of who made it, until nobody has it: a write of the generator that hangs has it, too.
+    private let charge: Quotas.Charge?
     private let state: Mutex<State>
 
     var name: Name { definition.name }
@@ -47,9 +49,10 @@ final class Stream: SignalListener {
     /// - Parameter size: bytes of the buffer, whole periods, two or more.
     init(
         _ id: StreamID, _ definition: StreamDefinition, memory: BufferMemory, size: UInt64,
-        owner: UInt32 = 0
+        owner: UInt32 = 0, charge: Quotas.Charge? = nil
     ) {
         self.owner = owner
+        self.charge = charge
         self.id = id
         self.definition = definition
         self.memory = memory

@@ -8,8 +8,6 @@ final class StreamTable: Sendable {
         var buffer: Buffer
         var signal: Signal?
         var generator: PatternGenerator?
-        /// Of who made it.
-        var charge: Quotas.Charge
     }
 
     private struct State {
@@ -115,7 +113,8 @@ final class StreamTable: Sendable {
                 return state.next
             }
             let stream = Stream(
-                StreamID(number: number), definition, memory: memory, size: size, owner: owner)
+                StreamID(number: number), definition, memory: memory, size: size, owner: owner,
+                charge: charge)
             var generator: PatternGenerator?
             if case .pattern(let rate) = definition.source {
                 generator = try PatternGenerator(stream, rate: rate, by: patterns)
@@ -132,8 +131,7 @@ final class StreamTable: Sendable {
             }
             state.withLock { state in
                 state.entries[stream.id] = Entry(
-                    stream: stream, buffer: buffer, signal: signal, generator: generator,
-                    charge: charge)
+                    stream: stream, buffer: buffer, signal: signal, generator: generator)
                 state.changed = .now()
             }
             isDone = true

@@ -51,11 +51,14 @@ public struct MountHolder: Sendable {
         return String(decoding: text.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
 
-    /// The first few, and what unmounts there: `process 12 (bash): nsenter -t 12 -m umount /mnt`.
+    /// The first few: `process 12 (bash), on /mnt`.
+    ///
+    /// No command to unmount there is named: it would be a program of that namespace, whose files are
+    /// whatever its user has mounted over them.
     public static func list(_ holders: [MountHolder]) -> String {
         let shown = holders.prefix(4).map { holder in
-            "process \(holder.process) (\(holder.name.shellQuoted)): nsenter -t \(holder.process) "
-                + "-m umount \(holder.mountpoint.shellQuoted)"
+            "process \(holder.process) (\(holder.name.shellQuoted)), on "
+                + holder.mountpoint.shellQuoted
         }
         let more = holders.count - shown.count
         return shown.joined(separator: "; ") + (more > 0 ? "; and \(more) more" : "")

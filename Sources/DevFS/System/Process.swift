@@ -27,17 +27,14 @@ final class ProcessHandle: Sendable {
     /// Readable once the process has ended.
     var raw: CInt { pidfd.raw }
 
-    /// Its effective user now; ESRCH once it has ended. `proc_pid(5)`
-    func uid() throws(Errno) -> UInt32 {
-        do throws(Errno) {
-            let owner = try Syscalls.status(of: "status", at: directory.raw).uid
-            // Root has the files of a process that may not be dumped, whoever it runs as.
-            guard owner == 0 else { return owner }
-            let status = try ProcessStatus(in: directory.raw)
-            return status.numbers("Uid").dropFirst().first ?? owner
-        } catch {
-            throw .noSuchProcess
-        }
+    /// It is that user's and nobody else's now: a process that is another user's for a moment, as
+    /// daemons are by seteuid(2), is not his to signal, nor is a program with the set-user-ID bit.
+    ///
+    /// False once it has ended. `proc_pid_status(5)`, Uid: real, effective, saved, file system's
+    func isOwn(of uid: UInt32) -> Bool {
+        guard let status = try? ProcessStatus(in: directory.raw) else { return false }
+        let users = status.numbers("Uid")
+        return users.count == 4 && users.allSatisfy { $0 == uid }
     }
 
     /// `sigqueue(3)` by pidfd. EAGAIN where the process's queue is full.

@@ -15,7 +15,9 @@ final class WorkPool: Sendable {
     private static let threadsOfAdministrator = 16
     /// Threads of all users that have limits; administrators' come on top.
     private static let threadsInAll = 64
-    /// Threads that are stuck. Beyond that nothing is begun that could get stuck.
+    /// Threads of one user that are stuck: beyond that nothing of his is begun that could get stuck. Where
+    /// all users together have so many, that holds for each who has some.
+    private static let stuckOfUser = 64
     private static let stuckInAll = 512
     /// Threads that stay when there is nothing to do.
     private static let idle = 2
@@ -52,7 +54,9 @@ final class WorkPool: Sendable {
         var ready: [UInt64] = []
         var threads: [UInt32: Int] = [:]
         var limited = 0
-        var stuck = 0
+        /// Stuck threads, of users with limits.
+        var stuck: [UInt32: Int] = [:]
+        var stuckInAll = 0
         /// Lanes in which something is under way; true where it is stuck.
         var lanes: [BufferID: Bool] = [:]
         var next: UInt64 = 1
@@ -81,10 +85,7 @@ final class WorkPool: Sendable {
         let (number, threads): (UInt64, Threads?) = state.withLock { state in
             let number = state.next
             state.next += 1
-            let isRefused =
-                state.isShutDown
-                || item.lane.map { state.lanes[$0] == true || state.stuck >= Self.stuckInAll }
-                    ?? false
+            let isRefused = state.isShutDown || item.lane.map { isClosed($0, item, state) } ?? false
             if isRefused { return (number, nil) }
             if state.queues[item.uid] == nil { state.turns.append(item.uid) }
             state.queues[item.uid, default: []].append((number, item))
@@ -103,6 +104,20 @@ final class WorkPool: Sendable {
             state.queues[uid]?.remove(at: index)
             return true
         }
+    }
+
+    /// What goes on in a lane is stuck, or what comes next could get stuck and must not.
+    private func isClosed(_ lane: BufferID, _ item: Item, _ state: State) -> Bool {
+        if state.lanes[lane] == true { return true }
+        guard isLimited(item.uid), let own = state.stuck[item.uid] else { return false }
+        return own >= Self.stuckOfUser || state.stuckInAll >= Self.stuckInAll
+    }
+
+    private func count(stuck change: Int, of uid: UInt32, _ state: inout State) {
+        guard isLimited(uid) else { return }
+        let own = (state.stuck[uid] ?? 0) + change
+        state.stuck[uid] = own > 0 ? own : nil
+        state.stuckInAll += change
     }
 
     private func canBegin(_ item: Item, _ state: State) -> Bool {
@@ -180,7 +195,7 @@ final class WorkPool: Sendable {
         guard let running = state.running.removeValue(forKey: number) else { return }
         if let lane = running.item.lane { state.lanes[lane] = nil }
         if running.isStuck {
-            state.stuck -= 1
+            count(stuck: -1, of: running.item.uid, &state)
         } else {
             leave(running.item.uid, &state)
         }
@@ -227,7 +242,7 @@ final class WorkPool: Sendable {
                 }
                 if running.asleep >= 2 {
                     running.isStuck = true
-                    state.stuck += 1
+                    count(stuck: 1, of: running.item.uid, &state)
                     leave(running.item.uid, &state)
                     stalled.append(running.item)
                     if let lane = running.item.lane {

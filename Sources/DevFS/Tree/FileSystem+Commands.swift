@@ -67,6 +67,18 @@ extension FileSystem {
         }
     }
 
+    /// Who starts a stream again needs what making it takes: the buffer may be another's by now.
+    func checkRights(on stream: Stream, of opener: Opener) throws(Refusal) {
+        let isWritten = if case .pattern = stream.definition.source { true } else { false }
+        guard let status = bufferStatus(of: stream),
+            Credentials(opener).may(reads: true, writes: isWritten, status)
+        else {
+            throw Refusal(
+                .permissionDenied,
+                "uid \(opener.uid) may not open \(stream.definition.buffer) for that any more")
+        }
+    }
+
     /// A stream is its maker's to end, and that of the buffer's owner.
     private func checkOwner(of stream: Stream, _ uid: UInt32) throws(Refusal) {
         if mayManage(stream.owner, uid) { return }
@@ -98,6 +110,10 @@ extension FileSystem {
 
     /// Writing `process` makes the writer the owner.
     func setLease(_ lease: Lease, of buffer: Buffer, by opener: Opener) throws(Refusal) {
+        // He may have opened the file when it was his.
+        try refusing("\(buffer.name) is not uid \(opener.uid)'s") { () throws(Errno) in
+            try checkOwner(of: buffer, opener.uid)
+        }
         var traits = buffer.traits
         traits.lease = lease
         if lease == .process {

@@ -3,10 +3,10 @@ import SystemPackage
 /// Which requests may take long or wait for somebody. They are the pool's: libfuse's threads serve
 /// everyone, so none of them does such a thing. docs/SECURITY.md has the list.
 extension FileSystem {
-    /// The lane of a change of a buffer; nil where it can't wait for anybody.
-    func lane(changing inode: Inode, resizes: Bool) -> BufferID? {
-        guard let id = Node(inode)?.buffer, let buffer = buffers[id] else { return nil }
-        return resizes || buffer.mayBeHeld ? id : nil
+    /// The lane of a change of a buffer, nil for what is none. Whoever gets hold of the file after a look
+    /// at who has it can keep its lock, so each change has one.
+    func lane(changing inode: Inode) -> BufferID? {
+        Node(inode)?.buffer
     }
 
     /// The lane in which the size of a buffer is changed: who finds it busy for that has his turn there.
@@ -16,7 +16,7 @@ extension FileSystem {
 
     /// The lane of a sync. Memory that is on no bus needs none.
     func lane(syncing buffer: Buffer) -> BufferID? {
-        backend is any BuslessBackend || !buffer.mayBeHeld ? nil : buffer.id
+        backend is any BuslessBackend ? nil : buffer.id
     }
 
     /// What of an open may wait: cutting a buffer for its users, a region for the other file of its

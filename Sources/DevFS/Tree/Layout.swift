@@ -86,7 +86,7 @@ enum Layout {
                     direction: buffer.traits.direction, for: request.target)
             }),
         .commands(
-            "signal", 0o666, isReport: true, read: { tree, _ in Report.signals(tree) },
+            "signal", 0o666, isReport: true, .slow, read: { tree, _ in Report.signals(tree) },
             parse: SignalRequest.parse,
             run: { tree, _, request, opener throws(Refusal) in
                 try tree.carryOut(request, by: opener)
@@ -266,8 +266,10 @@ enum Layout {
         .value(
             "enable", 0o644, read: { _, stream in stream.status == .running ? 1 : 0 },
             parse: flag,
-            write: { _, stream, isEnabled, _ in
-                if isEnabled { stream.start() } else { stream.stop() }
+            write: { tree, stream, isEnabled, opener throws(Refusal) in
+                guard isEnabled else { return stream.stop() }
+                try tree.checkRights(on: stream, of: opener)
+                stream.start()
             }),
     ]
 

@@ -93,6 +93,7 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
     }
 
     var hasEnd: Bool { file.takesLines && file.write != nil }
+    var flushWaits: Bool { writesWait(0) && line.withLock { !$0.rest.isEmpty } }
 
     /// Children of who opened the file close it when they end: that is not its end.
     ///
@@ -128,7 +129,8 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
     }
 
     func writesWait(_ count: Int) -> Bool {
-        file.traits.contains(.slow) || file.traits.contains(.slowInBulk) && count > 2
+        // What is longer than a command takes long to be read already.
+        file.traits.contains(.slow) || file.traits.contains(.slowInBulk) && count > 2 || count > 256
     }
     /// An attribute is one of a buffer's.
     var lane: BufferID? { (subject as? Buffer)?.id }

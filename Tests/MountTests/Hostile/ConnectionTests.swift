@@ -49,6 +49,9 @@ extension MountTests {
                                     answer, fds, *_ = socket.recv_fds(peer, 1000, 4)
                                 except TimeoutError:
                                     continue
+                                # As above.
+                                if b"EUSERS" in answer and not fds:
+                                    continue
                                 raise AssertionError((connections, answer, fds))
                         assert connections > 100, connections
 

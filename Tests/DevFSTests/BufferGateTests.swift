@@ -1,0 +1,54 @@
+import Glibc
+import Synchronization
+import Testing
+
+@testable import DevFS
+
+/// Writes by threads that serve everybody, and clients who get the file that is written.
+@Suite("Gate of a buffer", .timeLimit(.minutes(1)))
+struct BufferGateTests {
+    private func buffer() -> Buffer {
+        Buffer(
+            BufferDescription(id: BufferID(1), name: Name("rx")!, traits: BufferTraits(heap: .system)))
+    }
+
+    @Test func `no client gets the file while a write is under way, and none is begun afterwards`() throws {
+        let buffer = buffer()
+        #expect(buffer.enter() && buffer.enter())
+        let wasGiven = SharedFlag()
+        let giver = try Worker("gives") {
+            buffer.exported()
+            wasGiven.set()
+        }
+        usleep(50_000)
+        #expect(!wasGiven.isSet && !buffer.enter())
+        buffer.leave()
+        usleep(20_000)
+        #expect(!wasGiven.isSet)
+        buffer.leave()
+        giver.join()
+        #expect(wasGiven.isSet && !buffer.enter())
+    }
+
+    @Test func `writes are quick again once the last direct writer has closed, but not after an export`() {
+        let buffer = buffer()
+        buffer.enterDirectWriter()
+        buffer.enterDirectWriter()
+        #expect(!buffer.enter())
+        buffer.leaveDirectWriter()
+        #expect(!buffer.enter())
+        buffer.leaveDirectWriter()
+        #expect(buffer.enter())
+        buffer.leave()
+        buffer.enterDirectWriter()
+        buffer.exported()
+        buffer.leaveDirectWriter()
+        #expect(!buffer.enter())
+    }
+}
+
+private final class SharedFlag: Sendable {
+    private let value = Atomic(false)
+    var isSet: Bool { value.load(ordering: .acquiring) }
+    func set() { value.store(true, ordering: .releasing) }
+}
