@@ -19,6 +19,7 @@
 #include "core/compat.h"
 #include "core/module.h"
 #include "core/trace.h"
+#include "core/users.h"
 
 int devfs_registry_init(struct devfs_device *dev)
 {
@@ -207,6 +208,20 @@ static struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
 	return buf;
 }
 
+/* One more for who has the node open. */
+static int devfs_buffer_count(struct devfs_buffer *buf, struct devfs_client *client)
+{
+	struct devfs_device *dev = buf->base.dev;
+	struct devfs_user *user;
+
+	mutex_lock(&dev->lock);
+	user = devfs_user_get(client, DEVFS_USER_BUFFERS);
+	if (!IS_ERR(user))
+		buf->user = user;
+	mutex_unlock(&dev->lock);
+	return PTR_ERR_OR_ZERO(user);
+}
+
 /* What the caller wants, without memory: iput() undoes it. */
 static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
 					     const struct devfs_dma_alloc *arg, kuid_t uid,
@@ -275,6 +290,11 @@ int devfs_buffer_create(struct devfs_client *client, struct devfs_dma_alloc *arg
 		if (buf == ERR_PTR(-ESRCH))
 			arg->why = DEVFS_DMA_WHY_PROCESS;
 		return PTR_ERR(buf);
+	}
+	err = devfs_buffer_count(buf, client);
+	if (err) {
+		arg->why = DEVFS_DMA_WHY_USER;
+		goto err_inode;
 	}
 	err = fill(buf, arg->size, ctx, &arg->why);
 	if (err) {
@@ -548,6 +568,7 @@ void devfs_buffer_evict(struct devfs_inode *base)
 	listed = buf->listed;
 	/* Only a LEASE_USE buffer comes here listed: no lease, no reference. */
 	devfs_unlist(buf, NULL, &put);
+	devfs_user_put(buf->user, DEVFS_USER_BUFFERS);
 	mutex_unlock(&dev->lock);
 	if (listed)
 		trace_devfs_dma_free(buf);

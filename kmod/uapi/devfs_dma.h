@@ -10,6 +10,10 @@
  *    zero on the way out, and so are all flag bits not named here;
  *  - an unknown command is ENOTTY;
  *  - a command that fails changes nothing;
+ *  - what a node makes counts for who opened it (in a user namespace: for who
+ *    made that), against the module parameters user_buffers, user_signals,
+ *    user_listeners and user_period_us, unless he had CAP_SYS_RESOURCE or
+ *    CAP_SYS_ADMIN then;
  *  - after the device was removed every command is ENODEV, and so are reads of
  *    the node and all operations on its buffers but close; poll gives POLLERR
  *    and POLLHUP, mappings SIGBUS.
@@ -148,6 +152,7 @@ struct devfs_dma_heap {
 #define DEVFS_DMA_WHY_MAPPING	5 /* EIO: the device cannot address the memory */
 #define DEVFS_DMA_WHY_MEMLOCK	6 /* ENOMEM: RLIMIT_MEMLOCK of the caller */
 #define DEVFS_DMA_WHY_PROCESS	7 /* ESRCH: no such owner process */
+#define DEVFS_DMA_WHY_USER	8 /* EDQUOT: module parameter user_buffers */
 
 /**
  * struct devfs_dma_alloc - DEVFS_DMA_IOC_ALLOC: make a buffer and open it
@@ -169,7 +174,7 @@ struct devfs_dma_heap {
  * @reserved:  zero
  *
  * The buffer's bytes are zero. EINVAL, EEXIST, EPERM, ESRCH, ENOSPC, ENOMEM,
- * EIO, EOPNOTSUPP (the device has no such heap), EMFILE.
+ * EIO, EOPNOTSUPP (the device has no such heap), EMFILE, EDQUOT.
  */
 struct devfs_dma_alloc {
 	char name[DEVFS_DMA_NAME_SIZE];
@@ -522,7 +527,8 @@ struct devfs_dma_region_export {
  * @pad:       zero
  * @reserved:  zero
  *
- * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES). Others: ENOENT. Interrupts
+ * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES), EDQUOT (user_signals), and EPERM
+ * as SET for a period below user_period_us. Others: ENOENT. Interrupts
  * can be neither created (EINVAL) nor removed (EPERM); a bound device has
  * "irq0", "irq1", ..., one a vector and 32 at most, enabled. SET masks and
  * unmasks them; what comes in the meantime is one event after unmasking. A line
@@ -532,7 +538,7 @@ struct devfs_dma_region_export {
  * A new source is enabled if @flags says so. TRIGGER of a disabled source is
  * counted as missed and makes no event. SET with a @period_ns of 0 keeps it.
  * Uevents (and the helper program, where the module was loaded with one) tell
- * the latest count: events that come faster than they go out are one of them.
+ * the latest count, ten times a second at most: faster events are one of them.
  */
 struct devfs_dma_signal {
 	__u32 op;
@@ -590,7 +596,8 @@ struct devfs_dma_subscribe {
  * @flags:  zero
  * @pad:    zero
  *
- * Ends with the open node at the latest. ENOENT, EINVAL, ENOSPC (64 a source).
+ * Ends with the open node at the latest. ENOENT, EINVAL, ENOSPC (64 a source),
+ * EDQUOT (user_listeners).
  */
 struct devfs_dma_eventfd {
 	__u32 source;
@@ -609,7 +616,7 @@ struct devfs_dma_eventfd {
  *
  * Only to processes the caller may signal: EPERM; this is checked again with
  * the caller's credentials at every event. Ends with the process (a reused
- * pid never gets it) or the open node. ESRCH, ENOENT, EINVAL, ENOSPC.
+ * pid never gets it) or the open node. ESRCH, ENOENT, EINVAL, ENOSPC, EDQUOT.
  */
 struct devfs_dma_notify {
 	__u32 source;

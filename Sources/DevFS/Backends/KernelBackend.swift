@@ -171,6 +171,7 @@ final class KernelBackend: Backend {
         case DEVFS_DMA_WHY_MAPPING: "the device cannot address that memory: see its dma mask"
         case DEVFS_DMA_WHY_MEMLOCK: "more than RLIMIT_MEMLOCK of the server"
         case DEVFS_DMA_WHY_PROCESS: "no such owner process"
+        case DEVFS_DMA_WHY_USER: "more buffers than the module's user_buffers"
         default: nil
         }
     }
