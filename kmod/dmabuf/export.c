@@ -106,7 +106,7 @@ static int devfs_attachment_map(struct devfs_attachment *attachment,
 		return devfs_map_shared(attachment->dev, &attachment->sgt, direction,
 					&attachment->need_sync);
 	return dma_map_sgtable(attachment->dev, &attachment->sgt, *direction,
-			       DMA_ATTR_SKIP_CPU_SYNC);
+			       DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_WARN);
 }
 
 /*
