@@ -171,6 +171,12 @@ struct devfs_dma_heap {
  * @why:       out: DEVFS_DMA_WHY_*, written when the command fails, too
  * @id:        out: names the buffer until it is gone, never used again
  * @ino:       out: inode number of its file
+ * @charge:    in: process id of whom its memory is for: what is allocated for the
+ *             buffer is charged to his memory cgroup, where those are of version 2;
+ *             0 is whoever needs it. Others need a node that was opened with
+ *             CAP_SYS_RESOURCE or CAP_SYS_ADMIN (EPERM); ESRCH where there is
+ *             none such
+ * @pad:       zero
  * @reserved:  zero
  *
  * The buffer's bytes are zero. EINVAL, EEXIST, EPERM, ESRCH, ENOSPC, ENOMEM,
@@ -191,7 +197,9 @@ struct devfs_dma_alloc {
 	__u32 why;
 	__u64 id;
 	__u64 ino;
-	__u64 reserved[4];
+	__u32 charge;
+	__u32 pad;
+	__u64 reserved[3];
 };
 
 /**

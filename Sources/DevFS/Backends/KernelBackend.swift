@@ -127,6 +127,8 @@ final class KernelBackend: Backend {
                 "a \(traits.heap.name) buffer is made with its size, by control/alloc")
         }
         var request = Self.request(name, size: size, traits: traits, owner: owner)
+        // His memory cgroup's, not the server's.
+        request.charge = isPrivileged ? request.owner : 0
         guard unsafe cfuse_dma_alloc(node.raw, &request) == 0 else {
             let error = lastError
             throw Refusal(
