@@ -17,8 +17,10 @@
 #include "buffer/object.h"
 #include "buffer/registry.h"
 #include "core/compat.h"
+#include "core/memcg.h"
 #include "core/module.h"
 #include "core/trace.h"
+#include "core/users.h"
 
 int devfs_registry_init(struct devfs_device *dev)
 {
@@ -119,7 +121,7 @@ static int devfs_alloc_check(const struct devfs_dma_alloc *arg, kuid_t *uid, kgi
 	if (!devfs_name_valid(arg->name) || arg->direction > DEVFS_DMA_FROM_DEVICE ||
 	    arg->lease > DEVFS_DMA_LEASE_PROCESS || arg->mode & ~0777U ||
 	    arg->fd_flags & ~(O_ACCMODE | O_CLOEXEC) ||
-	    (arg->fd_flags & O_ACCMODE) == O_ACCMODE ||
+	    (arg->fd_flags & O_ACCMODE) == O_ACCMODE || arg->pad ||
 	    memchr_inv(arg->reserved, 0, sizeof(arg->reserved)))
 		return -EINVAL;
 
@@ -207,6 +209,36 @@ static struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
 	return buf;
 }
 
+/* One more for who has the node open. */
+static int devfs_buffer_count(struct devfs_buffer *buf, struct devfs_client *client)
+{
+	struct devfs_device *dev = buf->base.dev;
+	struct devfs_user *user;
+
+	mutex_lock(&dev->lock);
+	user = devfs_user_get(client, DEVFS_USER_BUFFERS);
+	if (!IS_ERR(user))
+		buf->user = user;
+	mutex_unlock(&dev->lock);
+	return PTR_ERR_OR_ZERO(user);
+}
+
+/* Whose cgroup the memory is charged to: a server's client's, where it says so. */
+static int devfs_buffer_charge(struct devfs_buffer *buf, struct devfs_client *client, u32 nr)
+{
+	struct mem_cgroup *memcg;
+
+	if (!nr)
+		return 0;
+	if (!client->unlimited)
+		return -EPERM;
+	memcg = devfs_memcg_get(nr);
+	if (IS_ERR(memcg))
+		return PTR_ERR(memcg);
+	buf->memcg = memcg;
+	return 0;
+}
+
 /* What the caller wants, without memory: iput() undoes it. */
 static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
 					     const struct devfs_dma_alloc *arg, kuid_t uid,
@@ -275,6 +307,17 @@ int devfs_buffer_create(struct devfs_client *client, struct devfs_dma_alloc *arg
 		if (buf == ERR_PTR(-ESRCH))
 			arg->why = DEVFS_DMA_WHY_PROCESS;
 		return PTR_ERR(buf);
+	}
+	err = devfs_buffer_count(buf, client);
+	if (err) {
+		arg->why = DEVFS_DMA_WHY_USER;
+		goto err_inode;
+	}
+	err = devfs_buffer_charge(buf, client, arg->charge);
+	if (err) {
+		if (err == -ESRCH)
+			arg->why = DEVFS_DMA_WHY_PROCESS;
+		goto err_inode;
 	}
 	err = fill(buf, arg->size, ctx, &arg->why);
 	if (err) {
@@ -548,10 +591,12 @@ void devfs_buffer_evict(struct devfs_inode *base)
 	listed = buf->listed;
 	/* Only a LEASE_USE buffer comes here listed: no lease, no reference. */
 	devfs_unlist(buf, NULL, &put);
+	devfs_user_put(buf->user, DEVFS_USER_BUFFERS);
 	mutex_unlock(&dev->lock);
 	if (listed)
 		trace_devfs_dma_free(buf);
 	devfs_heap_release(buf);
 	devfs_buffer_leave(buf);
+	devfs_memcg_put(buf->memcg);
 	put_pid(buf->owner);
 }

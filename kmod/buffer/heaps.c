@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 
 #include "buffer/heaps.h"
+#include "core/memcg.h"
 #include "core/module.h"
 #include "dmabuf/dmabuf.h"
 #include "heap/heap.h"
@@ -85,11 +86,14 @@ static int devfs_heap_alloc_locked(struct devfs_buffer *buf, u64 size, u32 *why)
 /* The memory of a new buffer in the heaps that allocate: ALLOC's fill. */
 int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 {
+	struct mem_cgroup *before;
 	int err = devfs_lock(buf);
 
 	if (err)
 		return err;
+	before = devfs_memcg_begin(buf->memcg);
 	err = devfs_heap_alloc_locked(buf, size, why);
+	devfs_memcg_end(before);
 	inode_unlock(&buf->base.inode);
 	return err;
 }
@@ -97,10 +101,18 @@ int devfs_heap_alloc(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 /* Makes the capacity @size or more. With i_rwsem held exclusively. */
 int devfs_heap_grow(struct devfs_buffer *buf, size_t size, u32 *why)
 {
+	struct mem_cgroup *before;
+	int err;
+
 	*why = DEVFS_DMA_WHY_NONE;
 	if (size <= buf->capacity)
 		return 0;
-	return buf->heap_ops->grow ? buf->heap_ops->grow(buf, size, why) : -ENOSPC;
+	if (!buf->heap_ops->grow)
+		return -ENOSPC;
+	before = devfs_memcg_begin(buf->memcg);
+	err = buf->heap_ops->grow(buf, size, why);
+	devfs_memcg_end(before);
+	return err;
 }
 
 /* Gives back what can be past @size, of which nothing is mapped or exported. Likewise. */

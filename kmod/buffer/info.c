@@ -67,14 +67,14 @@ void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info
 	if (buf->heap != DEVFS_DMA_HEAP_USER)
 		info->flags |= DEVFS_DMA_BUF_MMAP;
 	if (capable(CAP_SYS_RAWIO)) {
-		if (devfs_dma_addr(buf, &info->dma_addr))
+		if (devfs_dma_addr(buf, &info->dma_addr)) {
 			info->flags |= DEVFS_DMA_BUF_DMA_ADDR;
+			devfs_tell_address(dev);
+		}
 		if (devfs_phys_addr(buf, &info->phys_addr))
 			info->flags |= DEVFS_DMA_BUF_PHYS_ADDR;
 	}
 	filemap_invalidate_unlock_shared(inode->i_mapping);
-	if (info->flags & DEVFS_DMA_BUF_DMA_ADDR)
-		devfs_tell_address(dev);
 }
 
 int devfs_buffer_list(struct devfs_device *dev, struct devfs_dma_list *arg)

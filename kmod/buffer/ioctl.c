@@ -115,11 +115,14 @@ static long devfs_sg_copy(struct devfs_buffer *buf, struct devfs_dma_buf_get_sg 
 	arg->total = devfs_sg_count(buf);
 	arg->count = arg->first < arg->total ? min_t(u64, arg->count, arg->total - arg->first) : 0;
 	if (arg->count) {
-		*entries = kvmalloc_array(arg->count, sizeof(**entries), GFP_KERNEL_ACCOUNT);
+		*entries = kvmalloc_array(arg->count, sizeof(**entries),
+					  GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 		err = *entries ? 0 : -ENOMEM;
 	}
 	if (!err)
 		arg->count = devfs_sg_fill(buf, arg->first, *entries, arg->count);
+	if (!err && arg->count)
+		devfs_tell_address(buf->base.dev);
 	inode_unlock_shared(&buf->base.inode);
 	return err;
 }
@@ -140,8 +143,6 @@ static long devfs_buf_get_sg(struct devfs_call *call)
 				 arg->count * sizeof(*entries)))
 		err = -EFAULT;
 	kvfree(entries);
-	if (!err && arg->count)
-		devfs_tell_address(buf->base.dev);
 	return err;
 }
 

@@ -20,29 +20,25 @@ static void devfs_take_name(struct devfs_buffer *buf, struct devfs_buffer *old)
 					devfs_names));
 }
 
-static int devfs_set_name(struct devfs_buffer *buf, const char *name)
+/* @spare takes the new name's place, which may fail, before @buf leaves its own. */
+static int devfs_set_name(struct devfs_buffer *buf, const char *name, struct devfs_buffer *spare)
 {
 	struct devfs_device *dev = buf->base.dev;
-	char old[DEVFS_DMA_NAME_SIZE];
 	int err;
 
-	memcpy(old, buf->name, sizeof(old));
+	memcpy(spare->name, name, sizeof(spare->name));
+	err = rhashtable_lookup_insert_fast(&dev->by_name, &spare->by_name, devfs_names);
+	if (err)
+		return err;
 	rhashtable_remove_fast(&dev->by_name, &buf->by_name, devfs_names);
-	memcpy(buf->name, name, sizeof(buf->name));
-	err = rhashtable_lookup_insert_fast(&dev->by_name, &buf->by_name, devfs_names);
-	if (err) {
-		/* The slot just left needs no memory. */
-		memcpy(buf->name, old, sizeof(old));
-		WARN_ON(rhashtable_lookup_insert_fast(&dev->by_name, &buf->by_name, devfs_names));
-	}
-	return err;
+	devfs_take_name(buf, spare);
+	return 0;
 }
 
 /* @spare keeps a place while the two change theirs. */
 static void devfs_exchange(struct devfs_buffer *buf, struct devfs_buffer *other,
 			   struct devfs_buffer *spare)
 {
-	spare->base.dev = buf->base.dev;
 	devfs_take_name(spare, other);
 	devfs_take_name(other, buf);
 	devfs_take_name(buf, spare);
@@ -70,7 +66,7 @@ static struct devfs_lease *devfs_replace(struct devfs_buffer *buf, struct devfs_
 int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags,
 			struct devfs_client *by)
 {
-	struct devfs_buffer *other, *spare = NULL, *held = NULL;
+	struct devfs_buffer *other, *spare, *held = NULL;
 	struct devfs_device *dev = buf->base.dev;
 	struct devfs_lease *lease = NULL;
 	bool put = false, replaced = false;
@@ -80,11 +76,10 @@ int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags,
 		return -EINVAL;
 	if (!devfs_may_manage(buf))
 		return -EPERM;
-	if (flags == DEVFS_DMA_RENAME_EXCHANGE) {
-		spare = kzalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT);
-		if (!spare)
-			return -ENOMEM;
-	}
+	spare = kzalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT);
+	if (!spare)
+		return -ENOMEM;
+	spare->base.dev = dev;
 
 	mutex_lock(&dev->lock);
 	if (!buf->listed) {
@@ -98,7 +93,7 @@ int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags,
 	if (other && igrab(&other->base.inode))
 		held = other;
 	if (!other && flags != DEVFS_DMA_RENAME_EXCHANGE) {
-		err = devfs_set_name(buf, name);
+		err = devfs_set_name(buf, name, spare);
 	} else if (!held && flags == DEVFS_DMA_RENAME_EXCHANGE) {
 		err = -ENOENT;
 	} else if (!flags) {

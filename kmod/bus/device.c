@@ -43,6 +43,7 @@ struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 	init_rwsem(&dev->gate);
 	INIT_LIST_HEAD(&dev->attached);
 	INIT_LIST_HEAD(&dev->reserved);
+	INIT_LIST_HEAD(&dev->users);
 	init_waitqueue_head(&dev->detached);
 	strscpy(dev->name, name, sizeof(dev->name));
 	snprintf(dev->node, sizeof(dev->node), "devfs/%s", name);

@@ -41,6 +41,8 @@ struct devfs_buffer {
 	u32 lease_kind;
 	struct pid *owner;
 	struct devfs_lease *lease;
+	struct devfs_user *user;	/* in whose count it is, NULL for nobody's */
+	struct mem_cgroup *memcg;	/* charged for its memory, NULL: who needs it */
 
 	u32 heap;
 	const struct devfs_heap_ops *heap_ops;

@@ -40,7 +40,10 @@ bool devfs_is_ram(phys_addr_t start, resource_size_t size)
 	       REGION_DISJOINT;
 }
 
-/* Somebody gets a bus address, with which a device can be programmed. */
+/*
+ * Somebody gets a bus address, with which a device can be programmed. With what
+ * keeps the device there: i_rwsem or invalidate_lock of a buffer that has one.
+ */
 void devfs_tell_address(struct devfs_device *dev)
 {
 	if (atomic_read(&dev->told) || devfs_is_translated(dev->dev) ||

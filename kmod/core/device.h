@@ -43,6 +43,7 @@ struct devfs_device {
 	unsigned int buffers;
 	u64 name_changes;		/* of buffers, by whomever */
 	struct list_head attached;	/* buffers that have memory for the device */
+	struct list_head users;		/* who have something of it */
 	struct devfs_region *regions[DEVFS_REGIONS_MAX];
 	unsigned int region_count;
 

@@ -6,11 +6,16 @@
 #include "core/buffer.h"
 
 struct devfs_call;
+struct dma_buf;
+struct iosys_map;
 
 extern const struct devfs_heap_ops devfs_imported_heap;
 
 /* export.c */
 long devfs_buffer_export(struct devfs_call *call);
+bool devfs_is_export(struct dma_buf *dmabuf);
+int devfs_export_vmap(struct dma_buf *dmabuf, struct iosys_map *map);
+void devfs_export_vunmap(struct dma_buf *dmabuf, struct iosys_map *map);
 struct devfs_buffer *devfs_import_of(struct devfs_buffer *buf);
 int devfs_lock_exported(struct devfs_buffer *buf);
 

@@ -106,7 +106,7 @@ static int devfs_attachment_map(struct devfs_attachment *attachment,
 		return devfs_map_shared(attachment->dev, &attachment->sgt, direction,
 					&attachment->need_sync);
 	return dma_map_sgtable(attachment->dev, &attachment->sgt, *direction,
-			       DMA_ATTR_SKIP_CPU_SYNC);
+			       DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_WARN);
 }
 
 /*
@@ -177,7 +177,7 @@ static int devfs_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 	return export->file->f_op->mmap(export->file, vma);
 }
 
-static int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
+int devfs_export_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
 	struct devfs_export *export = dmabuf->priv;
 	struct devfs_buffer *buf = export->buf;
@@ -200,7 +200,7 @@ static int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 	return 0;
 }
 
-static void devfs_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
+void devfs_export_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
 	struct devfs_export *export = dmabuf->priv;
 
@@ -229,17 +229,22 @@ static const struct dma_buf_ops devfs_dmabuf_ops = {
 	.begin_cpu_access	= devfs_dmabuf_begin,
 	.end_cpu_access		= devfs_dmabuf_end,
 	.mmap			= devfs_dmabuf_mmap,
-	.vmap			= devfs_dmabuf_vmap,
-	.vunmap			= devfs_dmabuf_vunmap,
+	.vmap			= devfs_export_vmap,
+	.vunmap			= devfs_export_vunmap,
 	.release		= devfs_dmabuf_release,
 };
+
+bool devfs_is_export(struct dma_buf *dmabuf)
+{
+	return dmabuf->ops == &devfs_dmabuf_ops;
+}
 
 /* The buffer of which @buf is an import, or NULL. With i_rwsem held. */
 struct devfs_buffer *devfs_import_of(struct devfs_buffer *buf)
 {
 	struct devfs_export *export;
 
-	if (!buf->attach || buf->attach->dmabuf->ops != &devfs_dmabuf_ops)
+	if (!buf->attach || !devfs_is_export(buf->attach->dmabuf))
 		return NULL;
 	export = buf->attach->dmabuf->priv;
 	return export->buf;

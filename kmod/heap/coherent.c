@@ -16,7 +16,7 @@ static int devfs_coherent_alloc(struct devfs_buffer *buf, size_t size, u32 *why)
 		return -ENOSPC;
 	}
 	buf->vaddr = dma_alloc_coherent(dev->dev, bytes, &buf->dma_addr,
-					GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+					DEVFS_GFP);
 	if (!buf->vaddr) {
 		devfs_uncharge(dev, buf->heap, bytes);
 		*why = bytes > devfs_range_max(dev) ? DEVFS_DMA_WHY_ORDER : DEVFS_DMA_WHY_MEMORY;

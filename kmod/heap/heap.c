@@ -85,8 +85,7 @@ int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 
 	segment->direction = buf->direction;
 	err = sg_alloc_table_from_pages_segment(&segment->sgt, pages, segment->npages,
-						offset, size, devfs_max_range(dev),
-						GFP_KERNEL_ACCOUNT);
+						offset, size, devfs_max_range(dev), DEVFS_GFP);
 	if (err)
 		return err;
 	if (devfs_in_reach(buf, &segment->sgt))

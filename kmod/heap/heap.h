@@ -8,6 +8,12 @@
 
 #include "core/buffer.h"
 
+/*
+ * What holds the pages of a buffer. As for the pages, want of it kills nobody, whose
+ * cgroup ever it is, and is told by the errno alone.
+ */
+#define DEVFS_GFP (GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 /* A heap. What has i_rwsem has it exclusively, or the only reference to the buffer. */
 struct devfs_heap_ops {
 	const char *name;

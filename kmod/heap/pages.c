@@ -81,6 +81,7 @@ static void devfs_put_pages(struct page **pages, size_t count)
 
 		n = folio_nr_pages(folio);
 		folio_put_refs(folio, n);
+		cond_resched();
 	}
 }
 
@@ -141,7 +142,7 @@ static int devfs_make_segment_room(struct devfs_buffer *buf)
 
 	if (buf->nsegments < buf->segments_room)
 		return 0;
-	segments = kvmalloc_array(room, sizeof(*segments), GFP_KERNEL_ACCOUNT);
+	segments = kvmalloc_array(room, sizeof(*segments), DEVFS_GFP);
 	if (!segments)
 		return -ENOMEM;
 	if (buf->nsegments)
@@ -164,7 +165,7 @@ static int devfs_make_page_room(struct devfs_buffer *buf, size_t count)
 	if (count <= buf->pages_room - buf->npages)
 		return 0;
 	room = max(buf->npages + count, buf->npages + buf->npages / 2);
-	pages = kvmalloc_array(room, sizeof(*pages), GFP_KERNEL_ACCOUNT);
+	pages = kvmalloc_array(room, sizeof(*pages), DEVFS_GFP);
 	if (!pages)
 		return -ENOMEM;
 	if (buf->npages)
@@ -196,7 +197,7 @@ static int devfs_add_segment(struct devfs_buffer *buf, size_t count, u32 *why)
 	err = devfs_make_segment_room(buf) ?: devfs_make_page_room(buf, count);
 	if (err)
 		goto err_charge;
-	segment = kzalloc(sizeof(*segment), GFP_KERNEL_ACCOUNT);
+	segment = kzalloc(sizeof(*segment), DEVFS_GFP);
 	if (!segment) {
 		err = -ENOMEM;
 		goto err_charge;

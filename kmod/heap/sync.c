@@ -35,6 +35,9 @@ static bool devfs_needs_sync(struct device *dev, struct sg_table *sgt)
 	return false;
 }
 
+/* Syncs are our own. Whoever may make buffers may fill what the copies are in: the errno says it. */
+#define DEVFS_SHARED_ATTRS (DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_WARN)
+
 /**
  * devfs_map_shared - map memory that others may have mapped, too
  * @dev: the device
@@ -55,7 +58,7 @@ static bool devfs_needs_sync(struct device *dev, struct sg_table *sgt)
 int devfs_map_shared(struct device *dev, struct sg_table *sgt, enum dma_data_direction *direction,
 		     bool *need_sync)
 {
-	int err = dma_map_sgtable(dev, sgt, *direction, DMA_ATTR_SKIP_CPU_SYNC);
+	int err = dma_map_sgtable(dev, sgt, *direction, DEVFS_SHARED_ATTRS);
 
 	if (err)
 		return err;
@@ -65,9 +68,9 @@ int devfs_map_shared(struct device *dev, struct sg_table *sgt, enum dma_data_dir
 	/* An IOMMU keeps it from reading: that stays where no cache is in the way. */
 	if (*direction == DMA_FROM_DEVICE &&
 	    (!devfs_is_translated(dev) || !dev_is_dma_coherent(dev))) {
-		dma_unmap_sgtable(dev, sgt, *direction, DMA_ATTR_SKIP_CPU_SYNC);
+		dma_unmap_sgtable(dev, sgt, *direction, DEVFS_SHARED_ATTRS);
 		*direction = DMA_BIDIRECTIONAL;
-		err = dma_map_sgtable(dev, sgt, *direction, DMA_ATTR_SKIP_CPU_SYNC);
+		err = dma_map_sgtable(dev, sgt, *direction, DEVFS_SHARED_ATTRS);
 		if (err)
 			return err;
 	}
@@ -80,7 +83,7 @@ void devfs_unmap_shared(struct device *dev, struct sg_table *sgt,
 {
 	if (need_sync)
 		dma_sync_sgtable_for_cpu(dev, sgt, direction);
-	dma_unmap_sgtable(dev, sgt, direction, DMA_ATTR_SKIP_CPU_SYNC);
+	dma_unmap_sgtable(dev, sgt, direction, DEVFS_SHARED_ATTRS);
 }
 
 /**
@@ -122,6 +125,7 @@ void devfs_sync_shared(struct device *dev, struct sg_table *sgt,
 			dma_sync_single_range_for_device(dev, start, from - bus_at, bytes,
 							 direction);
 		from += bytes;
+		cond_resched();
 	}
 }
 

@@ -112,7 +112,7 @@ int devfs_pin(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	if (err)
 		goto err_charge;
 	*why = DEVFS_DMA_WHY_MEMORY;
-	pages = kvmalloc_array(npages, sizeof(*pages), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	pages = kvmalloc_array(npages, sizeof(*pages), DEVFS_GFP);
 	if (!pages) {
 		err = -ENOMEM;
 		goto err_pinned;

@@ -14,6 +14,7 @@
 #include "core/command.h"
 #include "core/compat.h"
 #include "core/module.h"
+#include "core/users.h"
 #include "dmabuf/dmabuf.h"
 #include "heap/heap.h"
 #include "heap/sync.h"
@@ -25,15 +26,18 @@ static int devfs_node_open(struct inode *inode, struct file *file)
 {
 	struct devfs_device *dev = container_of(file->private_data, struct devfs_device, misc);
 	struct devfs_client *client = kzalloc(sizeof(*client), GFP_KERNEL_ACCOUNT);
+	int err = -ENODEV;
 
 	if (!client)
 		return -ENOMEM;
-	if (devfs_dead(dev)) {
+	client->dev = dev;
+	if (!devfs_dead(dev))
+		err = devfs_user_open(client, file);
+	if (err) {
 		kfree(client);
-		return -ENODEV;
+		return err;
 	}
 	devfs_device_get(dev);
-	client->dev = dev;
 	mutex_init(&client->lock);
 	devfs_client_start(client, U64_MAX);
 	file->private_data = client;
@@ -45,6 +49,7 @@ static int devfs_node_release(struct inode *inode, struct file *file)
 	struct devfs_client *client = file->private_data;
 
 	devfs_client_end(client);
+	devfs_user_close(client);
 	devfs_device_put(client->dev);
 	mutex_destroy(&client->lock);
 	kfree(client);

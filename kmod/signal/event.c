@@ -6,6 +6,7 @@
  * A source is found by id under events.lock, or under devfs_device.lock by who
  * may sleep; it is freed only after it left the table under both.
  */
+#include <linux/jiffies.h>
 #include <linux/kmod.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
@@ -16,7 +17,11 @@
 #include "core/compat.h"
 #include "core/module.h"
 #include "core/trace.h"
+#include "core/users.h"
 #include "signal/source.h"
+
+/* Between two uevents of a source: each of them starts programs. */
+#define DEVFS_ANNOUNCE_PAUSE (HZ / 10)
 
 #define DEVFS_SIGNAL_FLAGS (DEVFS_DMA_SIGNAL_ENABLED | DEVFS_DMA_SIGNAL_UEVENT)
 
@@ -31,12 +36,14 @@ struct devfs_source *devfs_source_find(struct devfs_device *dev, u32 id)
 /* Tells user space: uevent, and the helper where there is one. */
 static void devfs_announce(struct work_struct *work)
 {
-	struct devfs_source *source = container_of(work, struct devfs_source, announce);
+	struct devfs_source *source = container_of(to_delayed_work(work), struct devfs_source,
+						    announce);
 	struct devfs_device *dev = source->dev;
 	char name[sizeof("DEVFS_SIGNAL=") + DEVFS_DMA_NAME_SIZE];
 	char count[sizeof("DEVFS_COUNT=") + 20];
 	char *env[3] = { name, count, NULL };
 
+	WRITE_ONCE(source->announced, jiffies);
 	snprintf(name, sizeof(name), "DEVFS_SIGNAL=%s", source->name);
 	snprintf(count, sizeof(count), "DEVFS_COUNT=%llu", READ_ONCE(source->count));
 	kobject_uevent_env(&dev->misc.this_device->kobj, KOBJ_CHANGE, env);
@@ -47,6 +54,15 @@ static void devfs_announce(struct work_struct *work)
 
 		call_usermodehelper(devfs_event_helper, argv, envp, UMH_WAIT_EXEC);
 	}
+}
+
+/* What comes faster than user space should be told is told as one. Any context. */
+static void devfs_announce_soon(struct devfs_source *source)
+{
+	unsigned long next = READ_ONCE(source->announced) + DEVFS_ANNOUNCE_PAUSE, now = jiffies;
+
+	queue_delayed_work(devfs_workqueue, &source->announce,
+			   time_before(now, next) ? next - now : 0);
 }
 
 /* One event, from any context. @missed periods went by before it unseen. */
@@ -77,7 +93,7 @@ void devfs_source_fire_mark(struct devfs_source *source, u64 missed, u32 clear, 
 	devfs_record(events, source);
 	devfs_listeners_tell(&source->listeners, &source->listener_count);
 	if (source->flags & DEVFS_DMA_SIGNAL_UEVENT)
-		queue_work(devfs_workqueue, &source->announce);
+		devfs_announce_soon(source);
 	spin_unlock_irqrestore(&events->lock, flags);
 
 	wake_up_interruptible(&events->wait);
@@ -133,7 +149,8 @@ static struct devfs_source *devfs_source_new(struct devfs_device *dev, const cha
 	source->flags = flags;
 	strscpy(source->name, name, sizeof(source->name));
 	INIT_LIST_HEAD(&source->listeners);
-	INIT_WORK(&source->announce, devfs_announce);
+	INIT_DELAYED_WORK(&source->announce, devfs_announce);
+	source->announced = jiffies - DEVFS_ANNOUNCE_PAUSE;
 	devfs_hrtimer_setup(&source->timer, devfs_source_tick, CLOCK_MONOTONIC,
 			    HRTIMER_MODE_REL_SOFT);
 	return source;
@@ -163,9 +180,26 @@ static int devfs_source_enlist(struct devfs_source *source)
 	return 0;
 }
 
-static int devfs_source_create(struct devfs_device *dev, struct devfs_dma_signal *arg,
+/* The same for who has the node open. */
+static int devfs_source_enlist_for(struct devfs_source *source, struct devfs_client *client)
+{
+	struct devfs_user *user = devfs_user_get(client, DEVFS_USER_SIGNALS);
+	int err;
+
+	if (IS_ERR(user))
+		return PTR_ERR(user);
+	err = devfs_source_enlist(source);
+	if (err)
+		devfs_user_put(user, DEVFS_USER_SIGNALS);
+	else
+		source->user = user;
+	return err;
+}
+
+static int devfs_source_create(struct devfs_client *client, struct devfs_dma_signal *arg,
 			       u64 *serial)
 {
+	struct devfs_device *dev = client->dev;
 	struct devfs_source *source;
 	int err;
 
@@ -174,6 +208,8 @@ static int devfs_source_create(struct devfs_device *dev, struct devfs_dma_signal
 	if (arg->kind == DEVFS_DMA_SIGNAL_TIMER ? !devfs_period_valid(arg->period_ns) :
 	    arg->kind != DEVFS_DMA_SIGNAL_SOFTWARE || arg->period_ns)
 		return -EINVAL;
+	if (arg->period_ns && !devfs_user_period(client, arg->period_ns))
+		return -EPERM;
 	source = devfs_source_new(dev, arg->name, arg->kind, arg->flags);
 	if (!source)
 		return -ENOMEM;
@@ -181,7 +217,7 @@ static int devfs_source_create(struct devfs_device *dev, struct devfs_dma_signal
 	*serial = source->serial;
 
 	mutex_lock(&dev->lock);
-	err = devfs_source_enlist(source);
+	err = devfs_source_enlist_for(source, client);
 	if (!err) {
 		arg->source = source->id;
 		devfs_source_run(source);
@@ -227,8 +263,9 @@ static void devfs_source_destroy(struct devfs_source *source)
 			     DEVFS_TAKE_ALL, NULL, &taken);
 	spin_unlock_irq(&events->lock);
 	hrtimer_cancel(&source->timer);
-	cancel_work_sync(&source->announce);
+	cancel_delayed_work_sync(&source->announce);
 	devfs_listeners_free(&taken);
+	devfs_user_put(source->user, DEVFS_USER_SIGNALS);
 	kfree(source->irq);
 	kfree(source);
 }
@@ -245,7 +282,8 @@ static void devfs_source_undo(struct devfs_device *dev, u32 id, u64 serial)
 	mutex_unlock(&dev->lock);
 }
 
-static int devfs_source_set(struct devfs_source *source, struct devfs_dma_signal *arg)
+static int devfs_source_set(struct devfs_source *source, struct devfs_client *client,
+			    struct devfs_dma_signal *arg)
 {
 	struct devfs_events *events = source->dev->events;
 
@@ -254,6 +292,8 @@ static int devfs_source_set(struct devfs_source *source, struct devfs_dma_signal
 	if (arg->period_ns && (source->kind != DEVFS_DMA_SIGNAL_TIMER ||
 			       !devfs_period_valid(arg->period_ns)))
 		return -EINVAL;
+	if (arg->period_ns && !devfs_user_period(client, arg->period_ns))
+		return -EPERM;
 	if (source->irq)
 		return devfs_irq_set(source->irq, arg->flags);
 	spin_lock_irq(&events->lock);
@@ -294,8 +334,9 @@ static struct devfs_source *devfs_source_next(struct devfs_device *dev, u32 id)
 	return NULL;
 }
 
-static int devfs_signal_do(struct devfs_device *dev, struct devfs_dma_signal *arg)
+static int devfs_signal_do(struct devfs_client *client, struct devfs_dma_signal *arg)
 {
+	struct devfs_device *dev = client->dev;
 	struct devfs_source *source;
 	int err = 0;
 
@@ -321,7 +362,7 @@ static int devfs_signal_do(struct devfs_device *dev, struct devfs_dma_signal *ar
 			devfs_source_destroy(source);
 		break;
 	case DEVFS_DMA_SIGNAL_SET:
-		err = devfs_source_set(source, arg);
+		err = devfs_source_set(source, client, arg);
 		break;
 	case DEVFS_DMA_SIGNAL_TRIGGER:
 		if (source->kind == DEVFS_DMA_SIGNAL_SOFTWARE)
@@ -338,11 +379,12 @@ out_unlock:
 }
 
 /* With the gate held. */
-static int devfs_signal_run(struct devfs_device *dev, struct devfs_dma_signal *arg, u64 *serial)
+static int devfs_signal_run(struct devfs_client *client, struct devfs_dma_signal *arg,
+			    u64 *serial)
 {
 	if (arg->op == DEVFS_DMA_SIGNAL_CREATE)
-		return devfs_source_create(dev, arg, serial);
-	return devfs_signal_do(dev, arg);
+		return devfs_source_create(client, arg, serial);
+	return devfs_signal_do(client, arg);
 }
 
 long devfs_signal_ctl(struct devfs_call *call)
@@ -358,7 +400,7 @@ long devfs_signal_ctl(struct devfs_call *call)
 		return -EINVAL;
 	if (!devfs_enter(dev))
 		return -ENODEV;
-	err = devfs_signal_run(dev, arg, &serial);
+	err = devfs_signal_run(client, arg, &serial);
 	devfs_leave(dev);
 	if (err)
 		return err;

@@ -12,6 +12,7 @@
 #include <linux/interrupt.h>
 #include <linux/jiffies.h>
 #include <linux/moduleparam.h>
+#include <linux/ratelimit.h>
 #include <linux/slab.h>
 
 #include "signal/source.h"
@@ -32,6 +33,9 @@ struct devfs_irq {
 static unsigned int devfs_irq_storm = 100000;
 module_param_named(irq_storm, devfs_irq_storm, uint, 0644);
 MODULE_PARM_DESC(irq_storm, "Interrupts in a second from which on a source is masked, 0 for none (100000)");
+
+/* Whoever enables a source again and again has its storms told no more. */
+static DEFINE_RATELIMIT_STATE(devfs_storms_told, 10 * 60 * HZ, 10);
 
 /* With the lock held: this one is one too many. */
 static bool devfs_irq_storms(struct devfs_irq *irq)
@@ -66,7 +70,7 @@ static irqreturn_t devfs_irq_handler(int nr, void *data)
 	devfs_source_fire_mark(source, 0, irq->masked ? DEVFS_DMA_SIGNAL_ENABLED : 0,
 			       storms ? DEVFS_DMA_SIGNAL_STORM : 0);
 	spin_unlock_irqrestore(&irq->lock, flags);
-	if (storms)
+	if (storms && __ratelimit(&devfs_storms_told))
 		dev_warn(dev, "%s came more than %u times in a second and is masked\n",
 			 source->name, READ_ONCE(devfs_irq_storm));
 	return IRQ_HANDLED;

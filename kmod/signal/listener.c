@@ -13,6 +13,7 @@
 
 #include "core/command.h"
 #include "core/compat.h"
+#include "core/users.h"
 #include "signal/source.h"
 
 static void devfs_listener_free(struct devfs_listener *listener)
@@ -71,6 +72,7 @@ void devfs_listeners_tell(struct list_head *listeners, unsigned int *count)
 		} else if (!devfs_send_signal(listener)) {
 			list_del(&listener->entry);
 			(*count)--;
+			devfs_user_uncharge(listener->client->user, DEVFS_USER_LISTENERS);
 			devfs_listener_free(listener);
 		}
 	}
@@ -93,6 +95,7 @@ void devfs_listeners_take(struct list_head *listeners, unsigned int *count,
 			continue;
 		list_move(&listener->entry, taken);
 		(*count)--;
+		devfs_user_uncharge(listener->client->user, DEVFS_USER_LISTENERS);
 	}
 }
 
@@ -104,19 +107,23 @@ void devfs_listeners_free(struct list_head *taken)
 		devfs_listener_free(listener);
 }
 
-static int devfs_source_listen(struct devfs_device *dev, u32 id, struct devfs_listener *listener)
+static int devfs_source_listen(struct devfs_client *client, u32 id,
+			       struct devfs_listener *listener)
 {
-	struct devfs_events *events = dev->events;
+	struct devfs_events *events = client->dev->events;
 	struct devfs_source *source;
 	int err = 0;
 
 	spin_lock_irq(&events->lock);
-	source = devfs_source_find(dev, id);
+	source = devfs_source_find(client->dev, id);
 	if (!source) {
 		err = -ENOENT;
 	} else if (source->listener_count >= DEVFS_LISTENERS_MAX) {
 		err = -ENOSPC;
 	} else {
+		err = devfs_user_charge(client, DEVFS_USER_LISTENERS);
+	}
+	if (!err) {
 		list_add_tail(&listener->entry, &source->listeners);
 		source->listener_count++;
 	}
@@ -162,7 +169,7 @@ long devfs_set_eventfd(struct devfs_call *call)
 		err = PTR_ERR(listener->eventfd);
 		listener->eventfd = NULL;
 	} else {
-		err = devfs_source_listen(client->dev, arg->source, listener);
+		err = devfs_source_listen(client, arg->source, listener);
 	}
 	if (err)
 		devfs_listener_free(listener);
@@ -209,7 +216,7 @@ long devfs_signal_notify(struct devfs_call *call)
 	err = devfs_may_signal(listener, task) ? 0 : -EPERM;
 	put_task_struct(task);
 	if (!err)
-		err = devfs_source_listen(client->dev, arg->source, listener);
+		err = devfs_source_listen(client, arg->source, listener);
 	if (err)
 		devfs_listener_free(listener);
 	return err;

@@ -52,8 +52,10 @@ struct devfs_source {
 	u64 history[DEVFS_DMA_HISTORY];
 	struct list_head listeners;
 	unsigned int listener_count;
+	struct devfs_user *user;	/* in whose count it is, NULL for an interrupt */
 	struct hrtimer timer;
-	struct work_struct announce;
+	struct delayed_work announce;
+	unsigned long announced;	/* when it was last, in jiffies */
 	struct devfs_irq *irq;		/* of an interrupt */
 };
 

@@ -90,7 +90,10 @@ TEST(bad_alloc, "ALLOC refuses every field out of its range and changes nothing"
 	BAD(fd_flags, O_RDWR | O_NONBLOCK, EINVAL);
 	BAD(fd_flags, 3, EINVAL);
 	BAD(reserved[0], 1, EINVAL);
-	BAD(reserved[3], 1, EINVAL);
+	BAD(reserved[2], 1, EINVAL);
+	BAD(pad, 1, EINVAL);
+	BAD(charge, 0x7ffffff0, ESRCH);
+	BAD(charge, 0xffffffff, ESRCH);
 	BAD(owner, 0x7ffffff0, ESRCH);
 	BAD(owner, 0xffffffff, ESRCH);
 	BAD(size, ~0ULL, EINVAL);

@@ -477,25 +477,59 @@ TEST(sigio, "F_SETOWN and O_ASYNC send SIGIO")
 	drop(a);
 }
 
+static int hear_uevents(void)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT);
+	struct timeval patience = { .tv_sec = 5 };
+
+	CHECK(fd >= 0 && !bind(fd, (void *)&address, sizeof(address)));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+/* The count that the next uevent of the source tells. */
+static unsigned long next_uevent(int fd)
+{
+	char message[2048], *at;
+	ssize_t n;
+
+	do {
+		n = recv(fd, message, sizeof(message) - 1, 0);
+		CHECK(n > 0);
+		message[n] = 0;
+	} while (!memmem(message, n, "DEVFS_SIGNAL=door", 18));
+	CHECK(memmem(message, n, "ACTION=change", 14));
+	at = memmem(message, n, "DEVFS_COUNT=", 12);
+	CHECK(at);
+	return strtoul(at + 12, NULL, 10);
+}
+
 TEST(uevents, "a source that asks for it sends uevents")
 {
 	uint32_t a = source("door", DEVFS_DMA_SIGNAL_SOFTWARE, 0,
 			    DEVFS_DMA_SIGNAL_ENABLED | DEVFS_DMA_SIGNAL_UEVENT);
-	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
-	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT);
-	struct timeval patience = { .tv_sec = 5 };
-	char message[2048];
-	ssize_t n;
+	int fd = hear_uevents();
 
-	CHECK(fd >= 0 && !bind(fd, (void *)&address, sizeof(address)));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	CHECK(!trigger(a));
+	CHECK(next_uevent(fd) == 1);
+	drop(a);
+}
+
+TEST(uevents_merged, "uevents of a source come ten times a second at most, and tell the last count")
+{
+	uint32_t a = source("door", DEVFS_DMA_SIGNAL_SOFTWARE, 0,
+			    DEVFS_DMA_SIGNAL_ENABLED | DEVFS_DMA_SIGNAL_UEVENT);
+	int fd = hear_uevents(), uevents = 0;
+	uint64_t start = now();
+	unsigned long events = 0;
+
+	for (; now() - start < 1000000000; events++)
+		CHECK(!trigger(a));
 	do {
-		n = recv(fd, message, sizeof(message), 0);
-		CHECK(n > 0);
-	} while (!memmem(message, n, "DEVFS_SIGNAL=door", 18));
-	CHECK(memmem(message, n, "ACTION=change", 14));
-	CHECK(memmem(message, n, "DEVFS_COUNT=1", 14));
+		uevents++;
+	} while (next_uevent(fd) != events);
+	CHECK(uevents <= 10 * (int)((now() - start) / 1000000000 + 1) + 1);
 	drop(a);
 }
 

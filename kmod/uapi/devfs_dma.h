@@ -10,6 +10,10 @@
  *    zero on the way out, and so are all flag bits not named here;
  *  - an unknown command is ENOTTY;
  *  - a command that fails changes nothing;
+ *  - what a node makes counts for who opened it (in a user namespace: for who
+ *    made that), against the module parameters user_buffers, user_signals,
+ *    user_listeners and user_period_us, unless he had CAP_SYS_RESOURCE or
+ *    CAP_SYS_ADMIN then;
  *  - after the device was removed every command is ENODEV, and so are reads of
  *    the node and all operations on its buffers but close; poll gives POLLERR
  *    and POLLHUP, mappings SIGBUS.
@@ -148,6 +152,7 @@ struct devfs_dma_heap {
 #define DEVFS_DMA_WHY_MAPPING	5 /* EIO: the device cannot address the memory */
 #define DEVFS_DMA_WHY_MEMLOCK	6 /* ENOMEM: RLIMIT_MEMLOCK of the caller */
 #define DEVFS_DMA_WHY_PROCESS	7 /* ESRCH: no such owner process */
+#define DEVFS_DMA_WHY_USER	8 /* EDQUOT: module parameter user_buffers */
 
 /**
  * struct devfs_dma_alloc - DEVFS_DMA_IOC_ALLOC: make a buffer and open it
@@ -166,10 +171,16 @@ struct devfs_dma_heap {
  * @why:       out: DEVFS_DMA_WHY_*, written when the command fails, too
  * @id:        out: names the buffer until it is gone, never used again
  * @ino:       out: inode number of its file
+ * @charge:    in: process id of whom its memory is for: what is allocated for the
+ *             buffer is charged to his memory cgroup, where those are of version 2;
+ *             0 is whoever needs it. Others need a node that was opened with
+ *             CAP_SYS_RESOURCE or CAP_SYS_ADMIN (EPERM); ESRCH where there is
+ *             none such
+ * @pad:       zero
  * @reserved:  zero
  *
  * The buffer's bytes are zero. EINVAL, EEXIST, EPERM, ESRCH, ENOSPC, ENOMEM,
- * EIO, EOPNOTSUPP (the device has no such heap), EMFILE.
+ * EIO, EOPNOTSUPP (the device has no such heap), EMFILE, EDQUOT.
  */
 struct devfs_dma_alloc {
 	char name[DEVFS_DMA_NAME_SIZE];
@@ -186,7 +197,9 @@ struct devfs_dma_alloc {
 	__u32 why;
 	__u64 id;
 	__u64 ino;
-	__u64 reserved[4];
+	__u32 charge;
+	__u32 pad;
+	__u64 reserved[3];
 };
 
 /**
@@ -522,7 +535,8 @@ struct devfs_dma_region_export {
  * @pad:       zero
  * @reserved:  zero
  *
- * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES). Others: ENOENT. Interrupts
+ * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES), EDQUOT (user_signals), and EPERM
+ * as SET for a period below user_period_us. Others: ENOENT. Interrupts
  * can be neither created (EINVAL) nor removed (EPERM); a bound device has
  * "irq0", "irq1", ..., one a vector and 32 at most, enabled. SET masks and
  * unmasks them; what comes in the meantime is one event after unmasking. A line
@@ -532,7 +546,7 @@ struct devfs_dma_region_export {
  * A new source is enabled if @flags says so. TRIGGER of a disabled source is
  * counted as missed and makes no event. SET with a @period_ns of 0 keeps it.
  * Uevents (and the helper program, where the module was loaded with one) tell
- * the latest count: events that come faster than they go out are one of them.
+ * the latest count, ten times a second at most: faster events are one of them.
  */
 struct devfs_dma_signal {
 	__u32 op;
@@ -590,7 +604,8 @@ struct devfs_dma_subscribe {
  * @flags:  zero
  * @pad:    zero
  *
- * Ends with the open node at the latest. ENOENT, EINVAL, ENOSPC (64 a source).
+ * Ends with the open node at the latest. ENOENT, EINVAL, ENOSPC (64 a source),
+ * EDQUOT (user_listeners).
  */
 struct devfs_dma_eventfd {
 	__u32 source;
@@ -609,7 +624,7 @@ struct devfs_dma_eventfd {
  *
  * Only to processes the caller may signal: EPERM; this is checked again with
  * the caller's credentials at every event. Ends with the process (a reused
- * pid never gets it) or the open node. ESRCH, ENOENT, EINVAL, ENOSPC.
+ * pid never gets it) or the open node. ESRCH, ENOENT, EINVAL, ENOSPC, EDQUOT.
  */
 struct devfs_dma_notify {
 	__u32 source;

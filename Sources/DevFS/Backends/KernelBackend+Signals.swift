@@ -100,6 +100,11 @@ extension KernelBackend: EventDevice {
         } catch .noSpace {
             throw Refusal(
                 .noSpace, "a device of the module has \(DEVFS_DMA_MAX_SOURCES) signals at most")
+        } catch .diskQuotaExceeded {
+            throw Refusal(.diskQuotaExceeded, "the server's user has the module's user_signals")
+        } catch .notPermitted {
+            throw Refusal(
+                .notPermitted, "less than the module's user_period_us takes a server of root's")
         } catch {
             throw Refusal(error, "the module makes no such source")
         }

@@ -127,6 +127,8 @@ final class KernelBackend: Backend {
                 "a \(traits.heap.name) buffer is made with its size, by control/alloc")
         }
         var request = Self.request(name, size: size, traits: traits, owner: owner)
+        // His memory cgroup's, not the server's.
+        request.charge = isPrivileged ? request.owner : 0
         guard unsafe cfuse_dma_alloc(node.raw, &request) == 0 else {
             let error = lastError
             throw Refusal(
@@ -171,6 +173,7 @@ final class KernelBackend: Backend {
         case DEVFS_DMA_WHY_MAPPING: "the device cannot address that memory: see its dma mask"
         case DEVFS_DMA_WHY_MEMLOCK: "more than RLIMIT_MEMLOCK of the server"
         case DEVFS_DMA_WHY_PROCESS: "no such owner process"
+        case DEVFS_DMA_WHY_USER: "more buffers than the module's user_buffers"
         default: nil
         }
     }
