@@ -42,6 +42,7 @@ struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 	dev->release = devfs_device_release;
 	init_rwsem(&dev->gate);
 	INIT_LIST_HEAD(&dev->attached);
+	INIT_LIST_HEAD(&dev->leaving);
 	INIT_LIST_HEAD(&dev->reserved);
 	init_waitqueue_head(&dev->detached);
 	strscpy(dev->name, name, sizeof(dev->name));

@@ -19,9 +19,6 @@ struct devfs_region;
 /* Two files of six BARs and the configuration space, and some to spare. */
 #define DEVFS_REGIONS_MAX 16
 
-/* How long importers have to let go of memory of a device that is removed. */
-#define DEVFS_IMPORTERS_WAIT (5 * HZ)
-
 /* One device below /dev/devfs. */
 struct devfs_device {
 	struct kref ref;
@@ -43,10 +40,12 @@ struct devfs_device {
 	unsigned int buffers;
 	u64 name_changes;		/* of buffers, by whomever */
 	struct list_head attached;	/* buffers that have memory for the device */
+	struct list_head leaving;	/* those that removal has: nobody else touches it */
 	struct devfs_region *regions[DEVFS_REGIONS_MAX];
 	unsigned int region_count;
 
 	wait_queue_head_t detached;	/* one of them left, or an importer of one */
+	unsigned long patience;		/* with importers, in jiffies: removal's */
 
 	atomic64_t next_id;		/* of buffers; serials, too */
 

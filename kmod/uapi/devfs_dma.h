@@ -371,9 +371,10 @@ struct devfs_dma_pin {
  * mapped as its exporter maps it.
  *
  * An exporter that moves its memory is asked to leave it in place. Where it
- * takes it back nevertheless, as the file of a region does when its device is
- * removed, the buffer stays without memory: it has no bus ranges, what would
- * reach its bytes is ENODEV, and its mappings are SIGBUS.
+ * takes it back nevertheless, as the file of a region and coherent memory do
+ * when their device is removed, the buffer stays without memory until FREE or
+ * the end of its own device: it has no bus ranges, what would reach its bytes
+ * is ENODEV, and its mappings are SIGBUS.
  */
 struct devfs_dma_import {
 	struct devfs_dma_alloc alloc;
@@ -732,6 +733,10 @@ struct devfs_dma_buf_lease {
  * @fd:       out: a dma-buf of the whole buffer as it is now, which keeps it
  *            and keeps it from shrinking
  * @reserved: zero
+ *
+ * The importers of coherent memory are asked to give it back when its device is
+ * removed, those of an O_RDONLY dma-buf and others that cannot are waited for, 5 s
+ * at most. Pages stay their importers'.
  *
  * EACCES where the descriptor is not open that way, EINVAL for an empty
  * buffer, EOPNOTSUPP for pinned, imported and reserved memory.
