@@ -15,6 +15,8 @@
 
 struct devfs_events;
 struct devfs_region;
+struct devfs_source;
+struct reset_control;
 
 /* Two files of six BARs and the configuration space, and some to spare. */
 #define DEVFS_REGIONS_MAX 16
@@ -32,6 +34,13 @@ struct devfs_device {
 	atomic_t told;			/* a bus address, to somebody */
 	struct rw_semaphore gate;
 	bool dead;			/* for ever, once set with the gate */
+
+	/* What is reached by registers: region/power.c. */
+	struct rw_semaphore reach;	/* shared by who reaches a region; exclusively: a reset */
+	bool off;			/* reach: the registers do not answer */
+	struct devfs_source *error;	/* of hardware: the driver core's lock */
+	int (*reset)(struct devfs_device *dev);	/* NULL: it cannot be */
+	struct reset_control *lines;	/* of a platform device, or NULL */
 
 	struct mutex lock;		/* names, ids, attached, to the blank line */
 	struct list_head reserved;	/* its ranges; the list stays while it has a node */
