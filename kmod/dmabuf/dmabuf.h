@@ -6,6 +6,8 @@
 #include "core/buffer.h"
 
 struct devfs_call;
+struct dma_buf;
+struct iosys_map;
 
 extern const struct devfs_heap_ops devfs_imported_heap;
 
@@ -13,6 +15,9 @@ extern const struct devfs_heap_ops devfs_imported_heap;
 long devfs_buffer_export(struct devfs_call *call);
 struct devfs_buffer *devfs_import_of(struct devfs_buffer *buf);
 int devfs_lock_exported(struct devfs_buffer *buf);
+bool devfs_is_buffer_dmabuf(struct dma_buf *dmabuf);
+int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map);
+void devfs_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map);
 
 /* import.c */
 int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);

@@ -197,7 +197,7 @@ static int devfs_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 	return export->file->f_op->mmap(export->file, vma);
 }
 
-static int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
+int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
 	struct devfs_export *export = dmabuf->priv;
 	struct devfs_buffer *buf = export->buf;
@@ -220,7 +220,7 @@ static int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 	return 0;
 }
 
-static void devfs_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
+void devfs_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
 	struct devfs_export *export = dmabuf->priv;
 
@@ -284,7 +284,7 @@ static const struct dma_buf_ops devfs_coherent_ops = {
 	.release		= devfs_dmabuf_release,
 };
 
-static bool devfs_is_buffer_dmabuf(struct dma_buf *dmabuf)
+bool devfs_is_buffer_dmabuf(struct dma_buf *dmabuf)
 {
 	return dmabuf->ops == &devfs_dmabuf_ops || dmabuf->ops == &devfs_coherent_ops;
 }

@@ -107,7 +107,11 @@ static int devfs_import_vmap(struct devfs_buffer *buf, struct dma_buf *dmabuf)
 
 	if (devfs_is_region_dmabuf(dmabuf))
 		return 0;
-	err = devfs_dmabuf_vmap_unlocked(dmabuf, &map);
+	/* The core warns of exporters that fail, as ours does when its device goes. */
+	if (devfs_is_buffer_dmabuf(dmabuf))
+		err = devfs_dmabuf_vmap(dmabuf, &map);
+	else
+		err = devfs_dmabuf_vmap_unlocked(dmabuf, &map);
 	if (err)
 		return err;
 	if (map.is_iomem)
@@ -125,7 +129,11 @@ static void devfs_import_vunmap(struct devfs_buffer *buf, struct dma_buf *dmabuf
 		iosys_map_set_vaddr_iomem(&map, buf->iomem);
 	else
 		iosys_map_set_vaddr(&map, buf->vaddr);
-	if (!iosys_map_is_null(&map))
+	if (iosys_map_is_null(&map))
+		return;
+	if (devfs_is_buffer_dmabuf(dmabuf))
+		devfs_dmabuf_vunmap(dmabuf, &map);
+	else
 		devfs_dmabuf_vunmap_unlocked(dmabuf, &map);
 }
 

@@ -360,6 +360,8 @@ TEST(suspend, "after a suspension regions, interrupts and transfers work, and it
 	CHECK(map[EDU_ID / 4] == 0x010000ed && read32(bar, EDU_ID) == 0x010000ed);
 	raise_and_acknowledge(&edu, bar);
 	edu_transfer(&edu, bar, buffer_info(arg.fd).dma_addr, 100, EDU_FROM_DEVICE);
+	/* The console comes back in the midst of a line. */
+	CHECK(!in_file("/dev/console", "\n"));
 	munmap((void *)map, PAGE);
 	close(arg.fd);
 	close(bar);
