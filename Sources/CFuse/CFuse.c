@@ -654,6 +654,11 @@ int cfuse_dma_set_lease(int fd, uint32_t lease, uint32_t owner)
 	return ioctl(fd, DEVFS_DMA_IOC_BUF_SET_LEASE, &request);
 }
 
+int cfuse_dma_reset(int node)
+{
+	return ioctl(node, DEVFS_DMA_IOC_RESET);
+}
+
 int cfuse_dma_signal(int node, struct devfs_dma_signal *signal)
 {
 	return ioctl(node, DEVFS_DMA_IOC_SIGNAL_CTL, signal);

@@ -199,6 +199,7 @@ static struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
 	buf->base.pins_module = true;
 	INIT_LIST_HEAD(&buf->attached);
 	INIT_LIST_HEAD(&buf->attachments);
+	INIT_LIST_HEAD(&buf->revocable);
 	init_rwsem(&buf->sync_lock);
 	INIT_WORK(&buf->revoke, devfs_buffer_revoke);
 	err = devfs_buffer_attach(buf);

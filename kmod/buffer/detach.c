@@ -11,6 +11,7 @@
 
 #include "buffer/buffer.h"
 #include "buffer/object.h"
+#include "core/revoke.h"
 #include "heap/heap.h"
 
 /* A new buffer, before it has memory. */
@@ -52,24 +53,8 @@ static void devfs_wait_for_faults(struct devfs_buffer *buf)
 	}
 }
 
-/*
- * Importers have addresses of coherent memory, which has no other owner than
- * the device. Memory that they do not let go of is better lost than reused.
- */
-static void devfs_wait_for_importers(struct devfs_buffer *buf)
-{
-	if (!devfs_is_coherent(buf) ||
-	    wait_event_timeout(buf->base.dev->detached, !atomic_read(&buf->importers),
-			       DEVFS_IMPORTERS_WAIT))
-		return;
-	dev_warn(buf->base.dev->dev,
-		 "buffer %llu: %zu bytes stay allocated for ever, as a dma-buf of it is attached\n",
-		 buf->id, buf->capacity);
-	WRITE_ONCE(buf->life, DEVFS_LOST);
-}
-
-/* With a reference to the inode. */
-static void devfs_buffer_detach(struct devfs_buffer *buf)
+/* Nobody gets at the memory any more, and who has it is told. With a reference to the inode. */
+static void devfs_buffer_close(struct devfs_buffer *buf)
 {
 	struct address_space *mapping = buf->base.inode.i_mapping;
 
@@ -81,24 +66,42 @@ static void devfs_buffer_detach(struct devfs_buffer *buf)
 
 	devfs_wait_for_faults(buf);
 	unmap_mapping_range(mapping, 0, 0, 1);
-	devfs_wait_for_importers(buf);
+	devfs_revoke(buf->base.dev, &buf->revocable);
+}
 
+/*
+ * Importers have addresses of coherent memory, which has no other owner than
+ * the device. Memory that they do not let go of is better lost than reused.
+ */
+static void devfs_buffer_detach(struct devfs_buffer *buf)
+{
+	struct devfs_device *dev = buf->base.dev;
+
+	if (devfs_is_coherent(buf) && !devfs_wait_for_importers(dev, &buf->importers)) {
+		dev_warn(dev->dev,
+			 "buffer %llu: %zu bytes stay allocated for ever, as another device has them\n",
+			 buf->id, buf->capacity);
+		WRITE_ONCE(buf->life, DEVFS_LOST);
+	}
 	inode_lock(&buf->base.inode);
 	buf->heap_ops->detach(buf);
 	inode_unlock(&buf->base.inode);
-	devfs_buffer_leave(buf);
 }
 
-/* The exporter of imported memory wants it back: not even its lock can be waited for there. */
+/*
+ * The exporter of imported memory wants it back: not even its lock can be waited
+ * for there. The buffer keeps its name, which removal takes with it.
+ */
 void devfs_buffer_revoke(struct work_struct *work)
 {
 	struct devfs_buffer *buf = container_of(work, struct devfs_buffer, revoke);
 
+	devfs_buffer_close(buf);
 	devfs_buffer_detach(buf);
 	iput(&buf->base.inode);
 }
 
-/* One that is not being evicted, with a reference, or NULL. */
+/* One that is not being evicted, with a reference that goes with its place on `leaving`; or NULL. */
 static struct devfs_buffer *devfs_next_attached(struct devfs_device *dev)
 {
 	struct devfs_buffer *buf, *found = NULL;
@@ -106,6 +109,7 @@ static struct devfs_buffer *devfs_next_attached(struct devfs_device *dev)
 	mutex_lock(&dev->lock);
 	list_for_each_entry(buf, &dev->attached, attached) {
 		if (igrab(&buf->base.inode)) {
+			list_move_tail(&buf->attached, &dev->leaving);
 			found = buf;
 			break;
 		}
@@ -117,11 +121,16 @@ static struct devfs_buffer *devfs_next_attached(struct devfs_device *dev)
 /* The device is dead: no buffer stays on its list. */
 void devfs_buffers_detach(struct devfs_device *dev)
 {
-	struct devfs_buffer *buf;
+	struct devfs_buffer *buf, *next;
 
+	/* All importers are told before any of them is waited for. */
 	while ((buf = devfs_next_attached(dev))) {
 		devfs_buffer_unlist(buf, NULL);
+		devfs_buffer_close(buf);
+	}
+	list_for_each_entry_safe(buf, next, &dev->leaving, attached) {
 		devfs_buffer_detach(buf);
+		devfs_buffer_leave(buf);
 		iput(&buf->base.inode);
 	}
 	/* The others are on their way out by themselves. */

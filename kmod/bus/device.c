@@ -41,7 +41,9 @@ struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 	kref_init(&dev->ref);
 	dev->release = devfs_device_release;
 	init_rwsem(&dev->gate);
+	init_rwsem(&dev->reach);
 	INIT_LIST_HEAD(&dev->attached);
+	INIT_LIST_HEAD(&dev->leaving);
 	INIT_LIST_HEAD(&dev->reserved);
 	INIT_LIST_HEAD(&dev->users);
 	init_waitqueue_head(&dev->detached);

@@ -194,10 +194,148 @@ static struct attribute *devfs_pci_attrs[] = {
 };
 ATTRIBUTE_GROUPS(devfs_pci);
 
+/*
+ * With the driver lock held. What started before is not to go on when DMA is
+ * allowed. Many devices have no reset; sysfs has a say in it (reset_method).
+ */
+static int devfs_pci_reset_locked(struct pci_dev *pdev)
+{
+	struct pci_dev *bridge = pci_upstream_bridge(pdev);
+	/* Who has the bridge may be waiting for this device: then it is reset without. */
+	bool locked = bridge && pci_cfg_access_trylock(bridge);
+	int err = pci_reset_function_locked(pdev);
+
+	if (locked)
+		pci_cfg_access_unlock(bridge);
+	return err;
+}
+
+/* The command RESET: removal, which waits for it, must not be waited for. */
+static int devfs_pci_reset(struct devfs_device *dev)
+{
+	int err = pci_try_reset_function(to_pci_dev(dev->dev));
+
+	return err == -ENOTTY ? -EOPNOTSUPP : err;
+}
+
+/* Of whoever had it before: no DMA is under way, and none is left to go on. */
+static bool devfs_pci_quiesce(struct pci_dev *pdev)
+{
+	int err;
+
+	pci_clear_master(pdev);
+	err = devfs_pci_reset_locked(pdev);
+	if (err && err != -ENOTTY)
+		pci_warn(pdev, "cannot be reset (%d)\n", err);
+	return !err;
+}
+
+static void devfs_pci_reset_prepare(struct pci_dev *pdev)
+{
+	struct devfs_device *dev = pci_get_drvdata(pdev);
+
+	if (dev)
+		devfs_reset_begin(dev);
+}
+
+/* What slot_reset() restores has to be saved anew each time. */
+static void devfs_pci_reset_done(struct pci_dev *pdev)
+{
+	struct devfs_device *dev = pci_get_drvdata(pdev);
+
+	if (!dev)
+		return;
+	pci_save_state(pdev);
+	devfs_reset_end(dev, pci_device_is_present(pdev));
+}
+
+/*
+ * Never the end of the other devices of the same slot: only what is gone for good
+ * has no recovery.
+ */
+static pci_ers_result_t devfs_pci_error_detected(struct pci_dev *pdev, pci_channel_state_t state)
+{
+	struct devfs_device *dev = pci_get_drvdata(pdev);
+
+	if (dev) {
+		if (state != pci_channel_io_normal)
+			devfs_power_down(dev);
+		devfs_error_tell(dev, DEVFS_DMA_EVENT_AER);
+	}
+	switch (state) {
+	case pci_channel_io_normal:
+		return PCI_ERS_RESULT_CAN_RECOVER;
+	case pci_channel_io_perm_failure:
+		return PCI_ERS_RESULT_DISCONNECT;
+	default:
+		return PCI_ERS_RESULT_NEED_RESET;
+	}
+}
+
+static pci_ers_result_t devfs_pci_mmio_enabled(struct pci_dev *pdev)
+{
+	return PCI_ERS_RESULT_RECOVERED;
+}
+
+/* The link was reset, and the device with it, on whoever's behalf. */
+static pci_ers_result_t devfs_pci_slot_reset(struct pci_dev *pdev)
+{
+	struct devfs_device *dev = pci_get_drvdata(pdev);
+
+	if (!pci_device_is_present(pdev))
+		return PCI_ERS_RESULT_DISCONNECT;
+	pci_restore_state(pdev);
+	pci_save_state(pdev);
+	if (dev) {
+		devfs_power_up(dev);
+		devfs_error_tell(dev, DEVFS_DMA_EVENT_RESET);
+	}
+	return PCI_ERS_RESULT_RECOVERED;
+}
+
+static const struct pci_error_handlers devfs_pci_errors = {
+	.error_detected	= devfs_pci_error_detected,
+	.mmio_enabled	= devfs_pci_mmio_enabled,
+	.slot_reset	= devfs_pci_slot_reset,
+	.reset_prepare	= devfs_pci_reset_prepare,
+	.reset_done	= devfs_pci_reset_done,
+};
+
+/* The core saves the configuration space after this, and restores it before it is resumed. */
+static int devfs_pci_suspend(struct device *parent)
+{
+	devfs_power_down(dev_get_drvdata(parent));
+	pci_clear_master(to_pci_dev(parent));
+	return 0;
+}
+
+static int devfs_pci_resume(struct device *parent)
+{
+	struct devfs_device *dev = dev_get_drvdata(parent);
+
+	pci_set_master(to_pci_dev(parent));
+	pci_save_state(to_pci_dev(parent));
+	devfs_power_up(dev);
+	devfs_error_tell(dev, DEVFS_DMA_EVENT_POWER);
+	return 0;
+}
+static DEFINE_SIMPLE_DEV_PM_OPS(devfs_pci_pm, devfs_pci_suspend, devfs_pci_resume);
+
+/* Another kernel's memory may be where the buffers are. */
+static void devfs_pci_shutdown(struct pci_dev *pdev)
+{
+	devfs_power_down(pci_get_drvdata(pdev));
+	devfs_irqs_end(pci_get_drvdata(pdev));
+	pci_clear_master(pdev);
+	if (!pci_wait_for_pending_transaction(pdev))
+		pci_warn(pdev, "transactions are pending still\n");
+}
+
 static int devfs_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	char name[DEVFS_DMA_NAME_SIZE];
 	struct devfs_device *dev;
+	bool resets;
 	int err;
 
 	if (pdev->hdr_type != PCI_HEADER_TYPE_NORMAL) {
@@ -212,6 +350,7 @@ static int devfs_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = pci_request_regions(pdev, "devfs_dma");
 	if (err)
 		goto err_disable;
+	resets = devfs_pci_quiesce(pdev);
 	err = devfs_pci_set_mask(pdev);
 	if (err)
 		goto err_regions;
@@ -222,6 +361,10 @@ static int devfs_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto err_regions;
 	}
 	dev->info_flags = DEVFS_DMA_INFO_HARDWARE;
+	if (resets) {
+		dev->info_flags |= DEVFS_DMA_INFO_RESET;
+		dev->reset = devfs_pci_reset;
+	}
 	err = devfs_pci_add_regions(dev, pdev);
 	if (err)
 		goto err_device;
@@ -232,12 +375,17 @@ static int devfs_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		pci_err(pdev, "its interrupt cannot be had (%d)\n", err);
 		goto err_irqs;
 	}
+	err = devfs_error_add(dev) ?: pci_save_state(pdev);
+	if (err)
+		goto err_irqs;
 	pci_set_drvdata(pdev, dev);
 	err = devfs_device_register(dev);
 	if (err)
-		goto err_irqs;
+		goto err_drvdata;
 	return 0;
 
+err_drvdata:
+	pci_set_drvdata(pdev, NULL);
 err_irqs:
 	devfs_irqs_end(dev);
 	pci_clear_master(pdev);
@@ -257,6 +405,8 @@ static void devfs_pci_remove(struct pci_dev *pdev)
 {
 	struct devfs_device *dev = pci_get_drvdata(pdev);
 
+	/* Resets from here on are not its business. */
+	pci_set_drvdata(pdev, NULL);
 	/* A line's mask is in the register that has the bus mastering. */
 	devfs_irqs_end(dev);
 	/* No more DMA: then its buffers can go. */
@@ -266,12 +416,9 @@ static void devfs_pci_remove(struct pci_dev *pdev)
 	devfs_regions_end(dev);
 	devfs_device_remove(dev);
 	pci_free_irq_vectors(pdev);
-	/*
-	 * What was started is not to go on when the next driver allows it DMA.
-	 * Many devices have no reset; sysfs has a say in it (reset_method).
-	 */
+	/* Nothing is to go on when the next driver allows it DMA. */
 	if (pci_device_is_present(pdev))
-		pci_reset_function_locked(pdev);
+		devfs_pci_reset_locked(pdev);
 	pci_release_regions(pdev);
 	pci_disable_device(pdev);
 }
@@ -280,7 +427,10 @@ static struct pci_driver devfs_pci_driver = {
 	.name		= "devfs_dma",
 	.probe		= devfs_pci_probe,
 	.remove		= devfs_pci_remove,
+	.shutdown	= devfs_pci_shutdown,
+	.err_handler	= &devfs_pci_errors,
 	.dev_groups	= devfs_pci_groups,
+	.driver.pm	= pm_sleep_ptr(&devfs_pci_pm),
 };
 
 int devfs_pci_init(void)

@@ -4,6 +4,7 @@
  * docs/bindings/devfs,dma-buffer.yaml describes them, and the host device,
  * which has memory but no hardware.
  */
+#include <linux/delay.h>
 #include <linux/ioport.h>
 #include <linux/irq.h>
 #include <linux/mod_devicetable.h>
@@ -12,6 +13,7 @@
 #include <linux/of_reserved_mem.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
+#include <linux/reset.h>
 
 #include "buffer/buffer.h"
 #include "buffer/heaps.h"
@@ -261,18 +263,75 @@ static int devfs_platform_add_regions(struct devfs_device *dev, struct platform_
 	return 0;
 }
 
+/* In reset and out of it, by the lines that the node has. */
+static int devfs_platform_cycle(struct devfs_device *dev)
+{
+	int err = reset_control_assert(dev->lines);
+
+	if (err)
+		return err;
+	usleep_range(10, 20);
+	return reset_control_deassert(dev->lines);
+}
+
+/* The command RESET: removal, which has the lock, waits for it. */
+static int devfs_platform_reset(struct devfs_device *dev)
+{
+	int err;
+
+	if (!device_trylock(dev->dev))
+		return -EAGAIN;
+	devfs_reset_begin(dev);
+	err = devfs_platform_cycle(dev);
+	devfs_reset_end(dev, !err);
+	device_unlock(dev->dev);
+	return err;
+}
+
+/* What had the device before, a firmware say, is not to write to memory of others. */
+static int devfs_platform_add_reset(struct devfs_device *dev)
+{
+	int err;
+
+	dev->lines = devm_reset_control_array_get_optional_exclusive(dev->dev);
+	if (IS_ERR(dev->lines)) {
+		err = PTR_ERR(dev->lines);
+		dev->lines = NULL;
+		return err;
+	}
+	if (!dev->lines)
+		return 0;
+	dev->reset = devfs_platform_reset;
+	dev->info_flags |= DEVFS_DMA_INFO_RESET;
+	return devfs_platform_cycle(dev);
+}
+
+/* The last that the device hears. Without a line its program has stopped it. */
+static void devfs_platform_stop(struct devfs_device *dev)
+{
+	int err = reset_control_assert(dev->lines);
+
+	if (err)
+		dev_warn(dev->dev, "cannot be held in reset (%d)\n", err);
+}
+
 static int devfs_platform_add_hardware(struct devfs_device *dev, struct platform_device *pdev)
 {
 	int err;
 
 	dev->info_flags = DEVFS_DMA_INFO_HARDWARE;
+	err = devfs_platform_add_reset(dev);
+	if (err)
+		return dev_err_probe(&pdev->dev, err, "its reset cannot be had\n");
 	err = devfs_platform_add_regions(dev, pdev);
 	if (err)
 		return err;
 	err = devfs_platform_add_irqs(dev, pdev);
-	if (err)
+	if (err) {
 		dev_err(&pdev->dev, "an interrupt cannot be had (%d)\n", err);
-	return err;
+		return err;
+	}
+	return devfs_error_add(dev);
 }
 
 static bool devfs_is_host(struct platform_device *pdev)
@@ -328,6 +387,7 @@ static int devfs_platform_start(struct platform_device *pdev)
 err_device:
 	devfs_irqs_end(dev);
 	devfs_regions_end(dev);
+	devfs_platform_stop(dev);
 	devfs_device_remove(dev);
 	of_reserved_mem_device_release(parent);
 	return err;
@@ -348,10 +408,39 @@ static DEVFS_REMOVE_RESULT devfs_platform_remove(struct platform_device *pdev)
 
 	devfs_irqs_end(dev);
 	devfs_regions_end(dev);
+	/* No more DMA, where that is in our hands: then its buffers can go. */
+	devfs_platform_stop(dev);
 	devfs_device_remove(dev);
 	of_reserved_mem_device_release(&pdev->dev);
 	return DEVFS_REMOVE_DONE;
 }
+
+/* Another kernel's memory may be where the buffers are. */
+static void devfs_platform_shutdown(struct platform_device *pdev)
+{
+	struct devfs_device *dev = platform_get_drvdata(pdev);
+
+	devfs_power_down(dev);
+	devfs_irqs_end(dev);
+	devfs_platform_stop(dev);
+}
+
+static int devfs_platform_suspend(struct device *parent)
+{
+	devfs_power_down(dev_get_drvdata(parent));
+	return 0;
+}
+
+static int devfs_platform_resume(struct device *parent)
+{
+	struct devfs_device *dev = dev_get_drvdata(parent);
+
+	devfs_power_up(dev);
+	if (dev->error)
+		devfs_error_tell(dev, DEVFS_DMA_EVENT_POWER);
+	return 0;
+}
+static DEFINE_SIMPLE_DEV_PM_OPS(devfs_platform_pm, devfs_platform_suspend, devfs_platform_resume);
 
 static const struct of_device_id devfs_platform_matches[] = {
 	{ .compatible = "devfs,dma-buffer" },
@@ -367,10 +456,12 @@ static const struct platform_device_id devfs_platform_ids[] = {
 static struct platform_driver devfs_platform_driver = {
 	.probe		= devfs_platform_probe,
 	.remove		= devfs_platform_remove,
+	.shutdown	= devfs_platform_shutdown,
 	.id_table	= devfs_platform_ids,
 	.driver		= {
 		.name		= "devfs_dma",
 		.of_match_table	= devfs_platform_matches,
+		.pm		= pm_sleep_ptr(&devfs_platform_pm),
 		/* Loading the module fails where the host device does. */
 		.probe_type	= PROBE_FORCE_SYNCHRONOUS,
 	},

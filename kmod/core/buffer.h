@@ -77,7 +77,8 @@ struct devfs_buffer {
 	atomic_t opens;
 	atomic_t mappings;
 	atomic_t exports;
-	atomic_t importers;		/* attachments and kernel mappings of its dma-bufs */
+	struct list_head revocable;	/* its dma-bufs, if they are: devfs_device.lock */
+	atomic_t importers;		/* who has memory mapped that goes with the device */
 	atomic64_t sync_cpu;
 	atomic64_t sync_device;
 	u32 sync_owner;

@@ -15,12 +15,11 @@
 
 struct devfs_events;
 struct devfs_region;
+struct devfs_source;
+struct reset_control;
 
 /* Two files of six BARs and the configuration space, and some to spare. */
 #define DEVFS_REGIONS_MAX 16
-
-/* How long importers have to let go of memory of a device that is removed. */
-#define DEVFS_IMPORTERS_WAIT (5 * HZ)
 
 /* One device below /dev/devfs. */
 struct devfs_device {
@@ -36,6 +35,13 @@ struct devfs_device {
 	struct rw_semaphore gate;
 	bool dead;			/* for ever, once set with the gate */
 
+	/* What is reached by registers: region/power.c. */
+	struct rw_semaphore reach;	/* shared by who reaches a region; exclusively: a reset */
+	bool off;			/* reach: the registers do not answer */
+	struct devfs_source *error;	/* of hardware: the driver core's lock */
+	int (*reset)(struct devfs_device *dev);	/* NULL: it cannot be */
+	struct reset_control *lines;	/* of a platform device, or NULL */
+
 	struct mutex lock;		/* names, ids, attached, to the blank line */
 	struct list_head reserved;	/* its ranges; the list stays while it has a node */
 	struct rhashtable by_name;
@@ -44,10 +50,12 @@ struct devfs_device {
 	u64 name_changes;		/* of buffers, by whomever */
 	struct list_head attached;	/* buffers that have memory for the device */
 	struct list_head users;		/* who have something of it */
+	struct list_head leaving;	/* those that removal has: nobody else touches it */
 	struct devfs_region *regions[DEVFS_REGIONS_MAX];
 	unsigned int region_count;
 
 	wait_queue_head_t detached;	/* one of them left, or an importer of one */
+	unsigned long patience;		/* with importers, in jiffies: removal's */
 
 	atomic64_t next_id;		/* of buffers; serials, too */
 

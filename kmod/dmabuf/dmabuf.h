@@ -13,11 +13,11 @@ extern const struct devfs_heap_ops devfs_imported_heap;
 
 /* export.c */
 long devfs_buffer_export(struct devfs_call *call);
-bool devfs_is_export(struct dma_buf *dmabuf);
-int devfs_export_vmap(struct dma_buf *dmabuf, struct iosys_map *map);
-void devfs_export_vunmap(struct dma_buf *dmabuf, struct iosys_map *map);
 struct devfs_buffer *devfs_import_of(struct devfs_buffer *buf);
 int devfs_lock_exported(struct devfs_buffer *buf);
+bool devfs_is_buffer_dmabuf(struct dma_buf *dmabuf);
+int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map);
+void devfs_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map);
 
 /* import.c */
 int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);

@@ -4,6 +4,9 @@
  *
  * An export opens the buffer's file for itself, which keeps buffer and module,
  * and counts in its exports, which keeps it from shrinking.
+ *
+ * Pages are their importers' as long as they like. Coherent memory goes with its
+ * device: importers that can are asked to give it back, others are waited for.
  */
 #include <linux/dma-buf.h>
 #include <linux/file.h>
@@ -13,11 +16,13 @@
 
 #include "core/command.h"
 #include "core/compat.h"
+#include "core/revoke.h"
 #include "dmabuf/dmabuf.h"
 #include "heap/heap.h"
 #include "heap/sync.h"
 
 struct devfs_export {
+	struct devfs_revocable of;	/* listed where it is coherent memory */
 	struct devfs_buffer *buf;
 	struct file *file;
 	size_t npages;
@@ -31,13 +36,6 @@ int devfs_lock_exported(struct devfs_buffer *buf)
 		return 0;
 	inode_unlock_shared(&buf->base.inode);
 	return -ENODEV;
-}
-
-/* Removal of the device waits for importers of memory that goes with it. */
-static void devfs_importer_left(struct devfs_buffer *buf)
-{
-	if (atomic_dec_and_test(&buf->importers))
-		wake_up_all(&buf->base.dev->detached);
 }
 
 /* The memory as a scatter list of its own, as each device maps it apart. */
@@ -55,8 +53,6 @@ static int devfs_export_table(struct devfs_export *export, struct device *dev,
 	else
 		err = sg_alloc_table_from_pages_segment(sgt, buf->pages, export->npages, 0, bytes,
 							devfs_max_range(dev), GFP_KERNEL_ACCOUNT);
-	if (!err)
-		atomic_inc(&buf->importers);
 	inode_unlock_shared(&buf->base.inode);
 	return err;
 }
@@ -94,25 +90,45 @@ static void devfs_dmabuf_detach(struct dma_buf *dmabuf, struct dma_buf_attachmen
 	up_write(&export->buf->sync_lock);
 	sg_free_table(&attachment->sgt);
 	kfree(attachment);
-	devfs_importer_left(export->buf);
 }
 
-/* What coherent memory's addresses are is all that there is to map. */
-static int devfs_attachment_map(struct devfs_attachment *attachment,
-				enum dma_data_direction *direction, bool coherent)
+/*
+ * What coherent memory's addresses are is all that there is to map, while it is
+ * there: removal waits for who has it mapped.
+ */
+static int devfs_map_coherent(struct devfs_buffer *buf, struct devfs_attachment *attachment,
+			      enum dma_data_direction direction)
 {
-	attachment->need_sync = false;
-	if (!coherent)
-		return devfs_map_shared(attachment->dev, &attachment->sgt, direction,
-					&attachment->need_sync);
-	return dma_map_sgtable(attachment->dev, &attachment->sgt, *direction,
-			       DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_WARN);
+	int err = devfs_lock_exported(buf);
+
+	if (err)
+		return err;
+	err = dma_map_sgtable(attachment->dev, &attachment->sgt, direction,
+			      DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_WARN);
+	if (!err)
+		atomic_inc(&buf->importers);
+	inode_unlock_shared(&buf->base.inode);
+	return err;
 }
 
 /*
  * Under the lock of writers: what is written after the copy for the device that
  * this may be is synced for it, too.
  */
+static int devfs_map_pages(struct devfs_buffer *buf, struct devfs_attachment *attachment,
+			   enum dma_data_direction direction)
+{
+	int err;
+
+	devfs_sync_lock(buf);
+	err = devfs_map_shared(attachment->dev, &attachment->sgt, &direction,
+			       &attachment->need_sync);
+	if (!err)
+		attachment->mapped = direction;
+	up_write(&buf->sync_lock);
+	return err;
+}
+
 static struct sg_table *devfs_dmabuf_map(struct dma_buf_attachment *attach,
 					 enum dma_data_direction direction)
 {
@@ -121,11 +137,10 @@ static struct sg_table *devfs_dmabuf_map(struct dma_buf_attachment *attach,
 	struct devfs_buffer *buf = export->buf;
 	int err;
 
-	devfs_sync_lock(buf);
-	err = devfs_attachment_map(attachment, &direction, devfs_is_coherent(buf));
-	if (!err)
-		attachment->mapped = direction;
-	up_write(&buf->sync_lock);
+	if (devfs_is_coherent(buf))
+		err = devfs_map_coherent(buf, attachment, direction);
+	else
+		err = devfs_map_pages(buf, attachment, direction);
 	return err ? ERR_PTR(err) : &attachment->sgt;
 }
 
@@ -136,6 +151,11 @@ static void devfs_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_tabl
 	struct devfs_attachment *attachment = attach->priv;
 	struct devfs_buffer *buf = export->buf;
 
+	if (devfs_is_coherent(buf)) {
+		dma_unmap_sgtable(attachment->dev, sgt, direction, DMA_ATTR_SKIP_CPU_SYNC);
+		devfs_importer_left(buf->base.dev, &buf->importers);
+		return;
+	}
 	devfs_sync_lock(buf);
 	devfs_unmap_shared(attachment->dev, sgt, attachment->mapped, attachment->need_sync);
 	attachment->mapped = DMA_NONE;
@@ -177,7 +197,7 @@ static int devfs_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 	return export->file->f_op->mmap(export->file, vma);
 }
 
-int devfs_export_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
+int devfs_dmabuf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
 	struct devfs_export *export = dmabuf->priv;
 	struct devfs_buffer *buf = export->buf;
@@ -200,17 +220,19 @@ int devfs_export_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 	return 0;
 }
 
-void devfs_export_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
+void devfs_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
 	struct devfs_export *export = dmabuf->priv;
 
 	if (!devfs_is_coherent(export->buf) && is_vmalloc_addr(map->vaddr))
 		vunmap(map->vaddr);
-	devfs_importer_left(export->buf);
+	devfs_importer_left(export->buf->base.dev, &export->buf->importers);
 }
 
-static void devfs_export_free(struct devfs_export *export)
+static void devfs_export_free(struct devfs_revocable *of)
 {
+	struct devfs_export *export = container_of(of, struct devfs_export, of);
+
 	atomic_dec(&export->buf->exports);
 	fput(export->file);
 	kfree(export);
@@ -218,7 +240,19 @@ static void devfs_export_free(struct devfs_export *export)
 
 static void devfs_dmabuf_release(struct dma_buf *dmabuf)
 {
-	devfs_export_free(dmabuf->priv);
+	struct devfs_export *export = dmabuf->priv;
+
+	devfs_revocable_end(&export->of, export->buf->base.dev);
+}
+
+/* Coherent memory is where it is; those who pin it give it back nevertheless. */
+static int devfs_dmabuf_pin(struct dma_buf_attachment *attach)
+{
+	return 0;
+}
+
+static void devfs_dmabuf_unpin(struct dma_buf_attachment *attach)
+{
 }
 
 static const struct dma_buf_ops devfs_dmabuf_ops = {
@@ -229,14 +263,30 @@ static const struct dma_buf_ops devfs_dmabuf_ops = {
 	.begin_cpu_access	= devfs_dmabuf_begin,
 	.end_cpu_access		= devfs_dmabuf_end,
 	.mmap			= devfs_dmabuf_mmap,
-	.vmap			= devfs_export_vmap,
-	.vunmap			= devfs_export_vunmap,
+	.vmap			= devfs_dmabuf_vmap,
+	.vunmap			= devfs_dmabuf_vunmap,
 	.release		= devfs_dmabuf_release,
 };
 
-bool devfs_is_export(struct dma_buf *dmabuf)
+/* The same, and importers that can give the memory back are asked to. */
+static const struct dma_buf_ops devfs_coherent_ops = {
+	.attach			= devfs_dmabuf_attach,
+	.detach			= devfs_dmabuf_detach,
+	.pin			= devfs_dmabuf_pin,
+	.unpin			= devfs_dmabuf_unpin,
+	.map_dma_buf		= devfs_dmabuf_map,
+	.unmap_dma_buf		= devfs_dmabuf_unmap,
+	.begin_cpu_access	= devfs_dmabuf_begin,
+	.end_cpu_access		= devfs_dmabuf_end,
+	.mmap			= devfs_dmabuf_mmap,
+	.vmap			= devfs_dmabuf_vmap,
+	.vunmap			= devfs_dmabuf_vunmap,
+	.release		= devfs_dmabuf_release,
+};
+
+bool devfs_is_buffer_dmabuf(struct dma_buf *dmabuf)
 {
-	return dmabuf->ops == &devfs_dmabuf_ops;
+	return dmabuf->ops == &devfs_dmabuf_ops || dmabuf->ops == &devfs_coherent_ops;
 }
 
 /* The buffer of which @buf is an import, or NULL. With i_rwsem held. */
@@ -244,7 +294,7 @@ struct devfs_buffer *devfs_import_of(struct devfs_buffer *buf)
 {
 	struct devfs_export *export;
 
-	if (!buf->attach || !devfs_is_export(buf->attach->dmabuf))
+	if (!buf->attach || !devfs_is_buffer_dmabuf(buf->attach->dmabuf))
 		return NULL;
 	export = buf->attach->dmabuf->priv;
 	return export->buf;
@@ -261,6 +311,16 @@ static int devfs_export_size(struct devfs_export *export)
 		atomic_inc(&buf->exports);
 	inode_unlock(&buf->base.inode);
 	return export->npages ? 0 : -EINVAL;
+}
+
+/*
+ * Kernels before 7.1 map what can be taken back for all that an importer could do,
+ * if it cannot give it back: so what devices only read is not asked for.
+ */
+static const struct dma_buf_ops *devfs_export_ops(struct devfs_buffer *buf, u32 flags)
+{
+	return devfs_is_coherent(buf) && (flags & O_ACCMODE) == O_RDWR ? &devfs_coherent_ops :
+									 &devfs_dmabuf_ops;
 }
 
 static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
@@ -282,14 +342,25 @@ static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
 	err = devfs_export_size(export);
 	if (err)
 		goto err_file;
-	info.ops = &devfs_dmabuf_ops;
+	devfs_revocable_init(&export->of, devfs_export_free);
+	info.ops = devfs_export_ops(buf, flags);
 	info.size = export->npages << PAGE_SHIFT;
 	info.flags = flags & O_ACCMODE;
+	info.resv = &export->of.resv;
 	info.priv = export;
 	dmabuf = dma_buf_export(&info);
-	if (IS_ERR(dmabuf))
-		devfs_export_free(export);
-	return dmabuf;
+	if (IS_ERR(dmabuf)) {
+		devfs_revocable_put(&export->of);
+		return dmabuf;
+	}
+	err = 0;
+	if (devfs_is_coherent(buf))
+		err = devfs_revocable_list(&export->of, dmabuf, buf->base.dev, &buf->revocable,
+					   &buf->base.dev->dead);
+	if (!err)
+		return dmabuf;
+	dma_buf_put(dmabuf);
+	return ERR_PTR(err);
 
 err_file:
 	fput(export->file);

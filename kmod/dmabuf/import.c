@@ -107,9 +107,9 @@ static int devfs_import_vmap(struct devfs_buffer *buf, struct dma_buf *dmabuf)
 
 	if (devfs_is_region_dmabuf(dmabuf))
 		return 0;
-	/* The kernel warns of an exporter that refuses, as ours does once its device is gone. */
-	if (devfs_is_export(dmabuf))
-		err = devfs_export_vmap(dmabuf, &map);
+	/* The core warns of exporters that fail, as ours does when its device goes. */
+	if (devfs_is_buffer_dmabuf(dmabuf))
+		err = devfs_dmabuf_vmap(dmabuf, &map);
 	else
 		err = devfs_dmabuf_vmap_unlocked(dmabuf, &map);
 	if (err)
@@ -131,8 +131,8 @@ static void devfs_import_vunmap(struct devfs_buffer *buf, struct dma_buf *dmabuf
 		iosys_map_set_vaddr(&map, buf->vaddr);
 	if (iosys_map_is_null(&map))
 		return;
-	if (devfs_is_export(dmabuf))
-		devfs_export_vunmap(dmabuf, &map);
+	if (devfs_is_buffer_dmabuf(dmabuf))
+		devfs_dmabuf_vunmap(dmabuf, &map);
 	else
 		devfs_dmabuf_vunmap_unlocked(dmabuf, &map);
 }

@@ -227,6 +227,7 @@ static const struct devfs_command devfs_node_commands[] = {
 	{ DEVFS_DMA_IOC_GET_REGION,		true,	devfs_get_region },
 	{ DEVFS_DMA_IOC_RENAME,			true,	devfs_rename },
 	{ DEVFS_DMA_IOC_OPEN_REGION,		true,	devfs_open_region },
+	{ DEVFS_DMA_IOC_RESET,			true,	devfs_reset },
 	{ DEVFS_DMA_IOC_SIGNAL_CTL,		false,	devfs_signal_ctl },
 	{ DEVFS_DMA_IOC_SIGNAL_NOTIFY,		true,	devfs_signal_notify },
 	{ DEVFS_DMA_IOC_SET_EVENTFD,		true,	devfs_set_eventfd },

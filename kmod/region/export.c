@@ -23,29 +23,19 @@
 #define DEVFS_PEER_ATTRS	DMA_ATTR_SKIP_CPU_SYNC
 
 struct devfs_region_export {
-	struct kref ref;		/* its dma-buf's, and removal's */
-	struct dma_resv resv;
-	struct list_head entry;		/* devfs_device.lock */
+	struct devfs_revocable of;
 	struct devfs_region *region;
 	struct file *file;
 	size_t offset;
 	size_t size;
-	struct dma_buf *dmabuf;		/* resv: NULL at its end */
-	bool revoked;			/* resv */
 };
 
-static void devfs_region_export_free(struct kref *ref)
+static void devfs_region_export_free(struct devfs_revocable *of)
 {
-	struct devfs_region_export *export = container_of(ref, struct devfs_region_export, ref);
+	struct devfs_region_export *export = container_of(of, struct devfs_region_export, of);
 
 	fput(export->file);
-	dma_resv_fini(&export->resv);
 	kfree(export);
-}
-
-static void devfs_region_export_put(struct devfs_region_export *export)
-{
-	kref_put(&export->ref, devfs_region_export_free);
 }
 
 static bool devfs_may_revoke(struct dma_buf_attachment *attach)
@@ -59,7 +49,7 @@ static int devfs_peer_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *
 	struct devfs_region_export *export = dmabuf->priv;
 	struct pci_dev *provider = to_pci_dev(export->region->base.dev->dev);
 
-	if (READ_ONCE(export->revoked))
+	if (READ_ONCE(export->of.revoked))
 		return -ENODEV;
 	if (!devfs_may_revoke(attach))
 		return -EOPNOTSUPP;
@@ -118,8 +108,8 @@ static struct sg_table *devfs_peer_map(struct dma_buf_attachment *attach,
 	struct sg_table *sgt;
 	dma_addr_t addr;
 
-	dma_resv_assert_held(&export->resv);
-	if (export->revoked)
+	dma_resv_assert_held(&export->of.resv);
+	if (export->of.revoked)
 		return ERR_PTR(-ENODEV);
 	if (direction != DMA_TO_DEVICE && !(export->file->f_mode & FMODE_WRITE))
 		return ERR_PTR(-EACCES);
@@ -140,14 +130,12 @@ static void devfs_peer_unmap(struct dma_buf_attachment *attach, struct sg_table 
 			     enum dma_data_direction direction)
 {
 	struct devfs_region_export *export = attach->dmabuf->priv;
-	struct devfs_region *region = export->region;
 
 	dma_unmap_resource(attach->dev, sg_dma_address(sgt->sgl), export->size, direction,
 			   DEVFS_PEER_ATTRS);
 	sg_free_table(sgt);
 	kfree(sgt);
-	if (atomic_dec_and_test(&region->importers))
-		wake_up_all(&region->base.dev->detached);
+	devfs_importer_left(export->region->base.dev, &export->region->importers);
 }
 
 static int devfs_peer_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
@@ -162,16 +150,8 @@ static int devfs_peer_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 static void devfs_peer_release(struct dma_buf *dmabuf)
 {
 	struct devfs_region_export *export = dmabuf->priv;
-	struct devfs_device *dev = export->region->base.dev;
 
-	/* Who takes the memory back at this moment has the lock, and uses the dma-buf. */
-	dma_resv_lock(&export->resv, NULL);
-	export->dmabuf = NULL;
-	dma_resv_unlock(&export->resv);
-	mutex_lock(&dev->lock);
-	list_del_init(&export->entry);
-	mutex_unlock(&dev->lock);
-	devfs_region_export_put(export);
+	devfs_revocable_end(&export->of, export->region->base.dev);
 }
 
 static const struct dma_buf_ops devfs_peer_ops = {
@@ -200,21 +180,6 @@ int devfs_region_dmabuf_access(struct dma_buf *dmabuf, size_t pos, void *data, s
 	return devfs_region_access(export->region, export->offset + pos, data, count, write);
 }
 
-/* Where removal finds it, unless it was there first. */
-static int devfs_region_export_list(struct devfs_region_export *export)
-{
-	struct devfs_device *dev = export->region->base.dev;
-	int err = -ENODEV;
-
-	mutex_lock(&dev->lock);
-	if (!READ_ONCE(export->region->gone)) {
-		list_add(&export->entry, &export->region->exports);
-		err = 0;
-	}
-	mutex_unlock(&dev->lock);
-	return err;
-}
-
 static struct dma_buf *devfs_region_export(struct devfs_region *region,
 					   const struct devfs_dma_region_export *arg)
 {
@@ -232,24 +197,22 @@ static struct dma_buf *devfs_region_export(struct devfs_region *region,
 		kfree(export);
 		return ERR_PTR(err);
 	}
-	kref_init(&export->ref);
-	dma_resv_init(&export->resv);
-	INIT_LIST_HEAD(&export->entry);
+	devfs_revocable_init(&export->of, devfs_region_export_free);
 	export->region = region;
 	export->offset = arg->offset;
 	export->size = arg->size;
 	info.ops = &devfs_peer_ops;
 	info.size = arg->size;
 	info.flags = arg->fd_flags & O_ACCMODE;
-	info.resv = &export->resv;
+	info.resv = &export->of.resv;
 	info.priv = export;
 	dmabuf = dma_buf_export(&info);
 	if (IS_ERR(dmabuf)) {
-		devfs_region_export_put(export);
+		devfs_revocable_put(&export->of);
 		return dmabuf;
 	}
-	export->dmabuf = dmabuf;
-	err = devfs_region_export_list(export);
+	err = devfs_revocable_list(&export->of, dmabuf, region->base.dev, &region->exports,
+				   &region->gone);
 	if (err) {
 		dma_buf_put(dmabuf);
 		return ERR_PTR(err);
@@ -307,40 +270,4 @@ long devfs_region_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -ENODEV;
 	return devfs_command(region->base.dev, devfs_region_commands,
 			     ARRAY_SIZE(devfs_region_commands), file, cmd, arg);
-}
-
-/* One that nobody took yet, with a reference, or NULL. */
-static struct devfs_region_export *devfs_next_export(struct devfs_region *region)
-{
-	struct devfs_device *dev = region->base.dev;
-	struct devfs_region_export *export;
-
-	mutex_lock(&dev->lock);
-	export = list_first_entry_or_null(&region->exports, struct devfs_region_export, entry);
-	/* One that is being released waits for the lock to leave the list. */
-	if (export) {
-		list_del_init(&export->entry);
-		kref_get(&export->ref);
-	}
-	mutex_unlock(&dev->lock);
-	return export;
-}
-
-/* The region is gone: so is it for its importers when this returns, or they were told. */
-void devfs_region_revoke(struct devfs_region *region)
-{
-	struct devfs_device *dev = region->base.dev;
-	struct devfs_region_export *export;
-
-	while ((export = devfs_next_export(region))) {
-		dma_resv_lock(&export->resv, NULL);
-		WRITE_ONCE(export->revoked, true);
-		if (export->dmabuf)
-			devfs_dmabuf_invalidate(export->dmabuf);
-		dma_resv_unlock(&export->resv);
-		devfs_region_export_put(export);
-	}
-	if (!wait_event_timeout(dev->detached, !atomic_read(&region->importers),
-				DEVFS_IMPORTERS_WAIT))
-		dev_warn(dev->dev, "%s: another device has it mapped still\n", region->is.name);
 }

@@ -52,7 +52,7 @@ static unsigned int devfs_width(struct devfs_region *region, size_t at, size_t l
 	return width;
 }
 
-/* Carries out what was checked, unless the device is gone. */
+/* Carries out what was checked, unless the device is gone, or does not answer. */
 int devfs_region_access(struct devfs_region *region, size_t pos, void *data, size_t count,
 			bool write)
 {
@@ -60,11 +60,13 @@ int devfs_region_access(struct devfs_region *region, size_t pos, void *data, siz
 	unsigned int width;
 	size_t done;
 	__le64 value;
+	int err;
 
 	filemap_invalidate_lock_shared(mapping);
-	if (region->gone) {
+	err = region->gone ? -ENODEV : devfs_region_reach(region);
+	if (err) {
 		filemap_invalidate_unlock_shared(mapping);
-		return -ENODEV;
+		return err;
 	}
 	for (done = 0; done < count; done += width) {
 		width = devfs_width(region, pos + done, count - done);
@@ -80,6 +82,7 @@ int devfs_region_access(struct devfs_region *region, size_t pos, void *data, siz
 	}
 	if (write)
 		wmb(); /* combined writes leave the CPU */
+	devfs_region_leave(region);
 	filemap_invalidate_unlock_shared(mapping);
 	return 0;
 }
@@ -192,8 +195,11 @@ static vm_fault_t devfs_region_fault(struct vm_fault *vmf)
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 
 	filemap_invalidate_lock_shared(inode->i_mapping);
-	if (!region->gone && devfs_region_mappable(region, vmf->pgoff, 1))
+	if (!region->gone && devfs_region_mappable(region, vmf->pgoff, 1) &&
+	    !devfs_region_reach(region)) {
 		ret = vmf_insert_pfn(vma, vmf->address, PHYS_PFN(region->is.start) + vmf->pgoff);
+		devfs_region_leave(region);
+	}
 	filemap_invalidate_unlock_shared(inode->i_mapping);
 	return ret;
 }
@@ -207,10 +213,13 @@ static vm_fault_t devfs_region_huge_fault(struct vm_fault *vmf, unsigned int ord
 	vm_fault_t ret = VM_FAULT_FALLBACK;
 
 	filemap_invalidate_lock_shared(inode->i_mapping);
-	if (region->gone)
+	if (region->gone) {
 		ret = VM_FAULT_SIGBUS;
-	else if (devfs_region_mappable(region, index, HPAGE_PMD_NR))
+	} else if (devfs_region_mappable(region, index, HPAGE_PMD_NR) &&
+		   !devfs_region_reach(region)) {
 		ret = devfs_insert_huge(vmf, PHYS_PFN(region->is.start) + index);
+		devfs_region_leave(region);
+	}
 	filemap_invalidate_unlock_shared(inode->i_mapping);
 	return ret;
 }

@@ -4,6 +4,7 @@
 #define DEVFS_DMA_REGION_OBJECT_H
 
 #include "core/inode.h"
+#include "core/revoke.h"
 #include "region/region.h"
 
 /* The stretch as a file. */
@@ -36,8 +37,11 @@ extern const struct devfs_inode_kind devfs_region_kind;
 int devfs_region_access(struct devfs_region *region, size_t pos, void *data, size_t count,
 			bool write);
 
+/* power.c */
+int devfs_region_reach(struct devfs_region *region);
+void devfs_region_leave(struct devfs_region *region);
+
 /* export.c */
 long devfs_region_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
-void devfs_region_revoke(struct devfs_region *region);
 
 #endif /* DEVFS_DMA_REGION_OBJECT_H */

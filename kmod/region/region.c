@@ -244,8 +244,14 @@ void devfs_regions_end(struct devfs_device *dev)
 		filemap_invalidate_unlock(inode->i_mapping);
 		/* No fault can bring back what this takes away. */
 		unmap_mapping_range(inode->i_mapping, 0, 0, 1);
-		devfs_region_revoke(regions[i]);
-		iput(inode);
+		devfs_revoke(dev, &regions[i]->exports);
+	}
+	/* Only then: all importers have the same time. */
+	for (i = 0; i < count; i++) {
+		if (!devfs_wait_for_importers(dev, &regions[i]->importers))
+			dev_warn(dev->dev, "%s: another device has it mapped still\n",
+				 regions[i]->is.name);
+		iput(&regions[i]->base.inode);
 	}
 }
 

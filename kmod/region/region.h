@@ -45,6 +45,13 @@ void devfs_regions_end(struct devfs_device *dev);
 long devfs_get_region(struct devfs_call *call);
 long devfs_open_region(struct devfs_call *call);
 
+/* power.c */
+void devfs_reset_begin(struct devfs_device *dev);
+void devfs_reset_end(struct devfs_device *dev, bool answers);
+void devfs_power_down(struct devfs_device *dev);
+void devfs_power_up(struct devfs_device *dev);
+long devfs_reset(struct devfs_call *call);
+
 /* export.c */
 bool devfs_is_region_dmabuf(struct dma_buf *dmabuf);
 int devfs_region_dmabuf_access(struct dma_buf *dmabuf, size_t pos, void *data, size_t count,

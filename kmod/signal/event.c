@@ -65,14 +65,8 @@ static void devfs_announce_soon(struct devfs_source *source)
 			   time_before(now, next) ? next - now : 0);
 }
 
-/* One event, from any context. @missed periods went by before it unseen. */
-void devfs_source_fire(struct devfs_source *source, u64 missed)
-{
-	devfs_source_fire_mark(source, missed, 0, 0);
-}
-
-/* The same, and changes flags before anybody hears of it. */
-void devfs_source_fire_mark(struct devfs_source *source, u64 missed, u32 clear, u32 set)
+/* One event. @told is what its record says, and flags change before anybody hears of it. */
+static void devfs_fire(struct devfs_source *source, u64 missed, u32 clear, u32 set, u32 told)
 {
 	struct devfs_events *events = source->dev->events;
 	unsigned long flags;
@@ -88,6 +82,7 @@ void devfs_source_fire_mark(struct devfs_source *source, u64 missed, u32 clear, 
 		return;
 	}
 	source->last_ns = ktime_get_ns();
+	source->told = told;
 	source->history[source->count++ % DEVFS_DMA_HISTORY] = source->last_ns;
 	trace_devfs_dma_event(source->id, source->count, source->missed, source->last_ns);
 	devfs_record(events, source);
@@ -98,6 +93,24 @@ void devfs_source_fire_mark(struct devfs_source *source, u64 missed, u32 clear, 
 
 	wake_up_interruptible(&events->wait);
 	kill_fasync(&events->fasync, SIGIO, POLL_IN);
+}
+
+/* One event, from any context. @missed periods went by before it unseen. */
+void devfs_source_fire(struct devfs_source *source, u64 missed)
+{
+	devfs_fire(source, missed, 0, 0, 0);
+}
+
+/* The same, and changes flags before anybody hears of it. */
+void devfs_source_fire_mark(struct devfs_source *source, u64 missed, u32 clear, u32 set)
+{
+	devfs_fire(source, missed, clear, set, 0);
+}
+
+/* Something befell the device, with the driver lock held: one of DEVFS_DMA_EVENT_*. */
+void devfs_error_tell(struct devfs_device *dev, u32 what)
+{
+	devfs_fire(dev->error, 0, 0, 0, what);
 }
 
 /* Changes flags. Any context. */
@@ -228,7 +241,7 @@ static int devfs_source_create(struct devfs_client *client, struct devfs_dma_sig
 	return err;
 }
 
-/* The source of an interrupt, which owns @irq from now on. */
+/* The source of an interrupt, which owns @irq from now on; NULL is the device itself. */
 struct devfs_source *devfs_source_add_irq(struct devfs_device *dev, const char *name,
 					  struct devfs_irq *irq, u32 flags)
 {
@@ -247,6 +260,18 @@ struct devfs_source *devfs_source_add_irq(struct devfs_device *dev, const char *
 		return ERR_PTR(err);
 	}
 	return source;
+}
+
+/* What hardware has besides its interrupts: the caller ends it at an error. */
+int devfs_error_add(struct devfs_device *dev)
+{
+	struct devfs_source *source = devfs_source_add_irq(dev, "error", NULL,
+							   DEVFS_DMA_SIGNAL_ENABLED);
+
+	if (IS_ERR(source))
+		return PTR_ERR(source);
+	dev->error = source;
+	return 0;
 }
 
 /* With devfs_device.lock held. */
@@ -320,6 +345,7 @@ static void devfs_source_get(struct devfs_source *source, struct devfs_dma_signa
 	arg->missed = source->missed;
 	arg->last_ns = source->last_ns;
 	arg->listeners = source->listener_count;
+	arg->told = source->told;
 	spin_unlock_irq(&events->lock);
 }
 
@@ -356,7 +382,7 @@ static int devfs_signal_do(struct devfs_client *client, struct devfs_dma_signal 
 	}
 	switch (arg->op) {
 	case DEVFS_DMA_SIGNAL_REMOVE:
-		if (source->irq)
+		if (source->kind == DEVFS_DMA_SIGNAL_INTERRUPT)
 			err = -EPERM;
 		else
 			devfs_source_destroy(source);
@@ -396,7 +422,7 @@ long devfs_signal_ctl(struct devfs_call *call)
 	int err;
 
 	if (arg->op > DEVFS_DMA_SIGNAL_NEXT || arg->count || arg->missed || arg->last_ns ||
-	    arg->listeners || arg->pad || memchr_inv(arg->reserved, 0, sizeof(arg->reserved)))
+	    arg->listeners || arg->told || memchr_inv(arg->reserved, 0, sizeof(arg->reserved)))
 		return -EINVAL;
 	if (!devfs_enter(dev))
 		return -ENODEV;

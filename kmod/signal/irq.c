@@ -26,6 +26,7 @@ struct devfs_irq {
 
 	spinlock_t lock;		/* all below */
 	bool masked;			/* at the controller: disabled once */
+	bool paused;			/* masked at the device, which does not answer */
 	unsigned long second;		/* when counting began, in jiffies */
 	unsigned int count;
 };
@@ -59,7 +60,8 @@ static irqreturn_t devfs_irq_handler(int nr, void *data)
 
 	spin_lock_irqsave(&irq->lock, flags);
 	/* Another device's, or left over from before it was masked. */
-	if (irq->ops ? irq->masked || !irq->ops->mask_pending(dev) : irq->masked && irq->level) {
+	if (irq->ops ? irq->masked || irq->paused || !irq->ops->mask_pending(dev) :
+		       irq->masked && irq->level) {
 		spin_unlock_irqrestore(&irq->lock, flags);
 		return irq->ops ? IRQ_NONE : IRQ_HANDLED;
 	}
@@ -95,7 +97,7 @@ int devfs_irq_set(struct devfs_irq *irq, u32 flags)
 	if (irq->masked != masked) {
 		irq->masked = masked;
 		if (irq->ops)
-			irq->ops->mask(dev, masked);
+			irq->ops->mask(dev, masked || irq->paused);
 		else if (masked)
 			disable_irq_nosync(irq->nr);
 		else
@@ -154,6 +156,26 @@ int devfs_irq_add(struct devfs_device *dev, const char *name, unsigned int nr,
 		mutex_unlock(&dev->lock);
 	}
 	return err;
+}
+
+/* Its registers do not answer, or do again: meanwhile what comes on a line is not its own. */
+void devfs_irqs_pause(struct devfs_device *dev, bool paused)
+{
+	u32 id;
+
+	mutex_lock(&dev->lock);
+	for (id = 0; id < DEVFS_DMA_MAX_SOURCES; id++) {
+		struct devfs_source *source = devfs_source_find(dev, id);
+		struct devfs_irq *irq = source ? source->irq : NULL;
+
+		if (!irq || !irq->ops || irq->gone)
+			continue;
+		spin_lock_irq(&irq->lock);
+		irq->paused = paused;
+		irq->ops->mask(dev->dev, paused || irq->masked);
+		spin_unlock_irq(&irq->lock);
+	}
+	mutex_unlock(&dev->lock);
 }
 
 /* The device goes: no handler runs any more when this returns. */

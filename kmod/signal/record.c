@@ -25,7 +25,7 @@ void devfs_record(struct devfs_events *events, struct devfs_source *source)
 	record->missed = source->missed;
 	record->timestamp_ns = source->last_ns;
 	record->source = source->id;
-	record->flags = 0;
+	record->flags = source->told;
 }
 
 void devfs_client_start(struct devfs_client *client, u64 sources)

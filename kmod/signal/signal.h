@@ -16,6 +16,8 @@ int devfs_events_init(struct devfs_device *dev);
 void devfs_events_end(struct devfs_device *dev);
 void devfs_events_exit(struct devfs_device *dev);
 unsigned int devfs_source_count(struct devfs_device *dev);
+int devfs_error_add(struct devfs_device *dev);
+void devfs_error_tell(struct devfs_device *dev, u32 what);
 long devfs_signal_ctl(struct devfs_call *call);
 long devfs_signal_history(struct devfs_call *call);
 
@@ -32,7 +34,6 @@ long devfs_signal_notify(struct devfs_call *call);
 void devfs_client_end(struct devfs_client *client);
 
 /* irq.c */
-/* irq.c */
 struct devfs_irq_ops {
 	/* Whether the device asks for attention, and masks it then. Any context. */
 	bool (*mask_pending)(struct device *dev);
@@ -41,6 +42,7 @@ struct devfs_irq_ops {
 
 int devfs_irq_add(struct devfs_device *dev, const char *name, unsigned int nr,
 		  const struct devfs_irq_ops *ops, bool level);
+void devfs_irqs_pause(struct devfs_device *dev, bool paused);
 void devfs_irqs_end(struct devfs_device *dev);
 
 #endif /* DEVFS_DMA_SIGNAL_H */

@@ -49,6 +49,7 @@ struct devfs_source {
 	u64 count;
 	u64 missed;
 	u64 last_ns;
+	u32 told;			/* DEVFS_DMA_EVENT_* of the last event */
 	u64 history[DEVFS_DMA_HISTORY];
 	struct list_head listeners;
 	unsigned int listener_count;

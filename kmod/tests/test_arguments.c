@@ -289,7 +289,7 @@ TEST(signal_fields, "fields that an operation of SIGNAL_CTL does not take are EI
 		ZERO(node(), SIGNAL_CTL, arg, missed);
 		ZERO(node(), SIGNAL_CTL, arg, last_ns);
 		ZERO(node(), SIGNAL_CTL, arg, listeners);
-		ZERO(node(), SIGNAL_CTL, arg, pad);
+		ZERO(node(), SIGNAL_CTL, arg, told);
 		ZERO(node(), SIGNAL_CTL, arg, reserved);
 		/* finish() is the one that removes it. */
 		if (op != DEVFS_DMA_SIGNAL_REMOVE)

@@ -364,8 +364,15 @@ TEST(inject_export, "BUF_EXPORT and IMPORT leave nothing, whatever fails in them
 	visit(step_export, close_made);
 	EVENTUALLY(buffer_info(fd).exports == 0);
 	close(fd);
-	/* One range needs no vmap: dma_buf_vmap() warns of any that fails. */
-	made_fd2 = buffer("kept", 20 * PAGE, DEVFS_DMA_HEAP_CONTIGUOUS);
+	fd = made_fd2 = buffer("kept", 2 * PAGE, DEVFS_DMA_HEAP_COHERENT);
+	visit(step_export, close_made);
+	EVENTUALLY(buffer_info(fd).exports == 0);
+	CHECK(!step_export());
+	made_fd2 = made_fd;
+	visit(step_import, close_made);
+	close(made_fd2);
+	close(fd);
+	made_fd2 = buffer("kept", 20 * PAGE, DEVFS_DMA_HEAP_SYSTEM);
 	CHECK(!step_export());
 	made_fd2 = made_fd;
 	visit(step_import, close_made);

@@ -225,8 +225,9 @@ TEST(msix, "MSI-X has a source a vector, at most 32")
 	char name[16];
 
 	CHECK(info_flags(&nvme) == DEVFS_DMA_INFO_MSIX);
-	CHECK(!ioctl(nvme.node, DEVFS_DMA_IOC_GET_INFO, &info) && info.sources == 32);
-	for (uint32_t i = 0; i < info.sources; i++) {
+	CHECK(!ioctl(nvme.node, DEVFS_DMA_IOC_GET_INFO, &info) && info.sources == 33);
+	CHECK(!strcmp(state(&nvme, 32).name, "error"));
+	for (uint32_t i = 0; i < 32; i++) {
 		snprintf(name, sizeof(name), "irq%u", i);
 		CHECK(!strcmp(state(&nvme, i).name, name));
 		CHECK(state(&nvme, i).flags == DEVFS_DMA_SIGNAL_ENABLED);

@@ -464,6 +464,35 @@ TEST(exporter_goes, "memory of a device that is removed is taken back from those
 	unbind_peers(&peers);
 }
 
+/* Users of the module; each buffer that exists is one, listed or not. */
+static int module_users(void)
+{
+	FILE *file = fopen("/sys/module/devfs_dma/refcnt", "re");
+	int users = -1;
+
+	CHECK(file && fscanf(file, "%d", &users) == 1);
+	fclose(file);
+	return users;
+}
+
+TEST(name_goes, "the name of memory that was taken back goes with the device that has it")
+{
+	struct devfs_dma_import arg = { .alloc = request("peer", 0, DEVFS_DMA_HEAP_IMPORTED) };
+	struct peers peers = bind_peers("bar2");
+	int dmabuf = export(peers.region, PAGE, O_RDWR);
+
+	arg.dmabuf_fd = dmabuf;
+	arg.alloc.lease = DEVFS_DMA_LEASE_PERSIST;
+	CHECK(!ioctl(peers.edu.node, DEVFS_DMA_IOC_IMPORT, &arg));
+	close(arg.alloc.fd);
+	pci_unbind(&peers.memory);
+	close(dmabuf);
+	close(peers.region);
+	close(peers.bar);
+	pci_unbind(&peers.edu);
+	EVENTUALLY(module_users() == 0);
+}
+
 TEST(importer_goes, "the memory stays where it is when a device that imported it is removed")
 {
 	struct peers peers = bind_peers("bar2");

@@ -124,12 +124,15 @@ TEST(sources, "interrupts of the node are sources, in order: a level masks itsel
 	int fd = device("adc");
 	struct devfs_dma_signal level = signal_state(fd, 0), edge = signal_state(fd, 1);
 
-	CHECK(device_info(fd).sources == 2 && device_info(fd).flags & DEVFS_DMA_INFO_HARDWARE);
+	CHECK(device_info(fd).sources == 3 && device_info(fd).flags & DEVFS_DMA_INFO_HARDWARE);
 	CHECK(!strcmp(level.name, "irq0") && level.kind == DEVFS_DMA_SIGNAL_INTERRUPT);
 	CHECK(level.flags == (DEVFS_DMA_SIGNAL_ENABLED | DEVFS_DMA_SIGNAL_AUTOMASK));
 	CHECK(!strcmp(edge.name, "irq1") && edge.kind == DEVFS_DMA_SIGNAL_INTERRUPT);
 	CHECK(edge.flags == DEVFS_DMA_SIGNAL_ENABLED);
-	CHECK(device_info(device("dac")).sources == 0);
+	CHECK(!strcmp(signal_state(fd, 2).name, "error"));
+	/* It has no interrupt. */
+	CHECK(!strcmp(signal_state(device("dac"), 0).name, "error"));
+	CHECK(device_info(device("dac")).sources == 1);
 }
 
 /* Registers of the PL031 clock, and what it is known by, a byte in each of eight words. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The device goes while it is used: unbound from its driver, and bound again. */
-#include "tests/libcheck.h"
+#include "tests/pci.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #define FOR_EACH_HEAP(heap) \
 	for (uint32_t heap = DEVFS_DMA_HEAP_SYSTEM; heap <= DEVFS_DMA_HEAP_COHERENT; heap++)
@@ -501,6 +502,112 @@ TEST(lost, "coherent memory that an importer does not let go of is lost, and nob
 	CHECK(module_users() > 1);
 	CHECK(!importer("hold", -1));
 	EVENTUALLY(module_users() == 1);
+	works();
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+#define MANY 20
+
+/* Coherent buffers, each of which the importer has by way of @parameter. */
+static void lend_many(const char *parameter, int fds[MANY], int dmabufs[MANY])
+{
+	for (int i = 0; i < MANY; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "c%d", i);
+		fds[i] = buffer(name, 2 * PAGE, DEVFS_DMA_HEAP_COHERENT);
+		dmabufs[i] = export(fds[i]);
+		CHECK(!importer(parameter, dmabufs[i]));
+	}
+}
+
+/* All that the importer had is gone, whether it was given back or lost. */
+static void let_go_of_many(int fds[MANY], int dmabufs[MANY])
+{
+	REFUSES(importer("touch", 0), ENODEV);
+	for (int i = 0; i < MANY; i++) {
+		REFUSES(importer("invert", dmabufs[i]), ENODEV);
+		close(fds[i]);
+		close(dmabufs[i]);
+	}
+	CHECK(module_users() > 1);
+	CHECK(!importer("hold", -1));
+	EVENTUALLY(module_users() == 1);
+}
+
+TEST(together, "the importers of all memory of a device have the same five seconds")
+{
+	int fds[MANY], dmabufs[MANY];
+	double before;
+
+	if (bounced())
+		check_skip("another device has no copy of coherent memory");
+	lend_many("hold", fds, dmabufs);
+	before = seconds();
+	unbind();
+	CHECK(seconds() - before > 4 && seconds() - before < 8);
+	bind_again();
+	let_go_of_many(fds, dmabufs);
+	works();
+}
+
+TEST(given_back, "coherent memory is asked back from importers that can give it")
+{
+	int fds[MANY], dmabufs[MANY], lost = log_count("stay allocated for ever");
+	double before;
+
+	if (bounced())
+		check_skip("another device has no copy of coherent memory");
+	lend_many("lend", fds, dmabufs);
+	before = seconds();
+	unbind();
+	CHECK(seconds() - before < 4);
+	CHECK(log_count("stay allocated for ever") == lost);
+	bind_again();
+	let_go_of_many(fds, dmabufs);
+	works();
+}
+
+TEST(revoked, "what another device imported is taken back; its name goes with that device")
+{
+	struct devfs_dma_import import = { .alloc = request("kept", 0, DEVFS_DMA_HEAP_IMPORTED) };
+	int fd = buffer("x", 4 * PAGE, DEVFS_DMA_HEAP_COHERENT), dmabuf = export(fd);
+	struct devfs_dma_open again = { .name = "kept", .fd_flags = O_RDWR };
+	struct pci_device edu = pci_bind(EDU, 0);
+	double before;
+	char c, *map;
+
+	if (bounced())
+		check_skip("another device has no copy of coherent memory");
+	import.alloc.lease = DEVFS_DMA_LEASE_PERSIST;
+	import.dmabuf_fd = dmabuf;
+	CHECK(!ioctl(edu.node, DEVFS_DMA_IOC_IMPORT, &import));
+	CHECK(pwrite(import.alloc.fd, "x", 1, 0) == 1);
+	map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, import.alloc.fd, 0);
+	CHECK(map != MAP_FAILED && *map == 'x');
+	before = seconds();
+	unbind();
+	CHECK(seconds() - before < 4);
+	CHECK(is_zapped(map));
+	REFUSES(pread(import.alloc.fd, &c, 1, 0), ENODEV);
+	/* It has a name still, and nothing else. */
+	CHECK(!ioctl(edu.node, DEVFS_DMA_IOC_OPEN, &again));
+	munmap(map, PAGE);
+	close(again.fd);
+	close(import.alloc.fd);
+	close(dmabuf);
+	close(fd);
+	pci_unbind(&edu);
+	/* What is left is the node that this process has open. */
+	EVENTUALLY(module_users() == 1);
+	bind_again();
 	works();
 }
 

@@ -75,6 +75,7 @@
 #define DEVFS_DMA_INFO_MSIX	0x10U /* its interrupts are MSI-X vectors */
 #define DEVFS_DMA_INFO_MSI	0x20U /* its interrupts are MSI vectors */
 #define DEVFS_DMA_INFO_INTX	0x40U /* it has one line, maybe shared with others */
+#define DEVFS_DMA_INFO_RESET	0x80U /* RESET works: it was reset when it was bound */
 
 /**
  * struct devfs_dma_info - DEVFS_DMA_IOC_GET_INFO
@@ -384,9 +385,10 @@ struct devfs_dma_pin {
  * mapped as its exporter maps it.
  *
  * An exporter that moves its memory is asked to leave it in place. Where it
- * takes it back nevertheless, as the file of a region does when its device is
- * removed, the buffer stays without memory: it has no bus ranges, what would
- * reach its bytes is ENODEV, and its mappings are SIGBUS.
+ * takes it back nevertheless, as the file of a region and coherent memory do
+ * when their device is removed, the buffer stays without memory until FREE or
+ * the end of its own device: it has no bus ranges, what would reach its bytes
+ * is ENODEV, and its mappings are SIGBUS.
  */
 struct devfs_dma_import {
 	struct devfs_dma_alloc alloc;
@@ -494,6 +496,25 @@ struct devfs_dma_region_export {
 	__u64 reserved;
 };
 
+/*
+ * DEVFS_DMA_IOC_RESET: the device's function is reset, by the way that its
+ * reset_method in sysfs says first. It takes no argument.
+ *
+ * Its registers are as after power-on, transfers end, and what the kernel has in
+ * the configuration space (addresses, interrupts, bus mastering) is restored.
+ * Buffers, mappings and open regions stay; who reaches a region waits for the end.
+ * Devices that import its memory are not told: they read ones meanwhile.
+ *
+ * The node must be open for writing: EACCES. EOPNOTSUPP where the device cannot
+ * be reset (INFO_RESET). EAGAIN while it is removed, suspended or reset by others.
+ *
+ * Every reset, others' too, is an event of the source "error" (EVENT_RESET), as are
+ * errors that PCI reports (EVENT_AER) and the end of a suspension (EVENT_POWER).
+ * After an error that stopped the link reads and writes of regions are EIO and
+ * their mappings SIGBUS until it was reset, which is an event of its own; where the
+ * device is lost it stays so until it is unbound. The configuration space answers.
+ */
+
 /* ------------------------------------------------------------- signals -- */
 
 /* Kinds of signal sources. */
@@ -532,13 +553,14 @@ struct devfs_dma_region_export {
  * @missed:    out: periods a timer was too late for, events while disabled
  * @last_ns:   out: CLOCK_MONOTONIC of the last event, 0 for none
  * @listeners: out: eventfds and process signals registered
- * @pad:       zero
+ * @told:      out: what the flags of the last event say, DEVFS_DMA_EVENT_*
  * @reserved:  zero
  *
  * CREATE: EEXIST, ENOSPC (DEVFS_DMA_MAX_SOURCES), EDQUOT (user_signals), and EPERM
  * as SET for a period below user_period_us. Others: ENOENT. Interrupts
  * can be neither created (EINVAL) nor removed (EPERM); a bound device has
- * "irq0", "irq1", ..., one a vector and 32 at most, enabled. SET masks and
+ * "irq0", "irq1", ..., one a vector and 32 at most, enabled, and after them
+ * "error", whose events tell what befell it: see RESET. SET masks and
  * unmasks them; what comes in the meantime is one event after unmasking. A line
  * (AUTOMASK) is masked by each event, as it would come again until the device
  * was seen to: see to it, then SET ENABLED. One that comes more often in a
@@ -559,12 +581,16 @@ struct devfs_dma_signal {
 	__u64 missed;
 	__u64 last_ns;
 	__u32 listeners;
-	__u32 pad;
+	__u32 told;
 	__u64 reserved[2];
 };
 
 /* struct devfs_dma_event.flags */
 #define DEVFS_DMA_EVENT_LOST	0x1U /* this reader lost records before it */
+/* Of the source "error", one of: */
+#define DEVFS_DMA_EVENT_RESET	0x2U /* the device was reset: its registers begin anew */
+#define DEVFS_DMA_EVENT_AER	0x4U /* PCI reported an error that the device did not correct */
+#define DEVFS_DMA_EVENT_POWER	0x8U /* it was without power, and so are its registers new */
 
 /**
  * struct devfs_dma_event - what read(2) of the node returns, one or more
@@ -748,6 +774,10 @@ struct devfs_dma_buf_lease {
  *            and keeps it from shrinking
  * @reserved: zero
  *
+ * The importers of coherent memory are asked to give it back when its device is
+ * removed, those of an O_RDONLY dma-buf and others that cannot are waited for, 5 s
+ * at most. Pages stay their importers'.
+ *
  * EACCES where the descriptor is not open that way, EINVAL for an empty
  * buffer, EOPNOTSUPP for pinned, imported and reserved memory.
  */
@@ -773,6 +803,7 @@ struct devfs_dma_buf_export {
 #define DEVFS_DMA_IOC_GET_REGION	DEVFS_DMA_IOWR(0x08, struct devfs_dma_region)
 #define DEVFS_DMA_IOC_RENAME		DEVFS_DMA_IOW(0x09, struct devfs_dma_rename)
 #define DEVFS_DMA_IOC_OPEN_REGION	DEVFS_DMA_IOWR(0x0a, struct devfs_dma_open_region)
+#define DEVFS_DMA_IOC_RESET		_IO(DEVFS_DMA_IOC_MAGIC, 0x0b)
 #define DEVFS_DMA_IOC_SIGNAL_CTL	DEVFS_DMA_IOWR(0x10, struct devfs_dma_signal)
 #define DEVFS_DMA_IOC_SIGNAL_NOTIFY	DEVFS_DMA_IOW(0x11, struct devfs_dma_notify)
 #define DEVFS_DMA_IOC_SET_EVENTFD	DEVFS_DMA_IOW(0x12, struct devfs_dma_eventfd)

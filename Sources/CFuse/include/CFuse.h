@@ -200,6 +200,7 @@ int cfuse_dma_signal(int node, struct devfs_dma_signal *_Nonnull signal);
 /* Times of events from `first` on: `first` becomes that of the first given, `count` how many. */
 int cfuse_dma_history(int node, uint32_t source, uint64_t *_Nonnull first,
 		      uint64_t *_Nonnull times, uint32_t *_Nonnull count);
+int cfuse_dma_reset(int node);
 int cfuse_dma_region(int node, struct devfs_dma_region *_Nonnull region);
 int cfuse_dma_open_region(int node, struct devfs_dma_open_region *_Nonnull open);
 int cfuse_dma_import(int node, struct devfs_dma_import *_Nonnull import);

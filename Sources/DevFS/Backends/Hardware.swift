@@ -17,6 +17,16 @@ struct SourceStatus: Sendable, Equatable {
     var count: UInt64
     /// Periods that a timer was too late for, and what a disabled source would have made.
     var missed: UInt64
+    /// What befell the device last, of the source that tells it.
+    var mishap: Mishap?
+}
+
+/// What befell a device, after which its registers are not what they were.
+enum Mishap: Sendable {
+    case reset
+    /// PCI reported an error that was not corrected.
+    case error
+    case powerLoss
 }
 
 /// An event as a device reports it.
@@ -81,6 +91,11 @@ protocol Hardware: Sendable {
         _ memory: CInt, _ range: Range<UInt64>, as name: Name, traits: BufferTraits,
         owner: Ownership
     ) throws(Refusal) -> BufferID
+    /// The device itself can be reset.
+    var canReset: Bool { get }
+    /// Its registers begin anew, and what is under way ends. It may take seconds.
+    /// - Throws: EAGAIN while it is removed, suspended or reset by others.
+    func reset() throws(Errno)
     /// Lines of `status`: a word, and what is to be said.
     func facts() throws(Errno) -> [(String, String)]
 }

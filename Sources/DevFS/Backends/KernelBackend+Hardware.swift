@@ -65,6 +65,26 @@ extension KernelBackend: Hardware {
         return BufferID(request.id)
     }
 
+    // MARK: Reset
+
+    var canReset: Bool { (try? info()).map { $0.flags & DEVFS_DMA_INFO_RESET != 0 } ?? false }
+
+    func reset() throws(Errno) {
+        try check { cfuse_dma_reset(node.raw) }
+    }
+
+    /// What befell it, as `status` says it; nil for nothing so far.
+    private func mishaps() throws(Errno) -> String? {
+        guard let source = try sources().first(where: { $0.mishap != nil }) else { return nil }
+        let last =
+            switch source.mishap {
+            case .reset: "it was reset"
+            case .error: "PCI reported an error"
+            default: "it was without power"
+            }
+        return "\(source.count) so far; at last \(last)"
+    }
+
     // MARK: What it is
 
     func facts() throws(Errno) -> [(String, String)] {
@@ -76,6 +96,7 @@ extension KernelBackend: Hardware {
         if !regions.isEmpty {
             facts.append(("regions", regions.map(\.name.text).joined(separator: " ")))
         }
+        if let mishaps = try mishaps() { facts.append(("error", mishaps)) }
         facts.append(("bounced", "\(info.bounced) pinned buffers are not page aligned"))
         return facts
     }

@@ -76,7 +76,13 @@ extension KernelBackend: EventDevice {
             id: SourceID(number: info.source), name: name, source: source,
             isEnabled: info.flags & UInt32(DEVFS_DMA_SIGNAL_ENABLED) != 0,
             isStorm: info.flags & UInt32(DEVFS_DMA_SIGNAL_STORM) != 0,
-            count: info.count, missed: info.missed)
+            count: info.count, missed: info.missed, mishap: mishap(info.told))
+    }
+
+    private static func mishap(_ told: UInt32) -> Mishap? {
+        if told & DEVFS_DMA_EVENT_RESET != 0 { return .reset }
+        if told & DEVFS_DMA_EVENT_AER != 0 { return .error }
+        return told & DEVFS_DMA_EVENT_POWER != 0 ? .powerLoss : nil
     }
 
     func makeSource(_ name: Name, _ source: SignalSource) throws(Refusal) -> SourceStatus {

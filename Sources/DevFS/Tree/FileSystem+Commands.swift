@@ -28,6 +28,20 @@ extension FileSystem {
         }
     }
 
+    /// `control/reset`. It waits for the device, which may take seconds.
+    func reset() throws(Refusal) {
+        guard let hardware else { throw Refusal(.notSupported, "there is no hardware to reset") }
+        do throws(Errno) {
+            try hardware.reset()
+        } catch .resourceTemporarilyUnavailable {
+            throw Refusal(
+                .resourceTemporarilyUnavailable,
+                "the device is being removed, suspended, or reset by others: try again")
+        } catch {
+            throw Refusal(error, "the device can't be reset")
+        }
+    }
+
     /// A line of `control/signal`.
     func carryOut(_ request: SignalRequest, by opener: Opener) throws(Refusal) {
         let owner = options.forcesUID ? options.uid : opener.uid

@@ -76,7 +76,9 @@ extension FileSystem {
             DirectoryEntry(name: name, inode: node.inode, isDirectory: isDirectory)
         }
         func rows(_ files: (any FileRows)?, _ node: (Int) -> Node) -> [DirectoryEntry] {
-            (files?.names ?? []).enumerated().map { entry($1, node($0), isDirectory: false) }
+            guard let files else { return [] }
+            return files.names.enumerated().filter { files.isThere($0.offset, in: self) }
+                .map { entry($1, node($0), isDirectory: false) }
         }
         switch try node(of: inode) {
         case .folder(let directory):

@@ -240,7 +240,9 @@ public final class FileSystem: Sendable {
 
     private func child(_ name: String, of parent: Node) throws(Errno) -> Node {
         func row(_ files: (any FileRows)?) throws(Errno) -> Int {
-            guard let row = files?.names.firstIndex(of: name) else { throw .noSuchFileOrDirectory }
+            guard let files, let row = files.names.firstIndex(of: name),
+                files.isThere(row, in: self)
+            else { throw .noSuchFileOrDirectory }
             return row
         }
         switch parent {

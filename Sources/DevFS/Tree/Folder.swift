@@ -82,6 +82,8 @@ struct OpenRequest: Sendable {
 /// Text files of one kind of object, whatever kind that is.
 protocol FileRows: Sendable {
     var names: [String] { get }
+    /// On this device.
+    func isThere(_ row: Int, in tree: FileSystem) -> Bool
     /// Each look-up of the row gives another inode number.
     func hasInodes(_ row: Int) -> Bool
     func status(
@@ -108,19 +110,23 @@ struct Files<Subject: Sendable>: FileRows {
 
     var names: [String] { table.map(\.name) }
 
+    func isThere(_ row: Int, in tree: FileSystem) -> Bool {
+        table.indices.contains(row) && table[row].isThere?(tree) ?? true
+    }
+
     func hasInodes(_ row: Int) -> Bool {
         table.indices.contains(row) && (table[row].write != nil || table[row].isFollowed)
     }
 
-    private func file(_ row: Int) throws(Errno) -> TextFile<Subject> {
-        guard table.indices.contains(row) else { throw .staleNFSFileHandle }
+    private func file(_ row: Int, in tree: FileSystem) throws(Errno) -> TextFile<Subject> {
+        guard isThere(row, in: tree) else { throw .staleNFSFileHandle }
         return table[row]
     }
 
     func status(
         _ row: Int, of number: UInt64, in tree: FileSystem
     ) throws(Errno) -> FileStatus {
-        let file = try file(row)
+        let file = try file(row, in: tree)
         let subject = try subject(tree, number)
         var status = FileStatus(
             inode: 0, mode: S_IFREG | (file.mode & ~tree.options.umask), uid: tree.options.uid,
@@ -138,7 +144,7 @@ struct Files<Subject: Sendable>: FileRows {
         _ row: Int, of number: UInt64, in tree: FileSystem, _ request: OpenRequest
     ) throws(Errno) -> any OpenFile {
         let subject = try subject(tree, number)
-        let file = try file(row)
+        let file = try file(row, in: tree)
         let flags = request.flags
         let isReadable = file.read != nil || file.open != nil
         guard isReadable || !flags.reads, file.write != nil || !flags.writes else {

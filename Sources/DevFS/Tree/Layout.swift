@@ -118,6 +118,13 @@ enum Layout {
                         }), of: (), in: tree, path: "control/socket",
                     by: Opener(request.caller))
             }),
+        .value(
+            "reset", 0o200, .slow,
+            parse: { word throws(Refusal) in
+                guard word == "1" || word == "reset" else { throw .invalid("1 or reset") }
+            },
+            write: { tree, _, _, _ throws(Refusal) in try tree.reset() }
+        ).only(where: { $0.hardware?.canReset ?? false }),
     ]
 
     // MARK: control/heaps/HEAP/

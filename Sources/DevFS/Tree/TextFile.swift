@@ -25,6 +25,8 @@ struct TextFile<Subject: Sendable>: Sendable {
     var isForWriters: Bool { traits.contains(.forWriters) }
     /// Takes many commands: what a write leaves of a line waits for the rest.
     let takesLines: Bool
+    /// Nil is on every device.
+    private(set) var isThere: (@Sendable (FileSystem) -> Bool)?
 
     init(
         _ name: String, _ mode: UInt32, isReport: Bool = false, isFollowed: Bool = false,
@@ -40,6 +42,13 @@ struct TextFile<Subject: Sendable>: Sendable {
         self.read = read
         self.write = write
         self.open = open
+    }
+
+    /// The same, on some devices alone.
+    func only(where isThere: @escaping @Sendable (FileSystem) -> Bool) -> TextFile {
+        var file = self
+        file.isThere = isThere
+        return file
     }
 
     /// A file that takes one command a line, and `limit` of them in one write.

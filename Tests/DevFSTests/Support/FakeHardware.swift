@@ -22,6 +22,8 @@ final class FakeHardware: Hardware, EventDevice {
         var busy: Set<Int> = []
         /// Events are recorded, and nobody is woken for them.
         var isQuiet = false
+        var resets = 0
+        var isResetting = false
     }
 
     /// Records that are kept, and times of a source.
@@ -33,10 +35,14 @@ final class FakeHardware: Hardware, EventDevice {
     let regions: [Region]
     private let files: [SharedDescriptor]
     let memory: (any Backend)?
+    let canReset: Bool
 
     /// - Parameter regions: name, bytes, and whether they can be written.
-    init(memory: (any Backend)? = nil, regions: [(String, Int, Bool)] = []) throws {
+    init(
+        memory: (any Backend)? = nil, regions: [(String, Int, Bool)] = [], canReset: Bool = false
+    ) throws {
         self.memory = memory
+        self.canReset = canReset
         bell = try EventCounter()
         self.regions = regions.enumerated().compactMap { index, region in
             Name(region.0).map {
@@ -248,6 +254,20 @@ final class FakeHardware: Hardware, EventDevice {
         }
         return id
     }
+
+    func reset() throws(Errno) {
+        _ = try sources()
+        let isBusy = state.withLock { state in
+            if !state.isResetting { state.resets += 1 }
+            return state.isResetting
+        }
+        if isBusy { throw .resourceTemporarilyUnavailable }
+    }
+
+    var resets: Int { state.withLock { $0.resets } }
+
+    /// Others reset it, or do no longer.
+    func setResetting(_ isResetting: Bool) { state.withLock { $0.isResetting = isResetting } }
 
     func facts() throws(Errno) -> [(String, String)] {
         _ = try sources()

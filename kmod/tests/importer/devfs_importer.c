@@ -3,13 +3,22 @@
  * A driver that knows nothing of devfs_dma and attaches to dma-bufs: writing a
  * descriptor to its parameter "invert" maps that dma-buf for a device of its
  * own and inverts each of its bytes. "hold" maps it and keeps it so, until -1
- * is written there; "touch" begins and ends an access of the CPU to what is held.
+ * is written there and all that is held is let go of; "lend" does so, too, but
+ * gives it back when the exporter asks. "touch" begins and ends an access of the
+ * CPU to what is held first.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
 #include <linux/module.h>
 #include <linux/platform_device.h>
 #include <linux/version.h>
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 1, 0)
+#define importer_notify invalidate_mappings
+#else
+#define importer_notify move_notify
+#endif
 
 static struct platform_device *importer;
 
@@ -58,26 +67,50 @@ struct importer_use {
 	struct sg_table *sgt;
 };
 
-static int importer_begin(struct importer_use *use, int fd)
+/* The exporter, which has the lock, wants its memory back. */
+static void importer_give_back(struct dma_buf_attachment *attach)
+{
+	struct importer_use *use = attach->importer_priv;
+
+	if (use->sgt)
+		dma_buf_unmap_attachment(attach, use->sgt, DMA_BIDIRECTIONAL);
+	use->sgt = NULL;
+}
+
+static const struct dma_buf_attach_ops importer_lend_ops = {
+	.allow_peer2peer = true,
+	.importer_notify = importer_give_back,
+};
+
+static int importer_map(struct importer_use *use)
+{
+	struct dma_resv *resv = use->attach->dmabuf->resv;
+	struct sg_table *sgt;
+
+	dma_resv_lock(resv, NULL);
+	sgt = dma_buf_map_attachment(use->attach, DMA_BIDIRECTIONAL);
+	if (!IS_ERR(sgt))
+		use->sgt = sgt;
+	dma_resv_unlock(resv);
+	return PTR_ERR_OR_ZERO(sgt);
+}
+
+static int importer_begin(struct importer_use *use, int fd, const struct dma_buf_attach_ops *ops)
 {
 	struct dma_buf *dmabuf = dma_buf_get(fd);
 	int err;
 
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
-	use->attach = dma_buf_attach(dmabuf, &importer->dev);
+	use->sgt = NULL;
+	use->attach = dma_buf_dynamic_attach(dmabuf, &importer->dev, ops, use);
 	if (IS_ERR(use->attach)) {
 		err = PTR_ERR(use->attach);
 		goto err_put;
 	}
-	use->sgt = dma_buf_map_attachment_unlocked(use->attach, DMA_BIDIRECTIONAL);
-	if (IS_ERR(use->sgt)) {
-		err = PTR_ERR(use->sgt);
-		goto err_detach;
-	}
-	return 0;
-
-err_detach:
+	err = importer_map(use);
+	if (!err)
+		return 0;
 	dma_buf_detach(dmabuf, use->attach);
 err_put:
 	dma_buf_put(dmabuf);
@@ -88,10 +121,11 @@ static void importer_end(struct importer_use *use)
 {
 	struct dma_buf *dmabuf = use->attach->dmabuf;
 
-	dma_buf_unmap_attachment_unlocked(use->attach, use->sgt, DMA_BIDIRECTIONAL);
+	dma_resv_lock(dmabuf->resv, NULL);
+	importer_give_back(use->attach);
+	dma_resv_unlock(dmabuf->resv);
 	dma_buf_detach(dmabuf, use->attach);
 	dma_buf_put(dmabuf);
-	use->attach = NULL;
 }
 
 static int importer_invert(const char *text, const struct kernel_param *param)
@@ -100,7 +134,7 @@ static int importer_invert(const char *text, const struct kernel_param *param)
 	int fd, err = kstrtoint(text, 0, &fd);
 
 	if (!err)
-		err = importer_begin(&use, fd);
+		err = importer_begin(&use, fd, NULL);
 	if (err)
 		return err;
 	err = importer_check_ranges(use.attach->dmabuf, use.sgt);
@@ -110,41 +144,67 @@ static int importer_invert(const char *text, const struct kernel_param *param)
 	return err;
 }
 
-static struct importer_use held;
+/* In the order in which they came. */
+static struct importer_use held[64];
+static unsigned int held_count;
 
-static int importer_hold(const char *text, const struct kernel_param *param)
+static void importer_let_go(void)
+{
+	while (held_count)
+		importer_end(&held[--held_count]);
+}
+
+static int importer_keep(const char *text, const struct dma_buf_attach_ops *ops)
 {
 	int fd, err = kstrtoint(text, 0, &fd);
 
-	if (!err && held.attach)
-		importer_end(&held);
-	if (err || fd == -1)
-		return err;
-	err = importer_begin(&held, fd);
 	if (err)
-		held.attach = NULL;
+		return err;
+	if (fd == -1) {
+		importer_let_go();
+		return 0;
+	}
+	if (held_count == ARRAY_SIZE(held))
+		return -ENOSPC;
+	err = importer_begin(&held[held_count], fd, ops);
+	if (!err)
+		held_count++;
 	return err;
+}
+
+static int importer_hold(const char *text, const struct kernel_param *param)
+{
+	return importer_keep(text, NULL);
+}
+
+static int importer_lend(const char *text, const struct kernel_param *param)
+{
+	return importer_keep(text, &importer_lend_ops);
 }
 
 static int importer_touch(const char *text, const struct kernel_param *param)
 {
-	int err;
+	struct dma_buf *dmabuf;
 
-	if (!held.attach)
+	if (!held_count)
 		return -EINVAL;
-	err = dma_buf_begin_cpu_access(held.attach->dmabuf, DMA_BIDIRECTIONAL);
-	return err ?: dma_buf_end_cpu_access(held.attach->dmabuf, DMA_BIDIRECTIONAL);
+	dmabuf = held[0].attach->dmabuf;
+	return dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL) ?:
+	       dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL);
 }
 
 /* Parameters of a module are set one at a time. */
 static const struct kernel_param_ops importer_invert_ops = { .set = importer_invert };
 static const struct kernel_param_ops importer_hold_ops = { .set = importer_hold };
+static const struct kernel_param_ops importer_lend_param_ops = { .set = importer_lend };
 static const struct kernel_param_ops importer_touch_ops = { .set = importer_touch };
 
 module_param_cb(invert, &importer_invert_ops, NULL, 0200);
 MODULE_PARM_DESC(invert, "Descriptor of a dma-buf whose bytes are to be inverted");
 module_param_cb(hold, &importer_hold_ops, NULL, 0200);
 MODULE_PARM_DESC(hold, "Descriptor of a dma-buf to be kept mapped, -1 for none");
+module_param_cb(lend, &importer_lend_param_ops, NULL, 0200);
+MODULE_PARM_DESC(lend, "The same, and it is given back when its exporter asks");
 module_param_cb(touch, &importer_touch_ops, NULL, 0200);
 MODULE_PARM_DESC(touch, "Whatever is written, the CPU accesses the dma-buf that is held");
 
@@ -165,8 +225,7 @@ static int __init importer_init(void)
 
 static void __exit importer_exit(void)
 {
-	if (held.attach)
-		importer_end(&held);
+	importer_let_go();
 	platform_device_unregister(importer);
 }
 
