@@ -188,6 +188,7 @@ lint: ## check the style of the sources, arithmetic on numbers from outside, who
 	Tests/lint-numbers
 	Tests/lint-rooms
 	Tests/lint-layers
+	Tests/lint-rights
 	if command -v shellcheck >/dev/null; then
 	    shellcheck -x $(scripts)
 	else

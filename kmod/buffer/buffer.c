@@ -19,6 +19,7 @@
 #include "core/compat.h"
 #include "core/memcg.h"
 #include "core/module.h"
+#include "core/rights.h"
 #include "core/trace.h"
 #include "core/users.h"
 
@@ -38,7 +39,10 @@ void devfs_registry_exit(struct devfs_device *dev)
 
 bool devfs_may_manage(struct devfs_buffer *buf)
 {
-	return uid_eq(current_fsuid(), READ_ONCE(buf->base.inode.i_uid)) || capable(CAP_FOWNER);
+	if (uid_eq(current_fsuid(), READ_ONCE(buf->base.inode.i_uid)) || capable(CAP_FOWNER))
+		return true;
+	devfs_refused(buf->base.dev, DEVFS_REFUSED_OWNER);
+	return false;
 }
 
 /*
@@ -266,6 +270,17 @@ static struct devfs_buffer *devfs_buffer_new(struct devfs_device *dev,
 	return ERR_PTR(-ESRCH);
 }
 
+/* A file of the buffer's for who has the node open: devfs_knows_addresses() looks at the mark. */
+static struct file *devfs_file_for(struct devfs_client *client, struct devfs_buffer *buf,
+				   u32 fd_flags)
+{
+	struct file *file = devfs_inode_open(&buf->base.inode, fd_flags);
+
+	if (!IS_ERR(file) && devfs_owns_node(client))
+		file->private_data = client->dev;
+	return file;
+}
+
 /**
  * devfs_buffer_create - make a buffer, its name and its first descriptor
  * @client: who makes it, on the device it is mapped for
@@ -334,7 +349,7 @@ int devfs_buffer_create(struct devfs_client *client, struct devfs_dma_alloc *arg
 			goto err_inode;
 		}
 	}
-	file = devfs_inode_open(&buf->base.inode, arg->fd_flags);
+	file = devfs_file_for(client, buf, arg->fd_flags);
 	if (IS_ERR(file)) {
 		err = PTR_ERR(file);
 		goto err_lease;
@@ -422,11 +437,9 @@ struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id)
 	return buf;
 }
 
-int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg, struct file **file)
+int devfs_buffer_open(struct devfs_client *client, struct devfs_dma_open *arg, struct file **file)
 {
-	static const u8 masks[] = {
-		[O_RDONLY] = MAY_READ, [O_WRONLY] = MAY_WRITE, [O_RDWR] = MAY_READ | MAY_WRITE,
-	};
+	struct devfs_device *dev = client->dev;
 	struct devfs_buffer *buf;
 	int err;
 
@@ -449,10 +462,10 @@ int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg, stru
 	if (!buf)
 		return -ENOENT;
 
-	err = inode_permission(devfs_nop_idmap, &buf->base.inode, masks[arg->fd_flags & O_ACCMODE]);
+	err = devfs_may_access(dev, &buf->base.inode, arg->fd_flags);
 	if (err)
 		goto out_put;
-	*file = devfs_inode_open(&buf->base.inode, arg->fd_flags);
+	*file = devfs_file_for(client, buf, arg->fd_flags);
 	err = PTR_ERR_OR_ZERO(*file);
 	arg->id = buf->id;
 out_put:

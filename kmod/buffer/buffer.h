@@ -14,7 +14,7 @@ int devfs_buffer_create(struct devfs_client *client, struct devfs_dma_alloc *arg
 			void *ctx, int (*report)(void *ctx), void *report_ctx);
 int devfs_buffer_preset(struct devfs_device *dev, const char *name, u64 size, u32 heap,
 			u32 direction);
-int devfs_buffer_open(struct devfs_device *dev, struct devfs_dma_open *arg,
+int devfs_buffer_open(struct devfs_client *client, struct devfs_dma_open *arg,
 		      struct file **file);
 int devfs_buffer_free(struct devfs_client *client, u64 id);
 struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id);
@@ -24,8 +24,9 @@ int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags,
 			struct devfs_client *by);
 
 /* info.c */
-void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info);
-int devfs_buffer_list(struct devfs_device *dev, struct devfs_dma_list *arg);
+void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info,
+		       bool knows_addresses);
+int devfs_buffer_list(struct devfs_client *client, struct devfs_dma_list *arg);
 
 /* detach.c */
 void devfs_buffers_detach(struct devfs_device *dev);

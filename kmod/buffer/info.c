@@ -8,6 +8,7 @@
 #include <linux/uaccess.h>
 
 #include "buffer/buffer.h"
+#include "core/rights.h"
 #include "heap/heap.h"
 
 static u32 devfs_owner_nr(struct pid *pid)
@@ -21,7 +22,9 @@ static u32 devfs_owner_nr(struct pid *pid)
 	return nr;
 }
 
-void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info)
+/* Who has the descriptor programs the device by what the IOMMU makes of addresses. */
+void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info,
+		       bool knows_addresses)
 {
 	struct devfs_device *dev = buf->base.dev;
 	struct inode *inode = &buf->base.inode;
@@ -66,19 +69,20 @@ void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info
 		info->flags |= DEVFS_DMA_BUF_BOUNCED;
 	if (buf->heap != DEVFS_DMA_HEAP_USER)
 		info->flags |= DEVFS_DMA_BUF_MMAP;
-	if (capable(CAP_SYS_RAWIO)) {
-		if (devfs_dma_addr(buf, &info->dma_addr)) {
-			info->flags |= DEVFS_DMA_BUF_DMA_ADDR;
-			devfs_tell_address(dev);
-		}
-		if (devfs_phys_addr(buf, &info->phys_addr))
-			info->flags |= DEVFS_DMA_BUF_PHYS_ADDR;
+	if ((knows_addresses || devfs_translates(dev)) &&
+	    devfs_dma_addr(buf, &info->dma_addr)) {
+		info->flags |= DEVFS_DMA_BUF_DMA_ADDR;
+		devfs_tell_address(dev);
 	}
+	if (knows_addresses && devfs_phys_addr(buf, &info->phys_addr))
+		info->flags |= DEVFS_DMA_BUF_PHYS_ADDR;
 	filemap_invalidate_unlock_shared(inode->i_mapping);
 }
 
-int devfs_buffer_list(struct devfs_device *dev, struct devfs_dma_list *arg)
+int devfs_buffer_list(struct devfs_client *client, struct devfs_dma_list *arg)
 {
+	bool knows_addresses = devfs_owns_node(client) || capable(CAP_SYS_RAWIO);
+	struct devfs_device *dev = client->dev;
 	struct devfs_dma_buf_info __user *to = u64_to_user_ptr(arg->entries);
 	u32 room = arg->count;
 
@@ -108,7 +112,7 @@ int devfs_buffer_list(struct devfs_device *dev, struct devfs_dma_list *arg)
 			arg->cursor = 0;
 			break;
 		}
-		devfs_buffer_info(buf, &info);
+		devfs_buffer_info(buf, &info, knows_addresses);
 		iput(&buf->base.inode);
 		if (copy_to_user(&to[arg->count], &info, sizeof(info)))
 			return -EFAULT;

@@ -14,6 +14,7 @@
 #include "buffer/object.h"
 #include "core/command.h"
 #include "core/compat.h"
+#include "core/rights.h"
 #include "dmabuf/dmabuf.h"
 #include "heap/heap.h"
 
@@ -24,7 +25,8 @@ static struct devfs_buffer *devfs_call_buffer(struct devfs_call *call)
 
 static long devfs_buf_info(struct devfs_call *call)
 {
-	devfs_buffer_info(devfs_call_buffer(call), &call->arg.buf_info);
+	devfs_buffer_info(devfs_call_buffer(call), &call->arg.buf_info,
+			  devfs_knows_addresses(call->file));
 	return 0;
 }
 
@@ -134,8 +136,10 @@ static long devfs_buf_get_sg(struct devfs_call *call)
 	struct devfs_dma_sg *entries = NULL;
 	long err;
 
-	if (!capable(CAP_SYS_RAWIO))
+	if (!devfs_translates(buf->base.dev) && !devfs_knows_addresses(call->file)) {
+		devfs_refused(buf->base.dev, DEVFS_REFUSED_ADDRESS);
 		return -EPERM;
+	}
 	if (arg->total)
 		return -EINVAL;
 	err = devfs_sg_copy(buf, arg, &entries);
@@ -155,8 +159,6 @@ static long devfs_buf_rw(struct devfs_call *call, bool write)
 	struct kiocb iocb;
 	ssize_t done;
 
-	if (!(file->f_mode & (write ? FMODE_WRITE : FMODE_READ)))
-		return -EBADF;
 	if (arg->copied || arg->offset > MAX_LFS_FILESIZE ||
 	    arg->length > MAX_LFS_FILESIZE - arg->offset)
 		return -EINVAL;

@@ -75,6 +75,9 @@ int devfs_device_register(struct devfs_device *dev)
 {
 	int err;
 
+	/* It stays as it is while the device has a driver. */
+	if (devfs_is_translated(dev->dev))
+		dev->info_flags |= DEVFS_DMA_INFO_IOMMU;
 	dev->misc.minor = MISC_DYNAMIC_MINOR;
 	dev->misc.name = dev->node;
 	dev->misc.nodename = dev->node;

@@ -9,6 +9,7 @@
 
 #include "core/command.h"
 #include "core/device.h"
+#include "core/rights.h"
 
 /* The gate, while the device is there. Nobody but removal has it to itself, or waits for it. */
 bool devfs_enter(struct devfs_device *dev)
@@ -102,6 +103,9 @@ long devfs_command(struct devfs_device *dev, const struct devfs_command *command
 	call.user = (void __user *)user;
 	if (_IOC_DIR(nr) & _IOC_WRITE && copy_from_user(&call.arg, call.user, _IOC_SIZE(nr)))
 		return -EFAULT;
+	err = devfs_may(dev, file, nr, &call.arg);
+	if (err)
+		return err;
 	if (command->gated && !devfs_enter(dev))
 		return -ENODEV;
 	err = command->run(&call);

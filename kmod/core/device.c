@@ -46,7 +46,7 @@ bool devfs_is_ram(phys_addr_t start, resource_size_t size)
  */
 void devfs_tell_address(struct devfs_device *dev)
 {
-	if (atomic_read(&dev->told) || devfs_is_translated(dev->dev) ||
+	if (atomic_read(&dev->told) || devfs_translates(dev) ||
 	    atomic_xchg(&dev->told, 1))
 		return;
 	dev_warn(dev->dev, "%s[%d] was told bus addresses; with no IOMMU a wrong one reaches any memory\n",

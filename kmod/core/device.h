@@ -32,6 +32,7 @@ struct devfs_device {
 	u32 info_flags;			/* DEVFS_DMA_INFO_* of the bus, from the start */
 	bool registered;		/* it has a node */
 	atomic_t told;			/* a bus address, to somebody */
+	unsigned long refused;		/* bit n: the log has devfs_refusal n */
 	struct rw_semaphore gate;
 	bool dead;			/* for ever, once set with the gate */
 
@@ -70,6 +71,12 @@ struct devfs_device {
 static inline bool devfs_dead(struct devfs_device *dev)
 {
 	return READ_ONCE(dev->dead);
+}
+
+/* An IOMMU makes its bus addresses. */
+static inline bool devfs_translates(struct devfs_device *dev)
+{
+	return dev->info_flags & DEVFS_DMA_INFO_IOMMU;
 }
 
 void devfs_device_get(struct devfs_device *dev);

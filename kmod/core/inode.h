@@ -42,6 +42,6 @@ int devfs_pseudofs_init(size_t room);
 void devfs_pseudofs_exit(void);
 struct inode *devfs_inode_new(struct devfs_device *dev, const struct devfs_inode_kind *kind);
 struct file *devfs_inode_open(struct inode *inode, unsigned int flags);
-int devfs_export_check(struct file *file, u32 fd_flags);
+int devfs_export_check(struct devfs_device *dev, struct file *file, u32 fd_flags);
 
 #endif /* DEVFS_DMA_CORE_INODE_H */

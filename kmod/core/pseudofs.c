@@ -19,6 +19,7 @@
 #include "core/compat.h"
 #include "core/device.h"
 #include "core/inode.h"
+#include "core/rights.h"
 
 #define DEVFS_MAGIC 0x44564d41
 
@@ -144,14 +145,11 @@ struct file *devfs_inode_open(struct inode *inode, unsigned int flags)
 }
 
 /* What an export of @file may be asked for: by its flags, and by how the file is open. */
-int devfs_export_check(struct file *file, u32 fd_flags)
+int devfs_export_check(struct devfs_device *dev, struct file *file, u32 fd_flags)
 {
 	if (fd_flags & ~(O_RDWR | O_CLOEXEC))
 		return -EINVAL;
-	if (!(file->f_mode & FMODE_READ) ||
-	    ((fd_flags & O_ACCMODE) == O_RDWR && !(file->f_mode & FMODE_WRITE)))
-		return -EACCES;
-	return 0;
+	return devfs_may_as_asked(dev, file, fd_flags);
 }
 
 /* @room: bytes of the largest kind of inode */

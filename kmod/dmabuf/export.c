@@ -376,7 +376,8 @@ long devfs_buffer_export(struct devfs_call *call)
 	struct dma_buf *dmabuf;
 	int err;
 
-	err = arg->reserved ? -EINVAL : devfs_export_check(call->file, arg->fd_flags);
+	err = arg->reserved ? -EINVAL :
+	      devfs_export_check(buf->base.dev, call->file, arg->fd_flags);
 	if (err)
 		return err;
 	/*

@@ -14,6 +14,7 @@
 #include "core/command.h"
 #include "core/compat.h"
 #include "core/module.h"
+#include "core/rights.h"
 #include "core/users.h"
 #include "dmabuf/dmabuf.h"
 #include "heap/heap.h"
@@ -38,6 +39,7 @@ static int devfs_node_open(struct inode *inode, struct file *file)
 		return err;
 	}
 	devfs_device_get(dev);
+	client->node = inode;
 	mutex_init(&client->lock);
 	devfs_client_start(client, U64_MAX);
 	file->private_data = client;
@@ -86,8 +88,6 @@ static long devfs_get_info(struct devfs_call *call)
 	mutex_lock(&dev->lock);
 	info->foreign = dev->name_changes - client->name_changes;
 	mutex_unlock(&dev->lock);
-	if (devfs_is_translated(dev->dev))
-		info->flags |= DEVFS_DMA_INFO_IOMMU;
 	if (dev_is_dma_coherent(dev->dev) && !devfs_is_copied(dev->dev))
 		info->flags |= DEVFS_DMA_INFO_COHERENT;
 	if (*devfs_event_helper)
@@ -175,17 +175,20 @@ static long devfs_import_dmabuf(struct devfs_call *call)
 
 static long devfs_open(struct devfs_call *call)
 {
+	struct devfs_client *client = devfs_call_client(call);
 	struct devfs_dma_open *arg = &call->arg.open;
 	struct file *file;
 	int err;
 
-	err = devfs_buffer_open(devfs_call_client(call)->dev, arg, &file);
+	err = devfs_may_as_asked(client->dev, call->file, arg->fd_flags);
+	if (!err)
+		err = devfs_buffer_open(client, arg, &file);
 	return err ?: devfs_call_give(call, file, arg->fd_flags, &arg->fd);
 }
 
 static long devfs_list(struct devfs_call *call)
 {
-	return devfs_buffer_list(devfs_call_client(call)->dev, &call->arg.list);
+	return devfs_buffer_list(devfs_call_client(call), &call->arg.list);
 }
 
 static long devfs_free(struct devfs_call *call)

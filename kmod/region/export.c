@@ -224,7 +224,8 @@ static int devfs_region_export_check(struct devfs_region *region, struct file *f
 				     const struct devfs_dma_region_export *arg)
 {
 	size_t size = region->is.size;
-	int err = arg->reserved ? -EINVAL : devfs_export_check(file, arg->fd_flags);
+	int err = arg->reserved ? -EINVAL :
+		  devfs_export_check(region->base.dev, file, arg->fd_flags);
 
 	if (err)
 		return err;

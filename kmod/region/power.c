@@ -97,7 +97,5 @@ long devfs_reset(struct devfs_call *call)
 	struct devfs_client *client = call->file->private_data;
 	struct devfs_device *dev = client->dev;
 
-	if (!(call->file->f_mode & FMODE_WRITE))
-		return -EACCES;
 	return dev->reset ? dev->reset(dev) : -EOPNOTSUPP;
 }

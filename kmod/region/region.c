@@ -14,6 +14,7 @@
 #include "core/client.h"
 #include "core/command.h"
 #include "core/compat.h"
+#include "core/rights.h"
 #include "region/object.h"
 
 const size_t devfs_region_size = sizeof(struct devfs_region);
@@ -284,38 +285,42 @@ long devfs_get_region(struct devfs_call *call)
 	memcpy(info.name, region->is.name, sizeof(info.name));
 	info.size = region->is.size;
 	info.ino = region->base.inode.i_ino;
-	if (region->is.ops == &devfs_memory_ops && capable(CAP_SYS_RAWIO))
+	if (region->is.ops == &devfs_memory_ops &&
+	    (devfs_owns_node(client) || capable(CAP_SYS_RAWIO)))
 		info.phys_addr = region->is.start;
 	iput(&region->base.inode);
 	*arg = info;
 	return 0;
 }
 
-/* The node's own permissions are those of the regions. */
+/* Whose node it is has the device; others have what the region's own mode gives them. */
+static int devfs_may_have(struct devfs_client *client, struct devfs_region *region, u32 fd_flags)
+{
+	if (devfs_owns_node(client))
+		return 0;
+	return devfs_may_access(client->dev, &region->base.inode, fd_flags);
+}
+
 long devfs_open_region(struct devfs_call *call)
 {
-	static const fmode_t modes[] = {
-		[O_RDONLY]	= FMODE_READ,
-		[O_WRONLY]	= FMODE_WRITE,
-		[O_RDWR]	= FMODE_READ | FMODE_WRITE,
-	};
 	struct devfs_client *client = call->file->private_data;
 	struct devfs_dma_open_region *arg = &call->arg.open_region;
 	struct devfs_region *region;
 	struct file *file;
-	fmode_t mode;
+	long err;
 
 	if (arg->fd_flags & ~(O_ACCMODE | O_CLOEXEC) ||
 	    (arg->fd_flags & O_ACCMODE) == O_ACCMODE || arg->pad ||
 	    memchr_inv(arg->reserved, 0, sizeof(arg->reserved)))
 		return -EINVAL;
-	mode = modes[arg->fd_flags & O_ACCMODE];
-	if ((call->file->f_mode & mode) != mode)
-		return -EACCES;
+	err = devfs_may_as_asked(client->dev, call->file, arg->fd_flags);
+	if (err)
+		return err;
 	region = devfs_region_get(client->dev, arg->index);
 	if (!region)
 		return -EINVAL;
-	file = devfs_inode_open(&region->base.inode, arg->fd_flags);
+	err = devfs_may_have(client, region, arg->fd_flags);
+	file = err ? ERR_PTR(err) : devfs_inode_open(&region->base.inode, arg->fd_flags);
 	iput(&region->base.inode);
 	return devfs_call_give(call, file, arg->fd_flags, &arg->fd);
 }

@@ -376,10 +376,12 @@ TEST(config_rights, "writing the configuration space needs CAP_SYS_ADMIN of who 
 {
 	struct pci_device device = pci_bind(RNG, 0);
 	uint16_t word = 0;
-	int status;
+	int status, config;
 	pid_t pid;
 
-	CHECK(!fchmod(device.node, 0666));
+	config = pci_open_region(&device, "config", O_RDONLY);
+	CHECK(!fchmod(config, 0666));
+	close(config);
 	if (!(pid = fork())) {
 		int fd;
 

@@ -9,6 +9,8 @@
  *  - reserved and pad fields must be zero on the way in (EINVAL) and are
  *    zero on the way out, and so are all flag bits not named here;
  *  - an unknown command is ENOTTY;
+ *  - a command that changes something needs the node open for writing (EACCES);
+ *    docs/SEMANTICS.md has what each takes;
  *  - a command that fails changes nothing;
  *  - what a node makes counts for who opened it (in a user namespace: for who
  *    made that), against the module parameters user_buffers, user_signals,
@@ -211,7 +213,8 @@ struct devfs_dma_alloc {
  * @fd:       out: the descriptor; the same inode as every other one
  * @reserved: zero
  *
- * Permission bits are checked as open(2) would: EACCES. ENOENT.
+ * Permission bits are checked as open(2) would, and the node must be open that
+ * way, too: EACCES. ENOENT.
  */
 struct devfs_dma_open {
 	__u64 id;
@@ -301,9 +304,9 @@ struct devfs_dma_rename {
  * @created_ns:   CLOCK_REALTIME of its allocation
  * @reserved:   zero
  *
- * The addresses are given to callers with CAP_SYS_RAWIO only; others see both
- * flags clear. Where there is no IOMMU that translates them, the kernel's log
- * has a warning of the first time.
+ * Bus addresses that an IOMMU translates are given to everybody; all others to
+ * callers who own the node, or have CAP_SYS_RAWIO. Else the flag is clear. Where
+ * there is no IOMMU, the kernel's log has a warning of the first time.
  */
 struct devfs_dma_buf_info {
 	char name[DEVFS_DMA_NAME_SIZE];
@@ -412,7 +415,7 @@ struct devfs_dma_import {
  *             of its reg-names, or "reg0", "reg1", ...
  * @size:      out: bytes
  * @phys_addr: out: CPU address, 0 for ports, the configuration space, and
- *             callers without CAP_SYS_RAWIO
+ *             callers who neither own the node nor have CAP_SYS_RAWIO
  * @ino:       out: inode number of its file
  * @reserved:  zero
  *
@@ -438,7 +441,8 @@ struct devfs_dma_region {
  * @pad:      zero
  * @reserved: zero
  *
- * The node must be open that way, too: EACCES. EINVAL: no such region. EBUSY:
+ * The node must be open that way, too, and unless the caller owns it the
+ * region's own mode lets him: EACCES. EINVAL: no such region. EBUSY:
  * the other file of the same BAR is open; a CPU must not have one memory mapped
  * in two ways.
  *
@@ -714,11 +718,13 @@ struct devfs_dma_sg {
 };
 
 /**
- * struct devfs_dma_buf_get_sg - DEVFS_DMA_IOC_BUF_GET_SG, CAP_SYS_RAWIO (EPERM)
+ * struct devfs_dma_buf_get_sg - DEVFS_DMA_IOC_BUF_GET_SG
  * @first:   in: index of the first range wanted
  * @entries: in: user pointer to struct devfs_dma_sg[@count]
  * @count:   in: room; out: ranges written
  * @total:   out: ranges there are
+ *
+ * EPERM where dma_addr of struct devfs_dma_buf_info would not be given.
  */
 struct devfs_dma_buf_get_sg {
 	__u64 first;
