@@ -12,6 +12,7 @@
 
 #include "buffer/buffer.h"
 #include "bus/bus.h"
+#include "core/safety.h"
 #include "heap/heap.h"
 #include "node/node.h"
 #include "signal/signal.h"
@@ -81,7 +82,9 @@ int devfs_device_register(struct devfs_device *dev)
 	dev->misc.minor = MISC_DYNAMIC_MINOR;
 	dev->misc.name = dev->node;
 	dev->misc.nodename = dev->node;
-	dev->misc.mode = 0660;
+	/* udev(7) goes by the attribute. */
+	dev->misc.mode = devfs_is_unsafe(dev) ? 0600 : 0660;
+	dev->misc.groups = devfs_node_groups;
 	dev->misc.parent = dev->dev;
 	dev->misc.fops = &devfs_node_fops;
 	err = misc_register(&dev->misc);

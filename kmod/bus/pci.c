@@ -12,6 +12,7 @@
 
 #include "bus/bus.h"
 #include "core/compat.h"
+#include "core/safety.h"
 #include "region/region.h"
 #include "signal/signal.h"
 
@@ -342,6 +343,9 @@ static int devfs_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		pci_err(pdev, "is a bridge\n");
 		return -EINVAL;
 	}
+	err = devfs_may_bind(&pdev->dev, false);
+	if (err)
+		return err;
 	err = pci_enable_device(pdev);
 	if (err) {
 		pci_err(pdev, "cannot be enabled (%d)\n", err);
@@ -365,6 +369,7 @@ static int devfs_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		dev->info_flags |= DEVFS_DMA_INFO_RESET;
 		dev->reset = devfs_pci_reset;
 	}
+	dev->is_programmed = true;
 	err = devfs_pci_add_regions(dev, pdev);
 	if (err)
 		goto err_device;

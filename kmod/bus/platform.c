@@ -10,6 +10,7 @@
 #include <linux/mod_devicetable.h>
 #include <linux/module.h>
 #include <linux/of.h>
+#include <linux/of_device.h>
 #include <linux/of_reserved_mem.h>
 #include <linux/platform_device.h>
 #include <linux/property.h>
@@ -19,6 +20,7 @@
 #include "buffer/heaps.h"
 #include "bus/bus.h"
 #include "core/compat.h"
+#include "core/safety.h"
 #include "heap/heap.h"
 #include "region/region.h"
 #include "signal/signal.h"
@@ -315,6 +317,12 @@ static void devfs_platform_stop(struct devfs_device *dev)
 		dev_warn(dev->dev, "cannot be held in reset (%d)\n", err);
 }
 
+static const struct of_device_id devfs_platform_matches[] = {
+	{ .compatible = "devfs,dma-buffer" },
+	{ }
+};
+MODULE_DEVICE_TABLE(of, devfs_platform_matches);
+
 static int devfs_platform_add_hardware(struct devfs_device *dev, struct platform_device *pdev)
 {
 	int err;
@@ -324,6 +332,13 @@ static int devfs_platform_add_hardware(struct devfs_device *dev, struct platform
 	if (err)
 		return dev_err_probe(&pdev->dev, err, "its reset cannot be had\n");
 	err = devfs_platform_add_regions(dev, pdev);
+	if (err)
+		return err;
+	/* Without registers it is memory alone. Who wrote the device tree asked for the rest. */
+	dev->is_programmed = dev->region_count;
+	if (dev->is_programmed)
+		err = devfs_may_bind(&pdev->dev, of_match_device(devfs_platform_matches,
+								 &pdev->dev));
 	if (err)
 		return err;
 	err = devfs_platform_add_irqs(dev, pdev);
@@ -441,12 +456,6 @@ static int devfs_platform_resume(struct device *parent)
 	return 0;
 }
 static DEFINE_SIMPLE_DEV_PM_OPS(devfs_platform_pm, devfs_platform_suspend, devfs_platform_resume);
-
-static const struct of_device_id devfs_platform_matches[] = {
-	{ .compatible = "devfs,dma-buffer" },
-	{ }
-};
-MODULE_DEVICE_TABLE(of, devfs_platform_matches);
 
 static const struct platform_device_id devfs_platform_ids[] = {
 	{ "devfs_dma_host" },

@@ -12,8 +12,11 @@
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/huge_mm.h>
+#include <linux/iommu.h>
+#include <linux/irqdomain.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/msi.h>
 #include <linux/pagemap.h>
 #include <linux/platform_device.h>
 #include <linux/splice.h>
@@ -178,6 +181,16 @@ static inline void devfs_hrtimer_setup(struct hrtimer *timer,
 #else
 #define devfs_invalidate		move_notify
 #define devfs_dmabuf_invalidate		dma_buf_move_notify
+#endif
+
+/* Interrupts are remapped: a device cannot send those of others by writing them itself. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define devfs_has_isolated_msi	msi_device_has_isolated_msi
+#else
+static inline bool devfs_has_isolated_msi(struct device *dev)
+{
+	return device_iommu_capable(dev, IOMMU_CAP_INTR_REMAP) || irq_domain_check_msi_remap();
+}
 #endif
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)

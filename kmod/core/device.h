@@ -31,6 +31,7 @@ struct devfs_device {
 	char node[DEVFS_DMA_NAME_SIZE + 8];
 	u32 info_flags;			/* DEVFS_DMA_INFO_* of the bus, from the start */
 	bool registered;		/* it has a node */
+	bool is_programmed;		/* by its registers, which its node gives */
 	atomic_t told;			/* a bus address, to somebody */
 	unsigned long refused;		/* bit n: the log has devfs_refusal n */
 	struct rw_semaphore gate;

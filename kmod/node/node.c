@@ -15,6 +15,7 @@
 #include "core/compat.h"
 #include "core/module.h"
 #include "core/rights.h"
+#include "core/safety.h"
 #include "core/users.h"
 #include "dmabuf/dmabuf.h"
 #include "heap/heap.h"
@@ -33,7 +34,7 @@ static int devfs_node_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 	client->dev = dev;
 	if (!devfs_dead(dev))
-		err = devfs_user_open(client, file);
+		err = devfs_may_open(dev) ?: devfs_user_open(client, file);
 	if (err) {
 		kfree(client);
 		return err;
@@ -88,6 +89,7 @@ static long devfs_get_info(struct devfs_call *call)
 	mutex_lock(&dev->lock);
 	info->foreign = dev->name_changes - client->name_changes;
 	mutex_unlock(&dev->lock);
+	info->flags |= devfs_safety_flags(dev);
 	if (dev_is_dma_coherent(dev->dev) && !devfs_is_copied(dev->dev))
 		info->flags |= DEVFS_DMA_INFO_COHERENT;
 	if (*devfs_event_helper)

@@ -41,6 +41,18 @@ int pci_write(const struct pci_device *device, const char *file, const char *tex
 	return write_text(path, text);
 }
 
+bool pci_set_unsafe(bool may)
+{
+	static const char path[] = "/sys/module/devfs_dma/parameters/enable_unsafe_noiommu_mode";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char before;
+
+	CHECK(fd >= 0 && read(fd, &before, 1) == 1);
+	close(fd);
+	CHECK(!write_text(path, may ? "Y" : "N"));
+	return before == 'Y';
+}
+
 static bool has_driver(const struct pci_device *device)
 {
 	char path[128];

@@ -20,6 +20,9 @@ int pci_open(const struct pci_device *device, int flags);
 /* Writes to a sysfs file of the device: 0, or -1 and errno. */
 int pci_write(const struct pci_device *device, const char *file, const char *text);
 
+/* Lets devices be bound that no IOMMU confines, or not; returns whether it was so. */
+bool pci_set_unsafe(bool may);
+
 /* The region of that name of a device's node, or the test fails. */
 struct devfs_dma_region node_region(int node, const char *name);
 int node_open_region(int node, const char *name, int flags);

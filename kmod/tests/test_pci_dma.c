@@ -119,12 +119,13 @@ TEST(identity, "an IOMMU that lets the device reach everything is not said to tr
 	struct pci_device edu = pci_bind(EDU, 0);
 	struct devfs_dma_buf_info info;
 	struct devfs_dma_alloc arg;
-	bool iommu = has_iommu(&edu);
+	bool iommu = has_iommu(&edu), before;
 
 	pci_unbind(&edu);
 	if (!iommu)
 		check_skip("the guest has no IOMMU");
 	CHECK(!pci_write(&edu, "iommu_group/type", "identity"));
+	before = pci_set_unsafe(true);
 	edu = pci_bind(EDU, 0);
 	CHECK(!has_iommu(&edu));
 	/* What it allocates must be where the device reaches it. */
@@ -138,7 +139,9 @@ TEST(identity, "an IOMMU that lets the device reach everything is not said to tr
 		close(arg.fd);
 	}
 	CHECK(log_count("with no IOMMU") > 0);
+	CHECK(device_info(edu.node).flags & DEVFS_DMA_INFO_UNSAFE);
 	pci_unbind(&edu);
+	pci_set_unsafe(before);
 	CHECK(!pci_write(&edu, "iommu_group/type", "DMA"));
 }
 

@@ -311,6 +311,30 @@ TEST(removal, "an unbound device is gone for who uses it, and new when it is bou
 	}
 }
 
+/* The node's mode, and what its attribute says. */
+static bool is_unsafe(const char *name)
+{
+	int fd = device(name), attribute;
+	bool unsafe = device_info(fd).flags & DEVFS_DMA_INFO_UNSAFE;
+	char path[100], text = 0;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/sys/class/misc/devfs!%s/unsafe", name);
+	attribute = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(attribute >= 0 && read(attribute, &text, 1) == 1 && text == (unsafe ? '1' : '0'));
+	close(attribute);
+	CHECK(!fstat(fd, &st) && (st.st_mode & 0777) == (unsafe ? 0600 : 0660));
+	close(fd);
+	return unsafe;
+}
+
+TEST(unsafe, "a node with registers, which no IOMMU confines, is root's; memory alone is not")
+{
+	/* Bound without the module's parameter: the device tree asks for it. */
+	CHECK(is_unsafe("clock") && is_unsafe("named"));
+	CHECK(!is_unsafe("adc") && !is_unsafe("dac") && !is_unsafe("pool"));
+}
+
 TEST(region_removal, "registers of an unbound device: ENODEV, SIGBUS, and binding it again works")
 {
 	int fd = device("clock"), region = node_open_region(fd, "reg0", O_RDWR);

@@ -6,11 +6,19 @@
  * is written there and all that is held is let go of; "lend" does so, too, but
  * gives it back when the exporter asks. "touch" begins and ends an access of the
  * CPU to what is held first.
+ * "try" does one thing with it: "DESCRIPTOR map-to" for a device that reads, map-from
+ * for one that writes, map-both, vmap, begin-read, begin-write. What is written to
+ * "show" is what mapping /dev/devfs_importer maps.
+ *
+ * It takes PCI devices, too, by driver_override, and leaves them alone.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/pci.h>
 #include <linux/platform_device.h>
 #include <linux/version.h>
 
@@ -193,11 +201,152 @@ static int importer_touch(const char *text, const struct kernel_param *param)
 	       dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL);
 }
 
+static int importer_try_map(struct dma_buf *dmabuf, enum dma_data_direction direction)
+{
+	struct dma_buf_attachment *attach = dma_buf_attach(dmabuf, &importer->dev);
+	struct sg_table *sgt;
+
+	if (IS_ERR(attach))
+		return PTR_ERR(attach);
+	sgt = dma_buf_map_attachment_unlocked(attach, direction);
+	if (!IS_ERR(sgt))
+		dma_buf_unmap_attachment_unlocked(attach, sgt, direction);
+	dma_buf_detach(dmabuf, attach);
+	return PTR_ERR_OR_ZERO(sgt);
+}
+
+static int importer_try_vmap(struct dma_buf *dmabuf)
+{
+	struct iosys_map map;
+	int err;
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+	err = dma_buf_vmap_unlocked(dmabuf, &map);
+	if (!err)
+		dma_buf_vunmap_unlocked(dmabuf, &map);
+#else
+	err = dma_buf_vmap(dmabuf, &map);
+	if (!err)
+		dma_buf_vunmap(dmabuf, &map);
+#endif
+	return err;
+}
+
+static int importer_try_access(struct dma_buf *dmabuf, enum dma_data_direction direction)
+{
+	return dma_buf_begin_cpu_access(dmabuf, direction) ?:
+	       dma_buf_end_cpu_access(dmabuf, direction);
+}
+
+static int importer_try_one(struct dma_buf *dmabuf, const char *what)
+{
+	if (!strcmp(what, "map-to"))
+		return importer_try_map(dmabuf, DMA_TO_DEVICE);
+	if (!strcmp(what, "map-from"))
+		return importer_try_map(dmabuf, DMA_FROM_DEVICE);
+	if (!strcmp(what, "map-both"))
+		return importer_try_map(dmabuf, DMA_BIDIRECTIONAL);
+	if (!strcmp(what, "vmap"))
+		return importer_try_vmap(dmabuf);
+	if (!strcmp(what, "begin-read"))
+		return importer_try_access(dmabuf, DMA_FROM_DEVICE);
+	if (!strcmp(what, "begin-write"))
+		return importer_try_access(dmabuf, DMA_TO_DEVICE);
+	return -EINVAL;
+}
+
+static int importer_try(const char *text, const struct kernel_param *param)
+{
+	struct dma_buf *dmabuf;
+	char what[16];
+	int fd, err;
+
+	if (sscanf(text, "%d %15s", &fd, what) != 2)
+		return -EINVAL;
+	dmabuf = dma_buf_get(fd);
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	err = importer_try_one(dmabuf, what);
+	dma_buf_put(dmabuf);
+	return err;
+}
+
+/* What the node maps. Its lock is held for nothing else, as mmap comes with others. */
+static DEFINE_SPINLOCK(shown_lock);
+static struct dma_buf *shown;
+
+static void importer_set_shown(struct dma_buf *dmabuf)
+{
+	struct dma_buf *former;
+
+	spin_lock(&shown_lock);
+	former = shown;
+	shown = dmabuf;
+	spin_unlock(&shown_lock);
+	if (former)
+		dma_buf_put(former);
+}
+
+static int importer_show(const char *text, const struct kernel_param *param)
+{
+	struct dma_buf *dmabuf = NULL;
+	int fd, err = kstrtoint(text, 0, &fd);
+
+	if (!err && fd != -1)
+		dmabuf = dma_buf_get(fd);
+	if (IS_ERR(dmabuf))
+		err = PTR_ERR(dmabuf);
+	if (!err)
+		importer_set_shown(dmabuf);
+	return err;
+}
+
+/* As a driver does that gives its own files for the memory of others. */
+static int importer_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct dma_buf *dmabuf;
+	int err;
+
+	spin_lock(&shown_lock);
+	dmabuf = shown;
+	if (dmabuf)
+		get_dma_buf(dmabuf);
+	spin_unlock(&shown_lock);
+	if (!dmabuf)
+		return -ENODEV;
+	err = dma_buf_mmap(dmabuf, vma, 0);
+	dma_buf_put(dmabuf);
+	return err;
+}
+
+static const struct file_operations importer_fops = {
+	.owner	= THIS_MODULE,
+	.mmap	= importer_mmap,
+};
+
+static struct miscdevice importer_node = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "devfs_importer",
+	.fops	= &importer_fops,
+};
+
+static int importer_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	return 0;
+}
+
+static struct pci_driver importer_pci = {
+	.name	= "devfs_importer",
+	.probe	= importer_pci_probe,
+};
+
 /* Parameters of a module are set one at a time. */
 static const struct kernel_param_ops importer_invert_ops = { .set = importer_invert };
 static const struct kernel_param_ops importer_hold_ops = { .set = importer_hold };
 static const struct kernel_param_ops importer_lend_param_ops = { .set = importer_lend };
 static const struct kernel_param_ops importer_touch_ops = { .set = importer_touch };
+static const struct kernel_param_ops importer_try_ops = { .set = importer_try };
+static const struct kernel_param_ops importer_show_ops = { .set = importer_show };
 
 module_param_cb(invert, &importer_invert_ops, NULL, 0200);
 MODULE_PARM_DESC(invert, "Descriptor of a dma-buf whose bytes are to be inverted");
@@ -207,6 +356,10 @@ module_param_cb(lend, &importer_lend_param_ops, NULL, 0200);
 MODULE_PARM_DESC(lend, "The same, and it is given back when its exporter asks");
 module_param_cb(touch, &importer_touch_ops, NULL, 0200);
 MODULE_PARM_DESC(touch, "Whatever is written, the CPU accesses the dma-buf that is held");
+module_param_cb(try, &importer_try_ops, NULL, 0200);
+MODULE_PARM_DESC(try, "Descriptor of a dma-buf, and what is to be done with it");
+module_param_cb(show, &importer_show_ops, NULL, 0200);
+MODULE_PARM_DESC(show, "Descriptor of a dma-buf that the node maps, -1 for none");
 
 static int __init importer_init(void)
 {
@@ -217,14 +370,28 @@ static int __init importer_init(void)
 		return PTR_ERR(importer);
 	err = dma_coerce_mask_and_coherent(&importer->dev, DMA_BIT_MASK(64));
 	if (err)
-		platform_device_unregister(importer);
-	else
-		dma_set_max_seg_size(&importer->dev, UINT_MAX);
+		goto err_device;
+	dma_set_max_seg_size(&importer->dev, UINT_MAX);
+	err = misc_register(&importer_node);
+	if (err)
+		goto err_device;
+	err = pci_register_driver(&importer_pci);
+	if (err)
+		goto err_node;
+	return 0;
+
+err_node:
+	misc_deregister(&importer_node);
+err_device:
+	platform_device_unregister(importer);
 	return err;
 }
 
 static void __exit importer_exit(void)
 {
+	pci_unregister_driver(&importer_pci);
+	misc_deregister(&importer_node);
+	importer_set_shown(NULL);
 	importer_let_go();
 	platform_device_unregister(importer);
 }
