@@ -205,7 +205,8 @@ static int devfs_sync_locked(struct devfs_access *access, size_t from, size_t to
 	/* What a device may have written to comes whole, whatever is done with it then. */
 	if (!err && what & DEVFS_DMA_SYNC_FOR_CPU) {
 		if (buf->attach)
-			err = devfs_import_begin(buf, DMA_BIDIRECTIONAL);
+			err = devfs_import_begin(buf, buf->readonly ? DMA_FROM_DEVICE :
+						 DMA_BIDIRECTIONAL);
 		else
 			devfs_fetch(access, from, to);
 	}

@@ -17,6 +17,7 @@
 #include "core/command.h"
 #include "core/compat.h"
 #include "core/revoke.h"
+#include "core/rights.h"
 #include "dmabuf/dmabuf.h"
 #include "heap/heap.h"
 #include "heap/sync.h"
@@ -111,6 +112,11 @@ static int devfs_map_coherent(struct devfs_buffer *buf, struct devfs_attachment 
 	return err;
 }
 
+static int devfs_export_may_write(struct devfs_export *export)
+{
+	return devfs_may_write_export(export->buf->base.dev, export->file);
+}
+
 /*
  * Under the lock of writers: what is written after the copy for the device that
  * this may be is synced for it, too.
@@ -137,6 +143,9 @@ static struct sg_table *devfs_dmabuf_map(struct dma_buf_attachment *attach,
 	struct devfs_buffer *buf = export->buf;
 	int err;
 
+	err = direction == DMA_TO_DEVICE ? 0 : devfs_export_may_write(export);
+	if (err)
+		return ERR_PTR(err);
 	if (devfs_is_coherent(buf))
 		err = devfs_map_coherent(buf, attachment, direction);
 	else
@@ -180,7 +189,9 @@ static int devfs_export_access(struct devfs_export *export, enum dma_data_direct
 /* Whatever the access is for: if it writes, its end will come over all that there is. */
 static int devfs_dmabuf_begin(struct dma_buf *dmabuf, enum dma_data_direction direction)
 {
-	return devfs_export_access(dmabuf->priv, DMA_BIDIRECTIONAL, true);
+	int err = direction == DMA_FROM_DEVICE ? 0 : devfs_export_may_write(dmabuf->priv);
+
+	return err ?: devfs_export_access(dmabuf->priv, DMA_BIDIRECTIONAL, true);
 }
 
 static int devfs_dmabuf_end(struct dma_buf *dmabuf, enum dma_data_direction direction)
@@ -193,6 +204,10 @@ static int devfs_dmabuf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 {
 	struct devfs_export *export = dmabuf->priv;
 
+	/* A private copy is its owner's to write. The file of the area is the importer's, maybe. */
+	if (vma->vm_flags & VM_SHARED && !(export->file->f_mode & FMODE_WRITE) &&
+	    !devfs_map_read_only(vma))
+		return devfs_export_may_write(export);
 	vma_set_file(vma, export->file);
 	return export->file->f_op->mmap(export->file, vma);
 }
@@ -268,7 +283,23 @@ static const struct dma_buf_ops devfs_dmabuf_ops = {
 	.release		= devfs_dmabuf_release,
 };
 
-/* The same, and importers that can give the memory back are asked to. */
+/*
+ * Of what was exported for reading. A mapping of the kernel's can be written, and one
+ * that could not would be an oops: there is none. A vmap that fails would be a warning
+ * of dma_buf_vmap() with a trace, which whoever has a dma-buf could provoke.
+ */
+static const struct dma_buf_ops devfs_reading_ops = {
+	.attach			= devfs_dmabuf_attach,
+	.detach			= devfs_dmabuf_detach,
+	.map_dma_buf		= devfs_dmabuf_map,
+	.unmap_dma_buf		= devfs_dmabuf_unmap,
+	.begin_cpu_access	= devfs_dmabuf_begin,
+	.end_cpu_access		= devfs_dmabuf_end,
+	.mmap			= devfs_dmabuf_mmap,
+	.release		= devfs_dmabuf_release,
+};
+
+/* As the first, and importers that can give the memory back are asked to. */
 static const struct dma_buf_ops devfs_coherent_ops = {
 	.attach			= devfs_dmabuf_attach,
 	.detach			= devfs_dmabuf_detach,
@@ -286,7 +317,8 @@ static const struct dma_buf_ops devfs_coherent_ops = {
 
 bool devfs_is_buffer_dmabuf(struct dma_buf *dmabuf)
 {
-	return dmabuf->ops == &devfs_dmabuf_ops || dmabuf->ops == &devfs_coherent_ops;
+	return dmabuf->ops == &devfs_dmabuf_ops || dmabuf->ops == &devfs_coherent_ops ||
+	       dmabuf->ops == &devfs_reading_ops;
 }
 
 /* The buffer of which @buf is an import, or NULL. With i_rwsem held. */
@@ -319,8 +351,9 @@ static int devfs_export_size(struct devfs_export *export)
  */
 static const struct dma_buf_ops *devfs_export_ops(struct devfs_buffer *buf, u32 flags)
 {
-	return devfs_is_coherent(buf) && (flags & O_ACCMODE) == O_RDWR ? &devfs_coherent_ops :
-									 &devfs_dmabuf_ops;
+	if ((flags & O_ACCMODE) != O_RDWR)
+		return &devfs_reading_ops;
+	return devfs_is_coherent(buf) ? &devfs_coherent_ops : &devfs_dmabuf_ops;
 }
 
 static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
@@ -334,7 +367,7 @@ static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
 	if (!export)
 		return ERR_PTR(-ENOMEM);
 	export->buf = buf;
-	export->file = devfs_inode_open(&buf->base.inode, O_RDWR);
+	export->file = devfs_inode_open(&buf->base.inode, flags);
 	if (IS_ERR(export->file)) {
 		err = PTR_ERR(export->file);
 		goto err_free;

@@ -107,7 +107,10 @@ static int devfs_import_vmap(struct devfs_buffer *buf, struct dma_buf *dmabuf)
 
 	if (devfs_is_region_dmabuf(dmabuf))
 		return 0;
-	/* The core warns of exporters that fail, as ours does when its device goes. */
+	/*
+	 * The core warns of exporters that fail, as ours does when its device goes. And of
+	 * what is read-only only we map it: we look at that before each write.
+	 */
 	if (devfs_is_buffer_dmabuf(dmabuf))
 		err = devfs_dmabuf_vmap(dmabuf, &map);
 	else

@@ -17,6 +17,7 @@
 
 #include "core/command.h"
 #include "core/compat.h"
+#include "core/rights.h"
 #include "region/object.h"
 
 /* There is nothing in the caches that would have to be synced. */
@@ -66,6 +67,11 @@ static void devfs_peer_unpin(struct dma_buf_attachment *attach)
 {
 }
 
+static int devfs_peer_may_write(struct devfs_region_export *export)
+{
+	return devfs_may_write_export(export->region->base.dev, export->file);
+}
+
 /* To try what is out of reach is a warning with a trace. */
 static bool devfs_peer_in_reach(struct device *dev, phys_addr_t start, size_t size)
 {
@@ -107,12 +113,14 @@ static struct sg_table *devfs_peer_map(struct dma_buf_attachment *attach,
 	phys_addr_t start = export->region->is.start + export->offset;
 	struct sg_table *sgt;
 	dma_addr_t addr;
+	int err;
 
 	dma_resv_assert_held(&export->of.resv);
 	if (export->of.revoked)
 		return ERR_PTR(-ENODEV);
-	if (direction != DMA_TO_DEVICE && !(export->file->f_mode & FMODE_WRITE))
-		return ERR_PTR(-EACCES);
+	err = direction == DMA_TO_DEVICE ? 0 : devfs_peer_may_write(export);
+	if (err)
+		return ERR_PTR(err);
 	if (!devfs_peer_in_reach(attach->dev, start, export->size))
 		return ERR_PTR(-EIO);
 	addr = dma_map_resource(attach->dev, start, export->size, direction, DEVFS_PEER_ATTRS);
@@ -138,10 +146,18 @@ static void devfs_peer_unmap(struct dma_buf_attachment *attach, struct sg_table 
 	devfs_importer_left(export->region->base.dev, &export->region->importers);
 }
 
+/* The CPU has no cache between: all that there is to say is whether it may write. */
+static int devfs_peer_begin(struct dma_buf *dmabuf, enum dma_data_direction direction)
+{
+	return direction == DMA_FROM_DEVICE ? 0 : devfs_peer_may_write(dmabuf->priv);
+}
+
 static int devfs_peer_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 {
 	struct devfs_region_export *export = dmabuf->priv;
 
+	if (!(export->file->f_mode & FMODE_WRITE) && !devfs_map_read_only(vma))
+		return devfs_peer_may_write(export);
 	vma_set_file(vma, export->file);
 	vma->vm_pgoff += export->offset >> PAGE_SHIFT;
 	return export->file->f_op->mmap(export->file, vma);
@@ -160,6 +176,7 @@ static const struct dma_buf_ops devfs_peer_ops = {
 	.unpin		= devfs_peer_unpin,
 	.map_dma_buf	= devfs_peer_map,
 	.unmap_dma_buf	= devfs_peer_unmap,
+	.begin_cpu_access = devfs_peer_begin,
 	.mmap		= devfs_peer_mmap,
 	.release	= devfs_peer_release,
 };
@@ -175,9 +192,9 @@ int devfs_region_dmabuf_access(struct dma_buf *dmabuf, size_t pos, void *data, s
 {
 	struct devfs_region_export *export = dmabuf->priv;
 
-	if (write && !(export->file->f_mode & FMODE_WRITE))
-		return -EACCES;
-	return devfs_region_access(export->region, export->offset + pos, data, count, write);
+	int err = write ? devfs_peer_may_write(export) : 0;
+
+	return err ?: devfs_region_access(export->region, export->offset + pos, data, count, write);
 }
 
 static struct dma_buf *devfs_region_export(struct devfs_region *region,

@@ -114,6 +114,82 @@ TEST(export_bad, "BUF_EXPORT refuses what is wrong")
 	CHECK(!ftruncate(fd, 0));
 }
 
+#define IMPORTER "/sys/module/devfs_importer/parameters/"
+
+/* What the test importer says of one use of a dma-buf: 0 or an errno. */
+static int importer_says(const char *parameter, const char *text)
+{
+	char path[96];
+	int fd, error;
+
+	snprintf(path, sizeof(path), IMPORTER "%s", parameter);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		check_skip("the test importer is not loaded");
+	error = write(fd, text, strlen(text)) < 0 ? errno : 0;
+	close(fd);
+	return error;
+}
+
+static int importer_tries(int dmabuf, const char *what)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%d %s", dmabuf, what);
+	return importer_says("try", text);
+}
+
+static void importer_shows(int dmabuf)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", dmabuf);
+	CHECK(importer_says("show", text) == 0);
+}
+
+TEST(export_read_only, "a dma-buf that was exported for reading is written by no other driver")
+{
+	FOR_EACH_HEAP(heap) {
+		int fd = buffer("x", PAGE, heap), dmabuf = export(fd, O_RDONLY), node;
+		char *map;
+
+		CHECK(pwrite(fd, "old", 3, 0) == 3);
+		CHECK(importer_tries(dmabuf, "map-to") == 0);
+		CHECK(importer_tries(dmabuf, "begin-read") == 0);
+		CHECK(importer_tries(dmabuf, "map-from") == EACCES);
+		CHECK(importer_tries(dmabuf, "map-both") == EACCES);
+		CHECK(importer_tries(dmabuf, "vmap") == EINVAL);
+		CHECK(importer_tries(dmabuf, "begin-write") == EACCES);
+		/* A driver's own file, open to write, that maps the memory of others. */
+		importer_shows(dmabuf);
+		node = open("/dev/devfs_importer", O_RDWR | O_CLOEXEC);
+		CHECK(node >= 0);
+		REFUSES((intptr_t)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, node, 0), EACCES);
+		map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, node, 0);
+		CHECK(map != MAP_FAILED && !memcmp(map, "old", 3));
+		REFUSES(mprotect(map, PAGE, PROT_READ | PROT_WRITE), EACCES);
+		munmap(map, PAGE);
+		importer_shows(-1);
+		close(dmabuf);
+
+		/* All of that it may with one that was exported to be written. */
+		dmabuf = export(fd, O_RDWR);
+		CHECK(importer_tries(dmabuf, "map-from") == 0 && importer_tries(dmabuf, "map-both") == 0);
+		CHECK(importer_tries(dmabuf, "vmap") == 0 && importer_tries(dmabuf, "begin-write") == 0);
+		importer_shows(dmabuf);
+		map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, node, 0);
+		CHECK(map != MAP_FAILED);
+		munmap(map, PAGE);
+		importer_shows(-1);
+		close(node);
+		close(dmabuf);
+		buffer_free(buffer_info(fd).id);
+		close(fd);
+		EVENTUALLY(bytes_used() == 0);
+	}
+	CHECK(log_count("a dma-buf that was exported for reading is not written") >= 1);
+}
+
 TEST(read_only, "a dma-buf that is open for reading does not become a buffer that can be written")
 {
 	FOR_EACH_HEAP(heap) {

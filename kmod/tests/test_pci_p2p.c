@@ -333,6 +333,35 @@ TEST(read_only, "of a dma-buf that is read-only devices only read")
 	unbind_peers(&peers);
 }
 
+TEST(read_only_cpu, "nor does the CPU write it, for whatever driver")
+{
+	struct peers peers = bind_peers("bar2");
+	int dmabuf = export(peers.region, PAGE, O_RDONLY), writable = export(peers.region, PAGE, O_RDWR);
+	int try = open("/sys/module/devfs_importer/parameters/try", O_WRONLY | O_CLOEXEC);
+	int show = open("/sys/module/devfs_importer/parameters/show", O_WRONLY | O_CLOEXEC);
+	int node = open("/dev/devfs_importer", O_RDWR | O_CLOEXEC);
+	char text[32];
+
+	if (try < 0) {
+		unbind_peers(&peers);
+		check_skip("the test importer is not loaded");
+	}
+	snprintf(text, sizeof(text), "%d begin-write", dmabuf);
+	REFUSES(write(try, text, strlen(text)), EACCES);
+	snprintf(text, sizeof(text), "%d begin-read", dmabuf);
+	CHECK(write(try, text, strlen(text)) > 0);
+	snprintf(text, sizeof(text), "%d begin-write", writable);
+	CHECK(write(try, text, strlen(text)) > 0);
+	snprintf(text, sizeof(text), "%d", dmabuf);
+	CHECK(write(show, text, strlen(text)) > 0);
+	REFUSES((intptr_t)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, node, 0), EACCES);
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, node, 0) != MAP_FAILED);
+	CHECK(write(show, "-1", 2) == 2);
+	close(dmabuf);
+	close(writable);
+	unbind_peers(&peers);
+}
+
 TEST(refused, "a device that cannot reach the memory is EREMOTEIO, one that cannot address it EIO")
 {
 	struct peers peers = bind_peers("bar2");

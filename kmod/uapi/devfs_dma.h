@@ -787,8 +787,9 @@ struct devfs_dma_buf_lease {
  * removed, those of an O_RDONLY dma-buf and others that cannot are waited for, 5 s
  * at most. Pages stay their importers'.
  *
- * EACCES where the descriptor is not open that way, EINVAL for an empty
- * buffer, EOPNOTSUPP for pinned, imported and reserved memory.
+ * Of O_RDONLY nobody writes: an importer that would is EACCES. EACCES, too,
+ * where the descriptor is not open that way, EINVAL for an empty buffer,
+ * EOPNOTSUPP for pinned, imported and reserved memory.
  */
 struct devfs_dma_buf_export {
 	__u32 fd_flags;
