@@ -11,6 +11,10 @@ struct BindCommand: ParsableCommand {
             device with a mounted disk, swap or a network interface that is up is refused. Prints the \
             node to mount.
 
+            A device that no IOMMU confines reads and writes all memory for whoever programs it. It \
+            is refused without --unsafe-noiommu; with it its node is root's, and the kernel is \
+            tainted.
+
             EXAMPLE
               sudo devfs bind 0000:00:09.0 && sudo devfs mount /dev/devfs/pci-0000:00:09.0 /mnt/dev
             """)
@@ -28,6 +32,11 @@ struct BindCommand: ParsableCommand {
             "Address bits that the device drives, 24 to 64 (the default).", valueName: "n"))
     var dmaBits: Int?
 
+    @Flag(
+        name: .customLong("unsafe-noiommu"),
+        help: "Also if no IOMMU confines it: it reaches all memory.")
+    var unsafe = false
+
     func validate() throws {
         // No machine has memory for fewer, but an IOMMU takes the number, and after one allocation
         // that fails it gives the device none below 4 GiB any more. drivers/iommu/iova.c,
@@ -38,7 +47,8 @@ struct BindCommand: ParsableCommand {
     }
 
     func run() throws {
-        let before = try DeviceBinder().bind(address, force: force, addressBits: dmaBits)
+        let before = try DeviceBinder().bind(
+            address, force: force, addressBits: dmaBits, unsafe: unsafe)
         if !before.hasInterrupt {
             Terminal.complain("\(address) has no interrupt: its signals/ will have none")
         }

@@ -22,7 +22,7 @@ struct Machine {
             fuseDevice(), fusermount(), allowOther(), kernelVersion(), library(), capability(),
             passthrough(), parallelWrites(), ioUring(), memory(), hugePages(), module(),
             mountHelper(),
-        ] + deadMounts()
+        ] + confinement() + deadMounts()
     }
 
     // MARK: What mounting needs
@@ -255,6 +255,37 @@ struct Machine {
                 fix: "sudo udevadm trigger --subsystem-match=devfs")
         }
         return .ok(name, "devfs_dma is loaded: \(nodes.joined(separator: " "))")
+    }
+
+    /// Whether devices that are bound reach memory that is not theirs; nothing without the module.
+    private func confinement() -> [Check] {
+        let (name, binder) = ("confinement", DeviceBinder())
+        guard let isUnsafeModeOn = binder.isUnsafeModeOn else { return [] }
+        let loose = binder.unsafeNodes()
+        if !loose.isEmpty {
+            return [
+                .warn(
+                    name,
+                    "no IOMMU confines \(loose.joined(separator: " ")): who programs it reaches "
+                        + "all memory, and its node is root's",
+                    fix: nil)
+            ]
+        }
+        if isUnsafeModeOn {
+            return [
+                .warn(
+                    name, "the module binds devices that no IOMMU confines",
+                    fix: "echo N | sudo tee /sys/module/devfs_dma/parameters/"
+                        + "enable_unsafe_noiommu_mode")
+            ]
+        }
+        return [
+            .ok(
+                name,
+                binder.hasIOMMU
+                    ? "devices are bound where their IOMMU confines them"
+                    : "no IOMMU is on: devices are bound with --unsafe-noiommu alone")
+        ]
     }
 
     /// True if modprobe(8) would find it.

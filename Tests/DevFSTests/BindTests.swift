@@ -21,14 +21,17 @@ private final class FakeMachine: Sendable {
         var interruptible: [String] = []
     }
     private let whims = Mutex(Whims())
+    static let unsafeMode = "sys/module/devfs_dma/parameters/enable_unsafe_noiommu_mode"
 
     init() throws {
         let base = "/dev/shm/devfs-unit-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
         root = base
         for place in [
             "sys/bus/pci/devices", "sys/bus/pci/drivers", "sys/class/block", "sys/class/net",
-            "sys/devices", "proc/self", "proc/1", "dev/devfs", "run",
+            "sys/devices", "sys/class/misc", "sys/kernel/security",
+            "sys/module/devfs_dma/parameters", "proc/self", "proc/1", "dev/devfs", "run",
         ] { try make(place) }
+        try put(Self.unsafeMode, "N\n")
         try put("proc/self/mountinfo", "")
         try put("proc/swaps", "Filename\tType\n")
     }
@@ -60,7 +63,7 @@ private final class FakeMachine: Sendable {
 
     func add(
         driver name: String? = nil, _ address: String, registers: Bool = true,
-        classCode: String = "0x00ff00"
+        classCode: String = "0x00ff00", group: String? = "DMA"
     ) throws {
         let place = "sys/devices/pci0000:00/\(address)"
         try make(place)
@@ -69,6 +72,11 @@ private final class FakeMachine: Sendable {
             ("driver_override", "(null)\n"),
             ("resource", registers ? "0x1000 0x1fff 0x40200\n0x0 0x0 0x0\n" : "0x0 0x0 0x0\n"),
         ] { try put("\(place)/\(file)", value) }
+        if let group {
+            try make("\(place)/iommu_group/devices")
+            try put("\(place)/iommu_group/type", "\(group)\n")
+            try link("\(place)/iommu_group/devices/\(address)", to: place)
+        }
         try link("sys/bus/pci/devices/\(address)", to: place)
         if let name {
             try make("sys/bus/pci/drivers/\(name)")
@@ -108,6 +116,12 @@ private final class FakeMachine: Sendable {
         let device = "sys/devices/pci0000:00/\(text)"
         func attach(_ driver: String) throws(Errno) {
             guard !whims.withLock({ $0.refusing.contains(driver) }) else { throw .noDevice }
+            // kmod/safety.c
+            let group = sysfs.text("/\(device)/iommu_group/type")
+            guard
+                driver != "devfs_dma" || group == "DMA" || group == "DMA-FQ"
+                    || sysfs.text("/\(Self.unsafeMode)") == "Y"
+            else { throw .notPermitted }
             try link("\(device)/driver", to: "sys/bus/pci/drivers/\(driver)")
         }
         switch parts.last {
@@ -121,6 +135,7 @@ private final class FakeMachine: Sendable {
             }
         case "bind": try attach(parts[4])
         case "dma_bits": if text == "8" { throw .ioError }
+        case "enable_unsafe_noiommu_mode": try put(place, "\(text)\n")
         case "drivers_probe":
             guard sysfs.exists("/sys/bus/pci/devices/\(text)") else { throw .noDevice }
             // A driver that fails is in dmesg alone.
@@ -148,9 +163,11 @@ struct BindTests {
         machine.sysfs.target("/sys/bus/pci/devices/\(address)/driver")
     }
 
-    private func refusal(_ address: PCIAddress? = nil, force: Bool = false) -> SetupError? {
+    private func refusal(
+        _ address: PCIAddress? = nil, force: Bool = false, unsafe: Bool = false
+    ) -> SetupError? {
         do throws(SetupError) {
-            try machine.binder.bind(address ?? self.address, force: force)
+            try machine.binder.bind(address ?? self.address, force: force, unsafe: unsafe)
             return nil
         } catch {
             return error
@@ -275,6 +292,80 @@ struct BindTests {
         _ = Spawn.run(["rmdir", "\(machine.root)/sys/bus/pci/drivers/devfs_dma"])
         #expect(refusal()?.hint == "load the module: modprobe devfs_dma")
         #expect(driver() == "e1000e")
+    }
+
+    // MARK: What no IOMMU confines
+
+    private let modeFile = FakeMachine.unsafeMode
+
+    @Test(arguments: [(nil, "no IOMMU is before it"), ("identity", "translates nothing")])
+    func `a device that nothing confines is refused before its driver gives it up`(
+        group: String?, why: String
+    ) throws {
+        try machine.add(driver: "nvme", "0000:00:0d.0", group: group)
+        let loose = try #require(PCIAddress("0000:00:0d.0"))
+        let error = try #require(refusal(loose, force: true))
+        #expect(error.errno == .notPermitted && error.hint.contains(why))
+        #expect(error.hint.contains("--unsafe-noiommu"))
+        #expect(driver("0000:00:0d.0") == "nvme")
+        #expect(machine.text("sys/bus/pci/devices/0000:00:0d.0/driver_override") == "(null)")
+        #expect(machine.text(modeFile) == "N")
+        // For this once.
+        try machine.binder.bind(loose, unsafe: true)
+        #expect(driver("0000:00:0d.0") == "devfs_dma")
+        #expect(machine.text(modeFile) == "N")
+        #expect(machine.interruptible == [])
+    }
+
+    @Test func `the module's mode stays as the administrator has it`() throws {
+        try machine.add(driver: "nvme", "0000:00:0d.0", group: nil)
+        try machine.put(modeFile, "Y\n")
+        #expect(machine.binder.isUnsafeModeOn == true)
+        let loose = try #require(PCIAddress("0000:00:0d.0"))
+        #expect(refusal(loose) == nil)
+        #expect(try machine.binder.unbind(loose) == "nvme")
+        #expect(refusal(loose, unsafe: true) == nil)
+        #expect(machine.text(modeFile) == "Y")
+    }
+
+    @Test func `what fails in the unsafe mode leaves it`() throws {
+        try machine.add(driver: "nvme", "0000:00:0d.0", group: nil)
+        machine.refuse(by: "devfs_dma")
+        let error = try #require(refusal(PCIAddress("0000:00:0d.0"), unsafe: true))
+        #expect(error.hint.contains("dmesg"))
+        #expect(driver("0000:00:0d.0") == "nvme" && machine.text(modeFile) == "N")
+    }
+
+    @Test func `a device of another driver's in the group is named, and a bridge is none`() throws {
+        let group = "sys/devices/pci0000:00/0000:00:09.0/iommu_group/devices"
+        func join(_ other: String, _ driver: String, _ classCode: String) throws {
+            try machine.add(driver: driver, other, classCode: classCode)
+            try machine.link("\(group)/\(other)", to: "sys/devices/pci0000:00/\(other)")
+        }
+        try join("0000:00:0e.0", "pcieport", "0x060400")
+        try join("0000:00:0e.1", "devfs_dma", "0x00ff00")
+        let device = try #require(machine.binder.devices().first { $0.address == address })
+        #expect(machine.binder.danger(of: device) == nil)
+        try join("0000:00:0e.2", "ahci", "0x010601")
+        #expect(machine.binder.danger(of: device)?.hasSuffix("group: 0000:00:0e.2") == true)
+        #expect(refusal()?.errno == .notPermitted)
+    }
+
+    @Test func `a kernel that is locked down has no option that helps`() throws {
+        try machine.add(driver: "nvme", "0000:00:0d.0", group: nil)
+        try machine.put("sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
+        let error = try #require(refusal(PCIAddress("0000:00:0d.0"), unsafe: true))
+        #expect(error.hint == "no IOMMU is before it, and the kernel is locked down")
+        #expect(refusal() == nil)
+    }
+
+    @Test func `nodes of devices that nothing confines are told`() throws {
+        for (node, value) in [("devfs!host", "0"), ("devfs!pci-0000:00:0d.0", "1"), ("fuse", "1")] {
+            try machine.make("sys/class/misc/\(node)")
+            try machine.put("sys/class/misc/\(node)/unsafe", "\(value)\n")
+        }
+        #expect(machine.binder.unsafeNodes() == ["pci-0000:00:0d.0"])
+        #expect(!machine.binder.hasIOMMU)
     }
 
     @Test(arguments: ["mounted", "mounted by name", "swap", "held", "network", "screen"])

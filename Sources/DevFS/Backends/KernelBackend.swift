@@ -28,9 +28,7 @@ final class KernelBackend: Backend {
         } catch {
             throw SetupError(
                 "opening \(path)", error,
-                hint: error == .noSuchFileOrDirectory
-                    ? "load the module: modprobe devfs_dma"
-                    : "its group is dma; see ls -l \(path.shellQuoted)")
+                hint: Self.obstacle(error, path))
         }
         var info = devfs_dma_info()
         guard unsafe cfuse_dma_info(node.raw, &info) == 0 else {
@@ -57,6 +55,18 @@ final class KernelBackend: Backend {
         lock = try DeviceLock(in: runtimeDirectory, of: path)
     }
 
+    private static func obstacle(_ error: Errno, _ path: String) -> String {
+        switch error {
+        case .noSuchFileOrDirectory: "load the module: modprobe devfs_dma"
+        case .notPermitted:
+            "no IOMMU confines the device: opening it takes CAP_SYS_RAWIO, and a kernel that is "
+                + "not locked down"
+        default:
+            "its group is dma, or root where no IOMMU confines the device; "
+                + "see ls -l \(path.shellQuoted)"
+        }
+    }
+
     /// The module syncs in its read, and coherent memory is no pages that a reply could come from.
     let readStrategy = ReadStrategy.descriptor
     var allowsPassthrough: Bool { isPrivileged }
@@ -64,6 +74,8 @@ final class KernelBackend: Backend {
     let keepsFixedSize = true
 
     var features: [Feature] {
+        // Other drivers come and go.
+        let flags = (try? info().flags) ?? flags
         let hasIOMMU = flags & DEVFS_DMA_INFO_IOMMU != 0
         let interrupts = Self.interrupts(flags)
         let noHardware = "\(source) is bound to no device"
@@ -73,6 +85,11 @@ final class KernelBackend: Backend {
                 (hasIOMMU ? "translated by the IOMMU" : "noiommu: a wrong one reaches any memory")
                     + ", up to \(Number.address(mask))"),
             Feature("iommu", hasIOMMU),
+            Self.confinement(flags),
+            Feature(
+                "interrupt_remapping", flags & DEVFS_DMA_INFO_MSI_ISOLATED != 0,
+                flags & DEVFS_DMA_INFO_MSI_ISOLATED != 0
+                    ? "" : "whoever programs a device can send interrupts of others"),
             Feature("dma_coherent", flags & DEVFS_DMA_INFO_COHERENT != 0),
             Feature(
                 "interrupts", interrupts != nil,
@@ -86,6 +103,19 @@ final class KernelBackend: Backend {
                     : flags & DEVFS_DMA_INFO_HARDWARE == 0
                         ? noHardware : "the device has no memory of its own"),
         ]
+    }
+
+    /// Whether the device reaches no memory but that of its buffers.
+    private static func confinement(_ flags: UInt32) -> Feature {
+        let name = "confined"
+        if flags & DEVFS_DMA_INFO_SHARED != 0 {
+            return Feature(name, false, "other drivers have devices of its IOMMU group")
+        }
+        if flags & DEVFS_DMA_INFO_UNSAFE != 0 {
+            return Feature(name, false, "whoever programs it reaches all memory")
+        }
+        return Feature(
+            name, true, flags & DEVFS_DMA_INFO_IOMMU != 0 ? "by its IOMMU" : "it has no registers")
     }
 
     // MARK: Buffers

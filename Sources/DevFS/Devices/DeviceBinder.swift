@@ -8,7 +8,7 @@ public struct DeviceBinder: Sendable {
     /// Where it is remembered which driver a device had before.
     static let records = "/run/devfs/bound"
 
-    private let sysfs: Sysfs
+    let sysfs: Sysfs
 
     public init(_ sysfs: Sysfs = Sysfs()) {
         self.sysfs = sysfs
@@ -34,11 +34,13 @@ public struct DeviceBinder: Sendable {
     /// Takes a device from its driver and gives it to the module's. Where that fails, its former
     /// driver gets it again, and the error says whether it took it. Signals that end a program come
     /// afterwards.
-    /// - Parameter addressBits: address bits that the device drives, 24 to 64; nil for all.
+    /// - Parameters:
+    ///   - addressBits: address bits that the device drives, 24 to 64; nil for all.
+    ///   - unsafe: also a device that no IOMMU confines.
     /// - Returns: the device as it was, with its former driver.
     @discardableResult
     public func bind(
-        _ address: PCIAddress, force: Bool = false, addressBits: Int? = nil
+        _ address: PCIAddress, force: Bool = false, addressBits: Int? = nil, unsafe: Bool = false
     ) throws(SetupError) -> PCIDevice {
         let device = try device(address, for: "binding \(address)")
         if device.driver == Self.driver {
@@ -46,8 +48,11 @@ public struct DeviceBinder: Sendable {
             return device
         }
         try examine(device, force: force)
+        try examineSafety(of: device, unsafe: unsafe)
         try Syscalls.uninterrupted { () throws(SetupError) in
-            try take(device, addressBits: addressBits)
+            try inUnsafeMode(unsafe) { () throws(SetupError) in
+                try take(device, addressBits: addressBits)
+            }
         }
         return device
     }
