@@ -9,8 +9,8 @@
 #include "core/buffer.h"
 
 /*
- * What holds the pages of a buffer. As for the pages, want of it kills nobody, whose
- * cgroup ever it is, and is told by the errno alone.
+ * For what holds the pages of a buffer. As for the pages themselves, want of it
+ * kills nobody in whose cgroup it is, and the errno alone tells of it.
  */
 #define DEVFS_GFP (GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 

@@ -35,7 +35,10 @@ static bool devfs_needs_sync(struct device *dev, struct sg_table *sgt)
 	return false;
 }
 
-/* Syncs are our own. Whoever may make buffers may fill what the copies are in: the errno says it. */
+/*
+ * Syncs are our own. Whoever may make buffers may fill what the copies are in, of
+ * which the errno tells.
+ */
 #define DEVFS_SHARED_ATTRS (DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_WARN)
 
 /**

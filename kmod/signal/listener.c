@@ -116,13 +116,12 @@ static int devfs_source_listen(struct devfs_client *client, u32 id,
 
 	spin_lock_irq(&events->lock);
 	source = devfs_source_find(client->dev, id);
-	if (!source) {
+	if (!source)
 		err = -ENOENT;
-	} else if (source->listener_count >= DEVFS_LISTENERS_MAX) {
+	else if (source->listener_count >= DEVFS_LISTENERS_MAX)
 		err = -ENOSPC;
-	} else {
+	else
 		err = devfs_user_charge(client, DEVFS_USER_LISTENERS);
-	}
 	if (!err) {
 		list_add_tail(&listener->entry, &source->listeners);
 		source->listener_count++;

@@ -364,9 +364,9 @@ struct devfs_dma_list {
  * @reserved: zero
  *
  * The pages stay pinned, charged to RLIMIT_MEMLOCK (ENOMEM; what the process has
- * locked counts, too), until the buffer is gone. The file reads and writes them; mmap of it is ENODEV: its owner
- * has them mapped. Memory that the caller cannot write is EFAULT, whatever
- * the direction: the buffer's file can write it.
+ * locked counts, too), until the buffer is gone. The file reads and writes them;
+ * mmap of it is ENODEV: its owner has them mapped. Memory that the caller cannot
+ * write is EFAULT, whatever the direction: the buffer's file can write it.
  */
 struct devfs_dma_pin {
 	struct devfs_dma_alloc alloc;
