@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What an ordinary user of the node can ask for, sense or nonsense, ends, leaves
- * nothing, and adds nothing to the kernel's log.
+ * nothing, and adds no more than a line a reason to the kernel's log.
  */
 #include "tests/libcheck.h"
 
@@ -18,16 +18,21 @@ static int log_end(void)
 	return fd;
 }
 
-/* A line that was logged since is the reason why the test fails. */
+/* Reasons for refusals, of which a device has one line each. */
+#define REFUSALS 7
+
+/* Another line that was logged since is the reason why the test fails. */
 static void quiet(int log)
 {
 	static char line[4096];
-	ssize_t n = read(log, line, sizeof(line) - 1);
+	unsigned int refusals = 0;
+	ssize_t n;
 
-	if (n > 0) {
+	while ((n = read(log, line, sizeof(line) - 1)) > 0) {
 		line[n] = 0;
 		line[strcspn(line, "\n")] = 0;
-		check_fail(__LINE__, line, 0);
+		if (!strstr(line, " is refused: ") || ++refusals > REFUSALS)
+			check_fail(__LINE__, line, 0);
 	}
 	close(log);
 }
