@@ -7,6 +7,7 @@
 #define DEVFS_DMA_CORE_BUFFER_H
 
 #include <linux/dma-direction.h>
+#include <linux/dma-resv.h>
 #include <linux/mm_types.h>
 #include <linux/pid.h>
 #include <linux/rwsem.h>
@@ -73,6 +74,7 @@ struct devfs_buffer {
 
 	struct rw_semaphore sync_lock;
 	struct list_head attachments;	/* of its dma-bufs: sync_lock */
+	struct dma_resv resv;		/* the fences of all its dma-bufs */
 
 	atomic_t opens;
 	atomic_t mappings;

@@ -3,7 +3,9 @@
  * devfs_dma - a buffer as a dma-buf that other drivers attach to.
  *
  * An export opens the buffer's file for itself, which keeps buffer and module,
- * and counts in its exports, which keeps it from shrinking.
+ * and counts in its exports, which keeps it from shrinking. All exports of a
+ * buffer have its fences: what one importer does with the memory is waited for
+ * by the others, whichever dma-buf they have.
  *
  * Pages are their importers' as long as they like. Coherent memory goes with its
  * device: importers that can are asked to give it back, others are waited for.
@@ -378,11 +380,11 @@ static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
 	err = devfs_export_size(export);
 	if (err)
 		goto err_file;
-	devfs_revocable_init(&export->of, devfs_export_free);
+	devfs_revocable_init(&export->of, &buf->resv, devfs_export_free);
 	info.ops = devfs_export_ops(buf, flags);
 	info.size = export->npages << PAGE_SHIFT;
 	info.flags = flags & O_ACCMODE;
-	info.resv = &export->of.resv;
+	info.resv = &buf->resv;
 	info.priv = export;
 	dmabuf = dma_buf_export(&info);
 	if (IS_ERR(dmabuf)) {

@@ -578,6 +578,20 @@ TEST(fence_readers, "who only reads an exported dma-buf holds up writers alone")
 	EVENTUALLY(is_ready(done, POLLIN) && is_ready(dmabuf, POLLOUT));
 }
 
+TEST(fence_shared, "all dma-bufs of a buffer have the same fences")
+{
+	int fd = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	int one = export(fd, O_RDWR), other = export(fd, O_RDWR), later;
+	uint32_t fence = vgem_fence(vgem_handle(one), VGEM_WRITES);
+
+	CHECK(!is_ready(one, POLLIN) && !is_ready(other, POLLIN));
+	close(other);
+	later = export(fd, O_RDONLY);
+	CHECK(!is_ready(later, POLLIN));
+	vgem_signal(fence);
+	EVENTUALLY(is_ready(later, POLLIN));
+}
+
 TEST(fence_given, "a sync_file given to an exported dma-buf is waited for, and outlives it")
 {
 	uint32_t handle = vgem_new(1), fence = vgem_fence(handle, VGEM_WRITES);
