@@ -609,3 +609,75 @@ TEST(fence_given, "a sync_file given to an exported dma-buf is waited for, and o
 	vgem_signal(fence);
 	EVENTUALLY(is_ready(done, POLLIN));
 }
+
+/* Calls of an imported buffer's file that wait for what another driver does with the memory. */
+static void check_import_waits(int fd, uint32_t handle, int (*call)(int fd), uint32_t flags)
+{
+	uint32_t fence = vgem_fence(handle, flags);
+	pid_t one = start(call, fd), other = start(call, fd), killed = start(call, fd);
+
+	EVENTUALLY(waits_for_fence(one) && waits_for_fence(other) && waits_for_fence(killed));
+	check_dies(killed);
+	vgem_signal(fence);
+	check_ends(one, 0);
+	check_ends(other, 0);
+}
+
+static int sync_file(int fd)
+{
+	return fsync(fd);
+}
+
+static int zero_page(int fd)
+{
+	return fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 0, PAGE);
+}
+
+TEST(fence_import, "accesses to imported memory wait for fences, each by itself, and can be killed")
+{
+	uint32_t handle = vgem_new(1), fence;
+	int dmabuf = vgem_export(handle), fd = import("y", dmabuf);
+
+	check_import_waits(fd, handle, read_page, VGEM_WRITES);
+	check_import_waits(fd, handle, write_page, VGEM_WRITES);
+	check_import_waits(fd, handle, write_page, 0);
+	check_import_waits(fd, handle, sync_for_cpu, VGEM_WRITES);
+	check_import_waits(fd, handle, sync_file, VGEM_WRITES);
+	check_import_waits(fd, handle, begin_access, VGEM_WRITES);
+	check_import_waits(fd, handle, zero_page, VGEM_WRITES);
+	fence = vgem_fence(handle, 0);
+	CHECK(!read_page(fd) && !begin_access(fd));
+	CHECK(buffer_info(fd).size == PAGE && is_ready(dmabuf, POLLIN));
+	vgem_signal(fence);
+}
+
+TEST(fence_of_own, "so do those to an export of the module's that it imported")
+{
+	int own = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export(own, O_RDWR);
+	int fd = import("y", dmabuf);
+	uint32_t handle = vgem_handle(dmabuf);
+
+	check_import_waits(fd, handle, read_page, VGEM_WRITES);
+	check_import_waits(fd, handle, write_page, 0);
+}
+
+TEST(fence_removal, "removal of a device does not wait for fences of what it imported")
+{
+	uint32_t handle = vgem_new(1), fence;
+	int fd = import("y", vgem_export(handle));
+	struct timespec from, to;
+	pid_t reader;
+
+	fence = vgem_fence(handle, VGEM_WRITES);
+	reader = start(read_page, fd);
+	EVENTUALLY(waits_for_fence(reader));
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	set_bound("devfs_dma_host", false);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	CHECK(waits_for_fence(reader));
+	vgem_signal(fence);
+	check_ends(reader, ENODEV);
+	CHECK(to.tv_sec - from.tv_sec < 5);
+	REFUSES(read_page(fd), ENODEV);
+	set_bound("devfs_dma_host", true);
+}
