@@ -84,9 +84,6 @@ static int devfs_access_lock(struct devfs_access *access, struct devfs_buffer *b
 		down_read_nested(&access->buf->sync_lock, devfs_sync_class(access->buf));
 	else if (access->synced)
 		devfs_sync_lock(access->buf);
-	/* Its removal waits for importers of coherent memory by itself. */
-	else if (of)
-		inode_unlock_shared(&of->base.inode);
 	return 0;
 }
 

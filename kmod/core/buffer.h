@@ -92,17 +92,19 @@ static inline struct devfs_buffer *devfs_buffer_of(struct inode *inode)
 	return container_of(inode, struct devfs_buffer, base.inode);
 }
 
-/* One bus range, mapped once, never synced. */
+/* One bus range, mapped once, never synced for its own device. */
 static inline bool devfs_is_coherent(struct devfs_buffer *buf)
 {
 	return buf->heap == DEVFS_DMA_HEAP_COHERENT || buf->heap == DEVFS_DMA_HEAP_RESERVED;
 }
 
-/* Whether an access takes a sync_lock: with i_rwsem held, within which no export begins. */
+/*
+ * Whether an access takes a sync_lock: with i_rwsem held, within which no export
+ * begins. Of coherent memory, too, another device may have a copy.
+ */
 static inline bool devfs_is_synced(struct devfs_buffer *buf)
 {
-	return !devfs_is_coherent(buf) &&
-	       (buf->attach || buf->need_sync || atomic_read(&buf->exports));
+	return buf->attach || buf->need_sync || atomic_read(&buf->exports);
 }
 
 /* Imported memory of a device, which has no pages and is not for memcpy(). */

@@ -97,25 +97,6 @@ static void devfs_dmabuf_detach(struct dma_buf *dmabuf, struct dma_buf_attachmen
 	kfree(attachment);
 }
 
-/*
- * What coherent memory's addresses are is all that there is to map, while it is
- * there: removal waits for who has it mapped.
- */
-static int devfs_map_coherent(struct devfs_buffer *buf, struct devfs_attachment *attachment,
-			      enum dma_data_direction direction)
-{
-	int err = devfs_lock_exported(buf);
-
-	if (err)
-		return err;
-	err = dma_map_sgtable(attachment->dev, &attachment->sgt, direction,
-			      DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_WARN);
-	if (!err)
-		atomic_inc(&buf->importers);
-	inode_unlock_shared(&buf->base.inode);
-	return err;
-}
-
 static int devfs_export_may_write(struct devfs_export *export)
 {
 	return devfs_may_write_export(export->buf->base.dev, export->file);
@@ -125,8 +106,8 @@ static int devfs_export_may_write(struct devfs_export *export)
  * Under the lock of writers: what is written after the copy for the device that
  * this may be is synced for it, too.
  */
-static int devfs_map_pages(struct devfs_buffer *buf, struct devfs_attachment *attachment,
-			   enum dma_data_direction direction)
+static int devfs_map_memory(struct devfs_buffer *buf, struct devfs_attachment *attachment,
+			    enum dma_data_direction direction)
 {
 	int err;
 
@@ -136,6 +117,21 @@ static int devfs_map_pages(struct devfs_buffer *buf, struct devfs_attachment *at
 	if (!err)
 		attachment->mapped = direction;
 	up_write(&buf->sync_lock);
+	return err;
+}
+
+/* Coherent memory is there as long as its device: removal waits for who has it mapped. */
+static int devfs_map_coherent(struct devfs_buffer *buf, struct devfs_attachment *attachment,
+			      enum dma_data_direction direction)
+{
+	int err = devfs_lock_exported(buf);
+
+	if (err)
+		return err;
+	err = devfs_map_memory(buf, attachment, direction);
+	if (!err)
+		atomic_inc(&buf->importers);
+	inode_unlock_shared(&buf->base.inode);
 	return err;
 }
 
@@ -153,7 +149,7 @@ static struct sg_table *devfs_dmabuf_map(struct dma_buf_attachment *attach,
 	if (devfs_is_coherent(buf))
 		err = devfs_map_coherent(buf, attachment, direction);
 	else
-		err = devfs_map_pages(buf, attachment, direction);
+		err = devfs_map_memory(buf, attachment, direction);
 	return err ? ERR_PTR(err) : &attachment->sgt;
 }
 
@@ -164,16 +160,14 @@ static void devfs_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_tabl
 	struct devfs_attachment *attachment = attach->priv;
 	struct devfs_buffer *buf = export->buf;
 
-	if (devfs_is_coherent(buf)) {
-		dma_unmap_sgtable(attachment->dev, sgt, direction, DMA_ATTR_SKIP_CPU_SYNC);
-		devfs_flush_iommu(attachment->dev);
-		devfs_importer_left(buf->base.dev, &buf->importers);
-		return;
-	}
 	devfs_sync_lock(buf);
 	devfs_unmap_shared(attachment->dev, sgt, attachment->mapped, attachment->need_sync);
 	attachment->mapped = DMA_NONE;
 	up_write(&buf->sync_lock);
+	if (devfs_is_coherent(buf)) {
+		devfs_flush_iommu(attachment->dev);
+		devfs_importer_left(buf->base.dev, &buf->importers);
+	}
 }
 
 static int devfs_export_access(struct devfs_export *export, enum dma_data_direction direction,

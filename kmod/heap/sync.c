@@ -2,8 +2,8 @@
 /*
  * devfs_dma - who sees what: mapping memory for devices, and cache maintenance.
  *
- * Coherent memory is never synced; neither is memory for which the DMA layer
- * said at mapping time that it need not be.
+ * Coherent memory is never synced for its own device; neither is memory for
+ * which the DMA layer said at mapping time that it need not be.
  */
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
@@ -221,8 +221,6 @@ void devfs_sync_lock(struct devfs_buffer *buf)
 void devfs_sync_export(struct devfs_buffer *buf, size_t size, enum dma_data_direction direction,
 		       bool cpu, bool alive)
 {
-	if (devfs_is_coherent(buf))
-		return;
 	devfs_sync_lock(buf);
 	if (alive)
 		devfs_sync_segments(buf, 0, size, direction, cpu);

@@ -424,6 +424,8 @@ TEST(vivid_scattered, "memory of many ranges is refused by a driver that wants o
 {
 	struct camera it = camera(ONE_RANGE);
 
+	if (bounced())
+		check_skip("the copies may be one range");
 	scatter(&it);
 	it.dmabufs[0] = export(it.buffers[0], O_RDWR);
 	REFUSES(queue(&it, 0), EFAULT);
