@@ -41,21 +41,49 @@ int devfs_lock_exported(struct devfs_buffer *buf)
 	return -ENODEV;
 }
 
+/* What the DMA layer has as one range, in those that another device can have. */
+static int devfs_coherent_table(struct devfs_buffer *buf, size_t npages, unsigned int max_range,
+				struct sg_table *sgt)
+{
+	struct sg_page_iter at;
+	struct sg_table whole;
+	struct page **pages;
+	size_t i = 0;
+	int err;
+
+	pages = kvmalloc_array(npages, sizeof(*pages), GFP_KERNEL_ACCOUNT);
+	if (!pages)
+		return -ENOMEM;
+	err = dma_get_sgtable(buf->base.dev->dev, &whole, buf->vaddr, buf->dma_addr,
+			      npages << PAGE_SHIFT);
+	if (err)
+		goto out;
+	for_each_sgtable_page(&whole, &at, 0)
+		pages[i++] = sg_page_iter_page(&at);
+	err = sg_alloc_table_from_pages_segment(sgt, pages, npages, 0, npages << PAGE_SHIFT,
+						max_range, GFP_KERNEL_ACCOUNT);
+	sg_free_table(&whole);
+out:
+	kvfree(pages);
+	return err;
+}
+
 /* The memory as a scatter list of its own, as each device maps it apart. */
 static int devfs_export_table(struct devfs_export *export, struct device *dev,
 			      struct sg_table *sgt)
 {
 	struct devfs_buffer *buf = export->buf;
-	size_t bytes = export->npages << PAGE_SHIFT;
+	unsigned int max_range = devfs_max_range(dev);
 	int err = devfs_lock_exported(export->buf);
 
 	if (err)
 		return err;
 	if (devfs_is_coherent(buf))
-		err = dma_get_sgtable(buf->base.dev->dev, sgt, buf->vaddr, buf->dma_addr, bytes);
+		err = devfs_coherent_table(buf, export->npages, max_range, sgt);
 	else
-		err = sg_alloc_table_from_pages_segment(sgt, buf->pages, export->npages, 0, bytes,
-							devfs_max_range(dev), GFP_KERNEL_ACCOUNT);
+		err = sg_alloc_table_from_pages_segment(sgt, buf->pages, export->npages, 0,
+							export->npages << PAGE_SHIFT, max_range,
+							GFP_KERNEL_ACCOUNT);
 	inode_unlock_shared(&buf->base.inode);
 	return err;
 }

@@ -12,10 +12,12 @@
 #include "heap/heap.h"
 #include "heap/sync.h"
 
-/* Bytes of the longest range of memory that can be mapped for a device as one. */
+/* Bytes, of whole pages, of the longest range of memory that can be mapped for a device as one. */
 unsigned int devfs_max_range(struct device *dev)
 {
-	return min_t(size_t, dma_max_mapping_size(dev), UINT_MAX) & PAGE_MASK;
+	size_t most = min_t(size_t, dma_max_mapping_size(dev), dma_get_max_seg_size(dev));
+
+	return max(most & PAGE_MASK, PAGE_SIZE);
 }
 
 /* Behind no IOMMU, where each mapping is a copy that only syncs keep true. */
