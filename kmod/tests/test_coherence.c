@@ -332,20 +332,22 @@ TEST(ring, "a write beside what the device wrote leaves that as it is")
 
 TEST(import_ring, "a write through an import leaves what the device wrote elsewhere")
 {
-	struct engine device = engine(DEVFS_DMA_HEAP_SYSTEM);
-	int dmabuf = export(device.fd), peer = import("y", dmabuf);
-	char back[ENTRY];
+	FOR_EACH_HEAP(heap) {
+		struct engine device = engine(heap);
+		int dmabuf = export(device.fd), peer = import("y", dmabuf);
+		char back[ENTRY];
 
-	CHECK(pread(peer, back, ENTRY, 0) == ENTRY && zeroed(back, ENTRY));
-	device_writes(&device, 0);
-	CHECK(pwrite(peer, "cpu", 3, ENTRY) == 3);
-	CHECK(device_wrote(&device, 0));
-	device_writes(&device, 4 * ENTRY);
-	CHECK(pread(peer, back, ENTRY, 8 * ENTRY) == ENTRY);
-	CHECK(device_wrote(&device, 4 * ENTRY));
-	close(peer);
-	close(dmabuf);
-	end_engine(&device);
+		CHECK(pread(peer, back, ENTRY, 0) == ENTRY && zeroed(back, ENTRY));
+		device_writes(&device, 0);
+		CHECK(pwrite(peer, "cpu", 3, ENTRY) == 3);
+		CHECK(device_wrote(&device, 0));
+		device_writes(&device, 4 * ENTRY);
+		CHECK(pread(peer, back, ENTRY, 8 * ENTRY) == ENTRY);
+		CHECK(device_wrote(&device, 4 * ENTRY));
+		close(peer);
+		close(dmabuf);
+		end_engine(&device);
+	}
 }
 
 TEST(importing, "a device that imported memory has what is written to it, and gives what it writes")
