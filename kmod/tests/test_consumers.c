@@ -433,6 +433,30 @@ TEST(vivid_scattered, "memory of many ranges is refused by a driver that wants o
 	EVENTUALLY(buffer_info(it.buffers[0]).exports == 0);
 }
 
+TEST(for_reading, "what was exported for reading is refused by drivers that would write to it")
+{
+	vgem();
+	FOR_EACH_HEAP(heap) {
+		int fd = buffer("x", FRAME, heap), dmabuf = export(fd, O_RDONLY);
+		struct drm_prime arg = { .fd = dmabuf };
+		static char back[FRAME];
+
+		REFUSES(ioctl(vgem(), DRM_PRIME_FD_TO_HANDLE, &arg), EACCES);
+		for (unsigned int kind = ANY_MEMORY; kind <= ONE_RANGE; kind++) {
+			struct camera it = camera(kind);
+
+			it.dmabufs[0] = dmabuf;
+			/* videobuf2 has errors of its own. */
+			REFUSES(queue(&it, 0), kind == ANY_MEMORY ? EFAULT : EINVAL);
+			close(it.fd);
+		}
+		CHECK(pread(fd, back, FRAME, 0) == FRAME && zeroed(back, FRAME));
+		close(dmabuf);
+		close(fd);
+		EVENTUALLY(bytes_used() == 0);
+	}
+}
+
 /* A call in a process of its own, whose exit status is the errno. */
 static pid_t start(int (*call)(int fd), int fd)
 {
