@@ -33,6 +33,24 @@ bool devfs_is_translated(struct device *dev)
 	return domain && domain->type & __IOMMU_DOMAIN_PAGING;
 }
 
+/* Behind an IOMMU that forgets what was unmapped some 10 ms later, to save work. */
+bool devfs_is_lazy(struct device *dev)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
+
+	return domain && domain->type == IOMMU_DOMAIN_DMA_FQ;
+}
+
+/*
+ * Between unmapping and giving memory back: a device that goes on writing faults
+ * then, and does not write into what is somebody else's.
+ */
+void devfs_flush_iommu(struct device *dev)
+{
+	if (devfs_is_lazy(dev))
+		iommu_flush_iotlb_all(iommu_get_domain_for_dev(dev));
+}
+
 /* Some of it is used by the kernel itself. */
 bool devfs_is_ram(phys_addr_t start, resource_size_t size)
 {

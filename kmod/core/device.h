@@ -76,6 +76,8 @@ void devfs_device_get(struct devfs_device *dev);
 void devfs_device_put(struct devfs_device *dev);
 void devfs_tell_address(struct devfs_device *dev);
 bool devfs_is_translated(struct device *dev);
+bool devfs_is_lazy(struct device *dev);
+void devfs_flush_iommu(struct device *dev);
 bool devfs_is_ram(phys_addr_t start, resource_size_t size);
 
 /* name.c */

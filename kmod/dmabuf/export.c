@@ -88,6 +88,8 @@ static void devfs_dmabuf_detach(struct dma_buf *dmabuf, struct dma_buf_attachmen
 	devfs_sync_lock(export->buf);
 	list_del(&attachment->entry);
 	up_write(&export->buf->sync_lock);
+	/* Pages go when nobody is attached: unmapping often costs no flush each time. */
+	devfs_flush_iommu(attachment->dev);
 	sg_free_table(&attachment->sgt);
 	kfree(attachment);
 }
@@ -153,6 +155,7 @@ static void devfs_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_tabl
 
 	if (devfs_is_coherent(buf)) {
 		dma_unmap_sgtable(attachment->dev, sgt, direction, DMA_ATTR_SKIP_CPU_SYNC);
+		devfs_flush_iommu(attachment->dev);
 		devfs_importer_left(buf->base.dev, &buf->importers);
 		return;
 	}

@@ -226,6 +226,7 @@ static void devfs_unimport(struct devfs_buffer *buf)
 	dmabuf = buf->attach->dmabuf;
 	devfs_import_vunmap(buf, dmabuf);
 	devfs_import_unmap(buf, buf->attach);
+	devfs_flush_iommu(dev->dev);
 	dma_buf_detach(dmabuf, buf->attach);
 	devfs_uncharge(dev, buf->heap, dmabuf->size);
 	dma_buf_put(dmabuf);

@@ -3,6 +3,9 @@
  * devfs_dma - the coherent heap: one range that needs no sync, by the DMA layer.
  */
 #include <linux/dma-mapping.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
 
 #include "heap/heap.h"
 
@@ -27,6 +30,38 @@ static int devfs_coherent_alloc(struct devfs_buffer *buf, size_t size, u32 *why)
 	return 0;
 }
 
+/* Pages that the DMA layer made one range of, each with a reference of its own; or NULL. */
+static struct page **devfs_hold_pages(void *vaddr, size_t count)
+{
+	struct page **pages;
+	size_t i;
+
+	if (!is_vmalloc_addr(vaddr) || !pfn_valid(vmalloc_to_pfn(vaddr)))
+		return NULL;
+	pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL | __GFP_NOWARN);
+	for (i = 0; pages && i < count; i++) {
+		pages[i] = vmalloc_to_page(vaddr + (i << PAGE_SHIFT));
+		get_page(pages[i]);
+	}
+	return pages;
+}
+
+/*
+ * One call of the DMA layer's unmaps and frees. Behind a lazy IOMMU the pages are
+ * held until it has forgotten them; where that cannot be, the flush comes late.
+ */
+static void devfs_free_range(struct device *dev, size_t bytes, void *vaddr, dma_addr_t addr)
+{
+	size_t i, count = bytes >> PAGE_SHIFT;
+	struct page **pages = devfs_is_lazy(dev) ? devfs_hold_pages(vaddr, count) : NULL;
+
+	dma_free_coherent(dev, bytes, vaddr, addr);
+	devfs_flush_iommu(dev);
+	for (i = 0; pages && i < count; i++)
+		put_page(pages[i]);
+	kvfree(pages);
+}
+
 static void devfs_coherent_free(struct devfs_buffer *buf)
 {
 	struct devfs_device *dev = buf->base.dev;
@@ -34,7 +69,7 @@ static void devfs_coherent_free(struct devfs_buffer *buf)
 
 	if (!buf->vaddr || buf->life == DEVFS_LOST)
 		return;
-	dma_free_coherent(dev->dev, bytes, buf->vaddr, buf->dma_addr);
+	devfs_free_range(dev->dev, bytes, buf->vaddr, buf->dma_addr);
 	buf->vaddr = NULL;
 	devfs_uncharge(dev, buf->heap, bytes);
 	atomic_dec(&dev->heap_buffers[buf->heap]);

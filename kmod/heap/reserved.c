@@ -238,6 +238,7 @@ static void devfs_reserved_free(struct devfs_buffer *buf)
 		return;
 	if (devfs_is_translated(dev->dev))
 		dma_unmap_resource(dev->dev, buf->dma_addr, bytes, buf->direction, 0);
+	devfs_flush_iommu(dev->dev);
 	devfs_reserved_put(buf, bytes);
 	buf->vaddr = NULL;
 	atomic64_sub(bytes, &dev->heap_used[buf->heap]);

@@ -133,6 +133,7 @@ static void devfs_peer_unmap(struct dma_buf_attachment *attach, struct sg_table 
 
 	dma_unmap_resource(attach->dev, sg_dma_address(sgt->sgl), export->size, direction,
 			   DEVFS_PEER_ATTRS);
+	devfs_flush_iommu(attach->dev);
 	sg_free_table(sgt);
 	kfree(sgt);
 	devfs_importer_left(export->region->base.dev, &export->region->importers);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* DMA by a real device, QEMU's edu: between its memory and buffers. */
-#include <time.h>
-
 #include "tests/pci.h"
+
+#include <sys/uio.h>
+#include <time.h>
 
 /* QEMU's edu refuses to fill its 4096 bytes to the last. */
 #define MOST 4095
@@ -186,6 +187,79 @@ TEST(stray, "DMA outside of its buffers changes nothing where there is an IOMMU,
 	close(victim);
 	close(bar);
 	pci_unbind(&edu);
+}
+
+/* A buffer's page as a pipe has it, which outlives the buffer. */
+static int page_of(int fd)
+{
+	struct iovec iov = { .iov_len = PAGE };
+	int pipes[2];
+
+	CHECK(!pipe2(pipes, O_CLOEXEC));
+	iov.iov_base = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(iov.iov_base != MAP_FAILED);
+	memset(iov.iov_base, 0, PAGE);
+	CHECK(vmsplice(pipes[1], &iov, 1, 0) == PAGE);
+	munmap(iov.iov_base, PAGE);
+	close(pipes[1]);
+	return pipes[0];
+}
+
+/*
+ * The device is told to write, which takes it a tenth of a second, and the buffer
+ * is freed just before. Whether the page was written to by then and afterwards.
+ */
+static bool writes_after_free(const struct pci_device *edu, int bar, long wait_us, bool *early)
+{
+	uint64_t address;
+	int fd = edu_buffer(edu, "freed", PAGE, DEVFS_DMA_HEAP_SYSTEM, &address);
+	int page = page_of(fd);
+	char bytes[PAGE];
+
+	/* The IOMMU has its address now. */
+	edu_transfer(edu, bar, address, 16, EDU_TO_DEVICE);
+	write64(bar, EDU_DMA_SOURCE, EDU_DMA_BUFFER);
+	write64(bar, EDU_DMA_TARGET, address);
+	write64(bar, EDU_DMA_COUNT, MOST);
+	write64(bar, EDU_DMA_COMMAND, EDU_FROM_DEVICE);
+	usleep(wait_us);
+	CHECK(pread(fd, bytes, PAGE, 0) == PAGE);
+	*early = !zeroed(bytes, PAGE);
+	close(fd);
+	EVENTUALLY(!(read32(bar, EDU_DMA_COMMAND) & 1));
+	CHECK(read(page, bytes, PAGE) == PAGE);
+	close(page);
+	return !*early && !zeroed(bytes, PAGE);
+}
+
+TEST(lazy, "behind an IOMMU that flushes late a device reaches no memory that was freed")
+{
+	struct pci_device edu = pci_bind(EDU, 1);
+	int bar = pci_open_region(&edu, "bar0", O_RDWR), own;
+	unsigned int in_time = 0, written = 0;
+	uint64_t address;
+	char bytes[PAGE];
+	bool early;
+
+	if (!has_iommu(&edu) || pci_write(&edu, "iommu_group/type", "DMA-FQ")) {
+		close(bar);
+		pci_unbind(&edu);
+		check_skip("the guest has no IOMMU");
+	}
+	own = edu_buffer(&edu, "own", PAGE, DEVFS_DMA_HEAP_SYSTEM, &address);
+	fill(bytes, PAGE, 1);
+	CHECK(pwrite(own, bytes, PAGE, 0) == PAGE);
+	edu_transfer(&edu, bar, address, MOST, EDU_TO_DEVICE);
+	dprintf(1, "expect: DRHD: handling fault status reg\nexpect: fault addr 0x\n");
+	for (long wait = 84000; wait < 104000; wait += 500) {
+		written += writes_after_free(&edu, bar, wait, &early);
+		in_time += !early;
+	}
+	CHECK(in_time > 0 && !written);
+	close(own);
+	close(bar);
+	pci_unbind(&edu);
+	CHECK(!pci_write(&edu, "iommu_group/type", "DMA"));
 }
 
 /* Milliseconds that unbinding took after the device began to write to @phys_addr. */

@@ -552,7 +552,8 @@ TEST(together, "the importers of all memory of a device have the same five secon
 	lend_many("hold", fds, dmabufs);
 	before = seconds();
 	unbind();
-	CHECK(seconds() - before > 4 && seconds() - before < 8);
+	/* Of a busy machine more is not asked: each in turn would take 100. */
+	CHECK(seconds() - before > 4 && seconds() - before < 20);
 	bind_again();
 	let_go_of_many(fds, dmabufs);
 	works();
