@@ -101,7 +101,7 @@ void devfs_buffer_revoke(struct work_struct *work)
 	iput(&buf->base.inode);
 }
 
-/* One that is not being evicted, with a reference that goes with its place on `leaving`; or NULL. */
+/* One that is not being evicted, or NULL; a reference goes with its place on `leaving`. */
 static struct devfs_buffer *devfs_next_attached(struct devfs_device *dev)
 {
 	struct devfs_buffer *buf, *found = NULL;

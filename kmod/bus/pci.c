@@ -320,6 +320,7 @@ static int devfs_pci_resume(struct device *parent)
 	devfs_error_tell(dev, DEVFS_DMA_EVENT_POWER);
 	return 0;
 }
+
 static DEFINE_SIMPLE_DEV_PM_OPS(devfs_pci_pm, devfs_pci_suspend, devfs_pci_resume);
 
 /* Another kernel's memory may be where the buffers are. */

@@ -455,6 +455,7 @@ static int devfs_platform_resume(struct device *parent)
 		devfs_error_tell(dev, DEVFS_DMA_EVENT_POWER);
 	return 0;
 }
+
 static DEFINE_SIMPLE_DEV_PM_OPS(devfs_platform_pm, devfs_platform_suspend, devfs_platform_resume);
 
 static const struct platform_device_id devfs_platform_ids[] = {
