@@ -46,7 +46,8 @@ man_pages = [
 
 def make_links_fit(app, name, source):
     """SECURITY.md and its like stand beside docs/ for readers of the sources, and in it as links."""
-    text = re.sub(r"\]\(\.\./([A-Z]+\.md)", r"](\1", source[0])
+    up = "../" * name.count("/")
+    text = re.sub(rf"\]\(\.\./{up}([A-Z]+\.md)", rf"]({up}\1", source[0])
     source[0] = re.sub(r"\]\(docs/", "](", text)
 
 

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// README.md: "Each command here is run by a test."
+    /// docs/get-started.md: "Each command here is run by a test."
     @Suite(.enabled(if: Mode.hasPassthrough, "the tour maps buffers: \(Mode.whyNoPassthrough)"))
     struct Tour {
         /// One step: the commands of an `sh` block, and the `text` block below it.
@@ -69,7 +69,7 @@ extension MountTests {
         @Test(
             .enabled(if: isFree("tour"), "memory:tour is there: devfs device remove memory:tour"),
             arguments: ["", "trap 'sleep 0.2' DEBUG"])
-        func `every step of the README's tour prints what stands below it`(pause: String) throws {
+        func `every step of the tour prints what stands below it`(pause: String) throws {
             let home = "/tmp/devfs-test-tour-\(getpid())"
             _ = try checked { unsafe mkdir(home, 0o755) }
             defer {
@@ -77,7 +77,7 @@ extension MountTests {
                     "cd /; fusermount3 -u -z \(home)/dma; "
                         + "\(Machine.devfs) device remove memory:tour; rm -rf \(home)")
             }
-            let steps = try Self.steps(of: "README.md")
+            let steps = try Self.steps(of: "docs/get-started.md")
             #expect(steps.count > 10)
             let script = steps.map { $0.commands.joined(separator: "\n") }
                 .joined(separator: "\necho ---\n")
