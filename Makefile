@@ -198,6 +198,7 @@ lint: ## check the style of the sources, arithmetic on numbers from outside, who
 	Tests/lint-rooms
 	Tests/lint-layers
 	Tests/lint-rights
+	Tests/lint-quotes
 	if command -v shellcheck >/dev/null; then
 	    shellcheck -x $(scripts)
 	else

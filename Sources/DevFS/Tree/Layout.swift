@@ -3,7 +3,7 @@ import SystemPackage
 /// The tree as tables: one row a directory, and one row a file: its name, its mode and what it does. A
 /// row's index is part of the inode number: new rows go to the end. Modes are before the mount's umask.
 ///
-/// docs/SEMANTICS.md says the same in words. What the rows do is in Folders.swift, and what commands do
+/// docs/reference/ says the same in words. What the rows do is in Folders.swift, and what commands do
 /// in FileSystem+Commands.swift.
 enum Layout {
     // MARK: Directories
