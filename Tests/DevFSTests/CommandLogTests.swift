@@ -56,9 +56,9 @@ struct CommandLogTests {
     }
 
     @Test func `a reason can't end the line or the quotes`() {
-        add("x", Refusal(.invalidArgument, "a word too many: \"\nTIME pid=1"))
+        add("x", Refusal(.invalidArgument, "unexpected argument: \"\nTIME pid=1"))
         #expect(lines.count == 1)
-        #expect(log.text.contains(#"why="a word too many: \"\x0aTIME pid=1""#))
+        #expect(log.text.contains(#"why="unexpected argument: \"\x0aTIME pid=1""#))
     }
 
     @Test(arguments: [

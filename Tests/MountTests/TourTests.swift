@@ -67,9 +67,9 @@ extension MountTests {
 
         /// Runs the steps of a page, and compares what each prints with what stands below it. They mount
         /// `device` at a directory of that name in the home directory, and leave nothing.
-        private func follow(_ page: String, mounting device: String, at place: String, pause: String)
-            throws
-        {
+        private func follow(
+            _ page: String, mounting device: String, at place: String, pause: String
+        ) throws {
             let home = "/tmp/devfs-test-\(device)-\(getpid())"
             _ = try checked { unsafe mkdir(home, 0o755) }
             defer {

@@ -359,7 +359,7 @@ extension TextFile<Buffer> {
                 var settings = buffer.syncSettings
                 if number > 1 {
                     guard let direction = Direction(rawValue: Int(number >> 2 & 3)) else {
-                        throw .invalid("direction 3 is none")
+                        throw .invalid("the direction in a packed number must be 0, 1 or 2")
                     }
                     settings.direction = direction
                     settings.offset = number >> 32

@@ -193,7 +193,7 @@ extension MountTests {
 
         @Test func `notifications`() throws {
             try exhaust(
-                "quota_notifications=4", #"put("control/signal", "go software\n")"#,
+                "quota_notifications=4", #"put("control/signal", "go software\\n")"#,
                 take: #"return put("signals/go/notify", f"{os.getpid()} {34 + number % 30}\n")"#,
                 errno: "EDQUOT", limit: 4)
         }
@@ -242,14 +242,12 @@ extension MountTests {
         }
 
         /// "eventfds from the socket ... `EUSERS`"
-        @Test func `eventfds beyond the quota are refused, and a closed connection gives them back`()
-            throws
-        {
+        @Test func `eventfds beyond the quota are refused, and those given back are free`() throws {
             try withMount(.best, Users.options, "quota_counters=2") { mount in
                 try mount.users(
                     """
                     def attack():
-                        put("control/signal", "go software\n")
+                        put("control/signal", "go software\\n")
                         with connect() as peer:
                             assert [ask(peer, "signal go")[0] for _ in range(2)] == ["ok", "ok"]
                             answer = ask(peer, "signal go")[0]
