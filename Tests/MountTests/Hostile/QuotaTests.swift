@@ -193,7 +193,7 @@ extension MountTests {
 
         @Test func `notifications`() throws {
             try exhaust(
-                "quota_notifications=4", #"put("control/signal", "go software\\n")"#,
+                "quota_notifications=4", #"put("control/signal", "go software\n")"#,
                 take: #"return put("signals/go/notify", f"{os.getpid()} {34 + number % 30}\n")"#,
                 errno: "EDQUOT", limit: 4)
         }
