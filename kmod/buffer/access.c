@@ -13,6 +13,49 @@
 #include "heap/heap.h"
 #include "heap/sync.h"
 
+static bool devfs_is_idle(struct devfs_buffer *buf, bool write)
+{
+	return buf->heap != DEVFS_DMA_HEAP_IMPORTED || devfs_import_is_idle(buf, write);
+}
+
+/**
+ * devfs_lock_access - take i_rwsem for an access of the CPU to the memory
+ * @buf: the buffer
+ * @write: it may write, else it reads
+ * @exclusive: how the lock is taken
+ *
+ * What other devices do with imported memory is waited for before.
+ *
+ * Return: 0, -ENODEV as devfs_lock(), or that a signal came, and no lock.
+ */
+int devfs_lock_access(struct devfs_buffer *buf, bool write, bool exclusive)
+{
+	int err = 0;
+
+	do {
+		if (buf->heap == DEVFS_DMA_HEAP_IMPORTED)
+			err = devfs_import_wait(buf, write);
+		if (!err)
+			err = exclusive ? devfs_lock(buf) : devfs_lock_shared(buf);
+		if (err || devfs_is_idle(buf, write))
+			return err;
+		/* Something was begun meanwhile. */
+		if (exclusive)
+			inode_unlock(&buf->base.inode);
+		else
+			inode_unlock_shared(&buf->base.inode);
+	} while (true);
+}
+
+/* Shared, for a sync: one for the CPU begins an access, and one for the device ends it. */
+int devfs_lock_sync(struct devfs_buffer *buf, enum dma_data_direction direction, u32 what)
+{
+	if (what & DEVFS_DMA_SYNC_FOR_CPU)
+		return devfs_lock_access(buf, direction != DMA_FROM_DEVICE && !buf->readonly,
+					 false);
+	return devfs_lock_shared(buf);
+}
+
 /* Memory of another exporter, which alone knows what it needs. */
 static bool devfs_is_foreign(struct devfs_buffer *buf)
 {
@@ -41,9 +84,6 @@ static int devfs_access_lock(struct devfs_access *access, struct devfs_buffer *b
 		down_read_nested(&access->buf->sync_lock, devfs_sync_class(access->buf));
 	else if (access->synced)
 		devfs_sync_lock(access->buf);
-	/* Its removal waits for importers of coherent memory by itself. */
-	else if (of)
-		inode_unlock_shared(&of->base.inode);
 	return 0;
 }
 
@@ -202,11 +242,11 @@ static int devfs_sync_locked(struct devfs_access *access, size_t from, size_t to
 		else
 			devfs_give(access, from, to, direction);
 	}
-	/* What a device may have written to comes whole, whatever is done with it then. */
+	/* What a device may have written to comes whole, if anything is written to it then. */
 	if (!err && what & DEVFS_DMA_SYNC_FOR_CPU) {
 		if (buf->attach)
-			err = devfs_import_begin(buf, buf->readonly ? DMA_FROM_DEVICE :
-						 DMA_BIDIRECTIONAL);
+			err = devfs_import_begin(buf, buf->readonly || direction == DMA_FROM_DEVICE ?
+						 DMA_FROM_DEVICE : DMA_BIDIRECTIONAL);
 		else
 			devfs_fetch(access, from, to);
 	}

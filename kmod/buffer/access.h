@@ -18,6 +18,8 @@ struct devfs_access {
 	bool shared;
 };
 
+int devfs_lock_access(struct devfs_buffer *buf, bool write, bool exclusive);
+int devfs_lock_sync(struct devfs_buffer *buf, enum dma_data_direction direction, u32 what);
 size_t devfs_access_step(struct devfs_buffer *buf, size_t left);
 int devfs_access_begin(struct devfs_access *access, struct devfs_buffer *buf, size_t pos,
 		       size_t count, bool write);

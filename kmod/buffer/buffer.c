@@ -205,6 +205,7 @@ static struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
 	INIT_LIST_HEAD(&buf->attachments);
 	INIT_LIST_HEAD(&buf->revocable);
 	init_rwsem(&buf->sync_lock);
+	dma_resv_init(&buf->resv);
 	INIT_WORK(&buf->revoke, devfs_buffer_revoke);
 	err = devfs_buffer_attach(buf);
 	if (err) {
@@ -612,5 +613,6 @@ void devfs_buffer_evict(struct devfs_inode *base)
 	devfs_heap_release(buf);
 	devfs_buffer_leave(buf);
 	devfs_memcg_put(buf->memcg);
+	dma_resv_fini(&buf->resv);
 	put_pid(buf->owner);
 }

@@ -169,11 +169,12 @@ static ssize_t devfs_read_part(struct devfs_rw *rw)
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
 	size_t count = iov_iter_count(rw->iter);
 	loff_t size, pos = rw->iocb->ki_pos;
-	ssize_t ret = 0;
+	ssize_t ret;
 
 	rw->missing = 0;
-	if (devfs_lock_shared(buf))
-		return -ENODEV;
+	ret = devfs_lock_access(buf, false, false);
+	if (ret)
+		return ret;
 	size = i_size_read(inode);
 	if (count && pos < size) {
 		count = min_t(u64, count, size - pos);
@@ -343,18 +344,21 @@ static ssize_t devfs_write_part(struct devfs_rw *rw)
 	struct inode *inode = file_inode(rw->iocb->ki_filp);
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
 	ssize_t ret = -EXFULL;
+	int err;
 
 	rw->missing = 0;
 	if (!(rw->iocb->ki_flags & IOCB_APPEND)) {
-		if (devfs_lock_shared(buf))
-			return -ENODEV;
+		err = devfs_lock_access(buf, true, false);
+		if (err)
+			return err;
 		ret = devfs_write_locked(buf, rw, false);
 		inode_unlock_shared(inode);
 	}
 	/* EXFULL: it grows the file, which the shared lock does not allow. */
 	if (ret == -EXFULL) {
-		if (devfs_lock(buf))
-			return -ENODEV;
+		err = devfs_lock_access(buf, true, true);
+		if (err)
+			return err;
 		ret = devfs_write_locked(buf, rw, true);
 		inode_unlock(inode);
 	}
@@ -385,14 +389,15 @@ static int devfs_fsync(struct file *file, loff_t start, loff_t end, int datasync
 	struct inode *inode = file_inode(file);
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
 	u32 what = DEVFS_DMA_SYNC_FOR_CPU;
-	int err = 0;
 	loff_t size;
+	int err;
 
 	/* What only the device is to write is not written over. */
 	if (buf->direction != DMA_FROM_DEVICE)
 		what |= DEVFS_DMA_SYNC_FOR_DEVICE;
-	if (devfs_lock_shared(buf))
-		return -ENODEV;
+	err = devfs_lock_sync(buf, buf->direction, what);
+	if (err)
+		return err;
 	size = i_size_read(inode);
 	if (start < size)
 		err = devfs_sync(buf, start, min(end, size - 1) - start + 1, buf->direction, what);
@@ -435,7 +440,7 @@ static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t l
 	struct inode *inode = file_inode(file);
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
 	loff_t end = offset + length;
-	long err = 0;
+	long err;
 	u32 why;
 
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_ZERO_RANGE | FALLOC_FL_PUNCH_HOLE))
@@ -444,8 +449,9 @@ static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t l
 		return -ENOSPC;
 	if (buf->readonly)
 		return -EACCES;
-	if (devfs_lock(buf))
-		return -ENODEV;
+	err = devfs_lock_access(buf, true, true);
+	if (err)
+		return err;
 	if (!(mode & FALLOC_FL_KEEP_SIZE)) {
 		err = inode_newsize_ok(inode, end);
 		if (!err && end > i_size_read(inode))

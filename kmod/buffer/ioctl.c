@@ -36,7 +36,7 @@ static long devfs_buf_sync(struct devfs_call *call)
 	struct devfs_dma_buf_sync *arg = &call->arg.buf_sync;
 	enum dma_data_direction direction = buf->direction;
 	struct inode *inode = &buf->base.inode;
-	long err = -EINVAL;
+	long err;
 	u64 size;
 
 	if (arg->flags != DEVFS_DMA_SYNC_FOR_CPU && arg->flags != DEVFS_DMA_SYNC_FOR_DEVICE)
@@ -48,8 +48,10 @@ static long devfs_buf_sync(struct devfs_call *call)
 	if (arg->direction != DEVFS_DMA_SYNC_BUFFER_DIRECTION)
 		direction = arg->direction;
 
-	if (devfs_lock_shared(buf))
-		return -ENODEV;
+	err = devfs_lock_sync(buf, direction, arg->flags);
+	if (err)
+		return err;
+	err = -EINVAL;
 	size = i_size_read(inode);
 	if (arg->offset <= size && arg->length <= size - arg->offset) {
 		size_t length = arg->length ?: size - arg->offset;
@@ -71,6 +73,7 @@ static long devfs_buf_dmabuf_sync(struct devfs_call *call)
 	enum dma_data_direction direction = buf->direction;
 	u64 flags = call->arg.dmabuf_sync.flags;
 	struct inode *inode = &buf->base.inode;
+	u32 what;
 	int err;
 
 	if (flags & ~(u64)DMA_BUF_SYNC_VALID_FLAGS_MASK || !(flags & DMA_BUF_SYNC_RW))
@@ -79,11 +82,11 @@ static long devfs_buf_dmabuf_sync(struct devfs_call *call)
 	if (direction == DMA_BIDIRECTIONAL)
 		direction = directions[array_index_nospec(flags & DMA_BUF_SYNC_RW,
 							  ARRAY_SIZE(directions))];
-	if (devfs_lock_shared(buf))
-		return -ENODEV;
-	err = devfs_sync(buf, 0, i_size_read(inode), direction,
-			 flags & DMA_BUF_SYNC_END ? DEVFS_DMA_SYNC_FOR_DEVICE :
-			 DEVFS_DMA_SYNC_FOR_CPU);
+	what = flags & DMA_BUF_SYNC_END ? DEVFS_DMA_SYNC_FOR_DEVICE : DEVFS_DMA_SYNC_FOR_CPU;
+	err = devfs_lock_sync(buf, direction, what);
+	if (err)
+		return err;
+	err = devfs_sync(buf, 0, i_size_read(inode), direction, what);
 	inode_unlock_shared(inode);
 	return err;
 }

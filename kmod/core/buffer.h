@@ -7,6 +7,7 @@
 #define DEVFS_DMA_CORE_BUFFER_H
 
 #include <linux/dma-direction.h>
+#include <linux/dma-resv.h>
 #include <linux/mm_types.h>
 #include <linux/pid.h>
 #include <linux/rwsem.h>
@@ -73,6 +74,7 @@ struct devfs_buffer {
 
 	struct rw_semaphore sync_lock;
 	struct list_head attachments;	/* of its dma-bufs: sync_lock */
+	struct dma_resv resv;		/* the fences of all its dma-bufs */
 
 	atomic_t opens;
 	atomic_t mappings;
@@ -90,17 +92,19 @@ static inline struct devfs_buffer *devfs_buffer_of(struct inode *inode)
 	return container_of(inode, struct devfs_buffer, base.inode);
 }
 
-/* One bus range, mapped once, never synced. */
+/* One bus range, mapped once, never synced for its own device. */
 static inline bool devfs_is_coherent(struct devfs_buffer *buf)
 {
 	return buf->heap == DEVFS_DMA_HEAP_COHERENT || buf->heap == DEVFS_DMA_HEAP_RESERVED;
 }
 
-/* Whether an access takes a sync_lock: with i_rwsem held, within which no export begins. */
+/*
+ * Whether an access takes a sync_lock: with i_rwsem held, within which no export
+ * begins. Of coherent memory, too, another device may have a copy.
+ */
 static inline bool devfs_is_synced(struct devfs_buffer *buf)
 {
-	return !devfs_is_coherent(buf) &&
-	       (buf->attach || buf->need_sync || atomic_read(&buf->exports));
+	return buf->attach || buf->need_sync || atomic_read(&buf->exports);
 }
 
 /* Imported memory of a device, which has no pages and is not for memcpy(). */

@@ -2,9 +2,9 @@
 /*
  * devfs_dma - dma-bufs of memory that goes with its device.
  *
- * Each has a reservation lock and a reference count of its own, so that removal
- * takes the memory back from the importers without a reference to the dma-buf,
- * which could be on its way out.
+ * Each has a reference count of its own, which keeps the reservation lock, too, so
+ * that removal takes the memory back from the importers without a reference to the
+ * dma-buf, which could be on its way out.
  */
 #include <linux/dma-buf.h>
 
@@ -15,7 +15,6 @@ static void devfs_revocable_free(struct kref *ref)
 {
 	struct devfs_revocable *of = container_of(ref, struct devfs_revocable, ref);
 
-	dma_resv_fini(&of->resv);
 	of->free(of);
 }
 
@@ -24,11 +23,12 @@ void devfs_revocable_put(struct devfs_revocable *of)
 	kref_put(&of->ref, devfs_revocable_free);
 }
 
-/* @free frees what it is a part of, once nobody uses it. */
-void devfs_revocable_init(struct devfs_revocable *of, void (*free)(struct devfs_revocable *of))
+/* @free frees what it is a part of, once nobody uses it or @resv any more. */
+void devfs_revocable_init(struct devfs_revocable *of, struct dma_resv *resv,
+			  void (*free)(struct devfs_revocable *of))
 {
 	kref_init(&of->ref);
-	dma_resv_init(&of->resv);
+	of->resv = resv;
 	INIT_LIST_HEAD(&of->entry);
 	of->free = free;
 }
@@ -53,9 +53,9 @@ int devfs_revocable_list(struct devfs_revocable *of, struct dma_buf *dmabuf,
 void devfs_revocable_end(struct devfs_revocable *of, struct devfs_device *dev)
 {
 	/* Who takes the memory back at this moment has the lock, and uses the dma-buf. */
-	dma_resv_lock(&of->resv, NULL);
+	dma_resv_lock(of->resv, NULL);
 	of->dmabuf = NULL;
-	dma_resv_unlock(&of->resv);
+	dma_resv_unlock(of->resv);
 	mutex_lock(&dev->lock);
 	list_del_init(&of->entry);
 	mutex_unlock(&dev->lock);
@@ -85,11 +85,11 @@ void devfs_revoke(struct devfs_device *dev, struct list_head *list)
 	struct devfs_revocable *of;
 
 	while ((of = devfs_next_revocable(dev, list))) {
-		dma_resv_lock(&of->resv, NULL);
+		dma_resv_lock(of->resv, NULL);
 		WRITE_ONCE(of->revoked, true);
 		if (of->dmabuf)
 			devfs_dmabuf_invalidate(of->dmabuf);
-		dma_resv_unlock(&of->resv);
+		dma_resv_unlock(of->resv);
 		devfs_revocable_put(of);
 	}
 }

@@ -16,14 +16,15 @@ struct dma_buf;
 /* A dma-buf of memory that its importers give back when they are asked to. */
 struct devfs_revocable {
 	struct kref ref;		/* its dma-buf's, and removal's */
-	struct dma_resv resv;
+	struct dma_resv *resv;		/* of its dma-buf, and maybe of others */
 	struct list_head entry;		/* devfs_device.lock */
 	struct dma_buf *dmabuf;		/* resv: NULL at its end */
 	bool revoked;			/* resv */
 	void (*free)(struct devfs_revocable *of);
 };
 
-void devfs_revocable_init(struct devfs_revocable *of, void (*free)(struct devfs_revocable *of));
+void devfs_revocable_init(struct devfs_revocable *of, struct dma_resv *resv,
+			  void (*free)(struct devfs_revocable *of));
 void devfs_revocable_put(struct devfs_revocable *of);
 int devfs_revocable_list(struct devfs_revocable *of, struct dma_buf *dmabuf,
 			 struct devfs_device *dev, struct list_head *list, const bool *gone);

@@ -21,6 +21,8 @@ void devfs_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map);
 
 /* import.c */
 int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
+int devfs_import_wait(struct devfs_buffer *buf, bool write);
+bool devfs_import_is_idle(struct devfs_buffer *buf, bool write);
 int devfs_import_begin(struct devfs_buffer *buf, enum dma_data_direction direction);
 int devfs_import_end(struct devfs_buffer *buf, enum dma_data_direction direction);
 int devfs_import_flush(struct devfs_buffer *buf, enum dma_data_direction direction);

@@ -3,7 +3,9 @@
  * devfs_dma - a buffer as a dma-buf that other drivers attach to.
  *
  * An export opens the buffer's file for itself, which keeps buffer and module,
- * and counts in its exports, which keeps it from shrinking.
+ * and counts in its exports, which keeps it from shrinking. All exports of a
+ * buffer have its fences: what one importer does with the memory is waited for
+ * by the others, whichever dma-buf they have.
  *
  * Pages are their importers' as long as they like. Coherent memory goes with its
  * device: importers that can are asked to give it back, others are waited for.
@@ -39,21 +41,49 @@ int devfs_lock_exported(struct devfs_buffer *buf)
 	return -ENODEV;
 }
 
+/* What the DMA layer has as one range, in those that another device can have. */
+static int devfs_coherent_table(struct devfs_buffer *buf, size_t npages, unsigned int max_range,
+				struct sg_table *sgt)
+{
+	struct sg_page_iter at;
+	struct sg_table whole;
+	struct page **pages;
+	size_t i = 0;
+	int err;
+
+	pages = kvmalloc_array(npages, sizeof(*pages), GFP_KERNEL_ACCOUNT);
+	if (!pages)
+		return -ENOMEM;
+	err = dma_get_sgtable(buf->base.dev->dev, &whole, buf->vaddr, buf->dma_addr,
+			      npages << PAGE_SHIFT);
+	if (err)
+		goto out;
+	for_each_sgtable_page(&whole, &at, 0)
+		pages[i++] = sg_page_iter_page(&at);
+	err = sg_alloc_table_from_pages_segment(sgt, pages, npages, 0, npages << PAGE_SHIFT,
+						max_range, GFP_KERNEL_ACCOUNT);
+	sg_free_table(&whole);
+out:
+	kvfree(pages);
+	return err;
+}
+
 /* The memory as a scatter list of its own, as each device maps it apart. */
 static int devfs_export_table(struct devfs_export *export, struct device *dev,
 			      struct sg_table *sgt)
 {
 	struct devfs_buffer *buf = export->buf;
-	size_t bytes = export->npages << PAGE_SHIFT;
+	unsigned int max_range = devfs_max_range(dev);
 	int err = devfs_lock_exported(export->buf);
 
 	if (err)
 		return err;
 	if (devfs_is_coherent(buf))
-		err = dma_get_sgtable(buf->base.dev->dev, sgt, buf->vaddr, buf->dma_addr, bytes);
+		err = devfs_coherent_table(buf, export->npages, max_range, sgt);
 	else
-		err = sg_alloc_table_from_pages_segment(sgt, buf->pages, export->npages, 0, bytes,
-							devfs_max_range(dev), GFP_KERNEL_ACCOUNT);
+		err = sg_alloc_table_from_pages_segment(sgt, buf->pages, export->npages, 0,
+							export->npages << PAGE_SHIFT, max_range,
+							GFP_KERNEL_ACCOUNT);
 	inode_unlock_shared(&buf->base.inode);
 	return err;
 }
@@ -95,25 +125,6 @@ static void devfs_dmabuf_detach(struct dma_buf *dmabuf, struct dma_buf_attachmen
 	kfree(attachment);
 }
 
-/*
- * What coherent memory's addresses are is all that there is to map, while it is
- * there: removal waits for who has it mapped.
- */
-static int devfs_map_coherent(struct devfs_buffer *buf, struct devfs_attachment *attachment,
-			      enum dma_data_direction direction)
-{
-	int err = devfs_lock_exported(buf);
-
-	if (err)
-		return err;
-	err = dma_map_sgtable(attachment->dev, &attachment->sgt, direction,
-			      DMA_ATTR_SKIP_CPU_SYNC | DMA_ATTR_NO_WARN);
-	if (!err)
-		atomic_inc(&buf->importers);
-	inode_unlock_shared(&buf->base.inode);
-	return err;
-}
-
 static int devfs_export_may_write(struct devfs_export *export)
 {
 	return devfs_may_write_export(export->buf->base.dev, export->file);
@@ -123,8 +134,8 @@ static int devfs_export_may_write(struct devfs_export *export)
  * Under the lock of writers: what is written after the copy for the device that
  * this may be is synced for it, too.
  */
-static int devfs_map_pages(struct devfs_buffer *buf, struct devfs_attachment *attachment,
-			   enum dma_data_direction direction)
+static int devfs_map_memory(struct devfs_buffer *buf, struct devfs_attachment *attachment,
+			    enum dma_data_direction direction)
 {
 	int err;
 
@@ -134,6 +145,21 @@ static int devfs_map_pages(struct devfs_buffer *buf, struct devfs_attachment *at
 	if (!err)
 		attachment->mapped = direction;
 	up_write(&buf->sync_lock);
+	return err;
+}
+
+/* Coherent memory is there as long as its device: removal waits for who has it mapped. */
+static int devfs_map_coherent(struct devfs_buffer *buf, struct devfs_attachment *attachment,
+			      enum dma_data_direction direction)
+{
+	int err = devfs_lock_exported(buf);
+
+	if (err)
+		return err;
+	err = devfs_map_memory(buf, attachment, direction);
+	if (!err)
+		atomic_inc(&buf->importers);
+	inode_unlock_shared(&buf->base.inode);
 	return err;
 }
 
@@ -151,7 +177,7 @@ static struct sg_table *devfs_dmabuf_map(struct dma_buf_attachment *attach,
 	if (devfs_is_coherent(buf))
 		err = devfs_map_coherent(buf, attachment, direction);
 	else
-		err = devfs_map_pages(buf, attachment, direction);
+		err = devfs_map_memory(buf, attachment, direction);
 	return err ? ERR_PTR(err) : &attachment->sgt;
 }
 
@@ -162,16 +188,14 @@ static void devfs_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_tabl
 	struct devfs_attachment *attachment = attach->priv;
 	struct devfs_buffer *buf = export->buf;
 
-	if (devfs_is_coherent(buf)) {
-		dma_unmap_sgtable(attachment->dev, sgt, direction, DMA_ATTR_SKIP_CPU_SYNC);
-		devfs_flush_iommu(attachment->dev);
-		devfs_importer_left(buf->base.dev, &buf->importers);
-		return;
-	}
 	devfs_sync_lock(buf);
 	devfs_unmap_shared(attachment->dev, sgt, attachment->mapped, attachment->need_sync);
 	attachment->mapped = DMA_NONE;
 	up_write(&buf->sync_lock);
+	if (devfs_is_coherent(buf)) {
+		devfs_flush_iommu(attachment->dev);
+		devfs_importer_left(buf->base.dev, &buf->importers);
+	}
 }
 
 static int devfs_export_access(struct devfs_export *export, enum dma_data_direction direction,
@@ -378,11 +402,11 @@ static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
 	err = devfs_export_size(export);
 	if (err)
 		goto err_file;
-	devfs_revocable_init(&export->of, devfs_export_free);
+	devfs_revocable_init(&export->of, &buf->resv, devfs_export_free);
 	info.ops = devfs_export_ops(buf, flags);
 	info.size = export->npages << PAGE_SHIFT;
 	info.flags = flags & O_ACCMODE;
-	info.resv = &export->of.resv;
+	info.resv = &buf->resv;
 	info.priv = export;
 	dmabuf = dma_buf_export(&info);
 	if (IS_ERR(dmabuf)) {

@@ -237,7 +237,52 @@ static void devfs_unimport(struct devfs_buffer *buf)
 	atomic_dec(&dev->heap_buffers[buf->heap]);
 }
 
-/* The exporter knows what its memory needs. It may sleep. With sync_lock held. */
+/* With a reference, or NULL where the memory is out of reach. */
+static struct dma_buf *devfs_import_get(struct devfs_buffer *buf)
+{
+	struct address_space *mapping = buf->base.inode.i_mapping;
+	struct dma_buf *dmabuf = NULL;
+
+	filemap_invalidate_lock_shared(mapping);
+	if (!devfs_buffer_dead(buf)) {
+		dmabuf = buf->attach->dmabuf;
+		get_dma_buf(dmabuf);
+	}
+	filemap_invalidate_unlock_shared(mapping);
+	return dmabuf;
+}
+
+/**
+ * devfs_import_wait - wait for what other devices do with imported memory
+ * @buf: the buffer, with no lock held: it may last, and whoever else wants the
+ *       buffer is not to wait for it, removal of the device above all
+ * @write: the CPU will write, else it reads
+ *
+ * Return: 0, -ENODEV where the memory is out of reach, or that a signal came.
+ */
+int devfs_import_wait(struct devfs_buffer *buf, bool write)
+{
+	struct dma_buf *dmabuf = devfs_import_get(buf);
+	long left;
+
+	if (!dmabuf)
+		return -ENODEV;
+	left = dma_resv_wait_timeout(dmabuf->resv, dma_resv_usage_rw(write), true,
+				     MAX_SCHEDULE_TIMEOUT);
+	dma_buf_put(dmabuf);
+	return min(left, 0L);
+}
+
+/* Whether that would not wait now. With i_rwsem held. */
+bool devfs_import_is_idle(struct devfs_buffer *buf, bool write)
+{
+	return dma_resv_test_signaled(buf->attach->dmabuf->resv, dma_resv_usage_rw(write));
+}
+
+/*
+ * The exporter knows what its memory needs. It may sleep. With sync_lock held,
+ * and for fences that came since the last look dma-buf's core waits.
+ */
 int devfs_import_begin(struct devfs_buffer *buf, enum dma_data_direction direction)
 {
 	return dma_buf_begin_cpu_access(buf->attach->dmabuf, direction);
@@ -265,19 +310,13 @@ int devfs_import_flush(struct devfs_buffer *buf, enum dma_data_direction directi
 
 static int devfs_import_mmap(struct devfs_buffer *buf, struct vm_area_struct *vma)
 {
-	struct address_space *mapping = buf->base.inode.i_mapping;
-	struct dma_buf *dmabuf = NULL;
+	struct dma_buf *dmabuf;
 	int err;
 
 	if (buf->readonly && !devfs_map_read_only(vma))
 		return -EACCES;
-	/* The exporter's may be a buffer's lock like this one. */
-	filemap_invalidate_lock_shared(mapping);
-	if (READ_ONCE(buf->life) == DEVFS_LIVE) {
-		dmabuf = buf->attach->dmabuf;
-		get_dma_buf(dmabuf);
-	}
-	filemap_invalidate_unlock_shared(mapping);
+	/* The exporter's lock may be a buffer's like ours. */
+	dmabuf = devfs_import_get(buf);
 	if (!dmabuf)
 		return -ENODEV;
 	err = dma_buf_mmap(dmabuf, vma, vma->vm_pgoff);

@@ -2,8 +2,8 @@
 /*
  * devfs_dma - who sees what: mapping memory for devices, and cache maintenance.
  *
- * Coherent memory is never synced; neither is memory for which the DMA layer
- * said at mapping time that it need not be.
+ * Coherent memory is never synced for its own device; neither is memory for
+ * which the DMA layer said at mapping time that it need not be.
  */
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
@@ -12,10 +12,12 @@
 #include "heap/heap.h"
 #include "heap/sync.h"
 
-/* Bytes of the longest range of memory that can be mapped for a device as one. */
+/* Bytes, of whole pages, of the longest range of memory that can be mapped for a device as one. */
 unsigned int devfs_max_range(struct device *dev)
 {
-	return min_t(size_t, dma_max_mapping_size(dev), UINT_MAX) & PAGE_MASK;
+	size_t most = min_t(size_t, dma_max_mapping_size(dev), dma_get_max_seg_size(dev));
+
+	return max(most & PAGE_MASK, PAGE_SIZE);
 }
 
 /* Behind no IOMMU, where each mapping is a copy that only syncs keep true. */
@@ -221,8 +223,6 @@ void devfs_sync_lock(struct devfs_buffer *buf)
 void devfs_sync_export(struct devfs_buffer *buf, size_t size, enum dma_data_direction direction,
 		       bool cpu, bool alive)
 {
-	if (devfs_is_coherent(buf))
-		return;
 	devfs_sync_lock(buf);
 	if (alive)
 		devfs_sync_segments(buf, 0, size, direction, cpu);

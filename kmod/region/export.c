@@ -25,6 +25,7 @@
 
 struct devfs_region_export {
 	struct devfs_revocable of;
+	struct dma_resv resv;
 	struct devfs_region *region;
 	struct file *file;
 	size_t offset;
@@ -35,6 +36,7 @@ static void devfs_region_export_free(struct devfs_revocable *of)
 {
 	struct devfs_region_export *export = container_of(of, struct devfs_region_export, of);
 
+	dma_resv_fini(&export->resv);
 	fput(export->file);
 	kfree(export);
 }
@@ -115,7 +117,7 @@ static struct sg_table *devfs_peer_map(struct dma_buf_attachment *attach,
 	dma_addr_t addr;
 	int err;
 
-	dma_resv_assert_held(&export->of.resv);
+	dma_resv_assert_held(&export->resv);
 	if (export->of.revoked)
 		return ERR_PTR(-ENODEV);
 	err = direction == DMA_TO_DEVICE ? 0 : devfs_peer_may_write(export);
@@ -215,14 +217,15 @@ static struct dma_buf *devfs_region_export(struct devfs_region *region,
 		kfree(export);
 		return ERR_PTR(err);
 	}
-	devfs_revocable_init(&export->of, devfs_region_export_free);
+	dma_resv_init(&export->resv);
+	devfs_revocable_init(&export->of, &export->resv, devfs_region_export_free);
 	export->region = region;
 	export->offset = arg->offset;
 	export->size = arg->size;
 	info.ops = &devfs_peer_ops;
 	info.size = arg->size;
 	info.flags = arg->fd_flags & O_ACCMODE;
-	info.resv = &export->of.resv;
+	info.resv = &export->resv;
 	info.priv = export;
 	dmabuf = dma_buf_export(&info);
 	if (IS_ERR(dmabuf)) {

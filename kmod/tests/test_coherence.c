@@ -268,20 +268,27 @@ struct engine {
 
 static const char own[ENTRY] = "of the device's";
 
+/* The device has its bytes from the second page of a buffer that it has. */
+static void start_engine(struct engine *engine, int fd)
+{
+	struct devfs_dma_sg entry;
+	struct devfs_dma_buf_get_sg sg = { .entries = (uintptr_t)&entry, .count = 1 };
+
+	engine->bar = pci_open_region(&engine->edu, "bar0", O_RDWR);
+	CHECK(!ioctl(engine->fd, DEVFS_DMA_IOC_BUF_GET_SG, &sg) && sg.count == 1);
+	engine->address = entry.dma_addr;
+	CHECK(pwrite(fd, own, ENTRY, PAGE) == ENTRY);
+	edu_transfer(&engine->edu, engine->bar, engine->address + PAGE, ENTRY, EDU_TO_DEVICE);
+}
+
 static struct engine engine(uint32_t heap)
 {
 	struct engine engine = { .edu = pci_bind(EDU, 1) };
 	struct devfs_dma_alloc arg = request("ring", SIZE, heap);
-	struct devfs_dma_sg entry;
-	struct devfs_dma_buf_get_sg sg = { .entries = (uintptr_t)&entry, .count = 1 };
 
-	engine.bar = pci_open_region(&engine.edu, "bar0", O_RDWR);
 	CHECK(!ioctl(engine.edu.node, DEVFS_DMA_IOC_ALLOC, &arg));
 	engine.fd = arg.fd;
-	CHECK(!ioctl(arg.fd, DEVFS_DMA_IOC_BUF_GET_SG, &sg) && sg.count == 1);
-	engine.address = entry.dma_addr;
-	CHECK(pwrite(engine.fd, own, ENTRY, PAGE) == ENTRY);
-	edu_transfer(&engine.edu, engine.bar, engine.address + PAGE, ENTRY, EDU_TO_DEVICE);
+	start_engine(&engine, engine.fd);
 	return engine;
 }
 
@@ -325,20 +332,51 @@ TEST(ring, "a write beside what the device wrote leaves that as it is")
 
 TEST(import_ring, "a write through an import leaves what the device wrote elsewhere")
 {
-	struct engine device = engine(DEVFS_DMA_HEAP_SYSTEM);
-	int dmabuf = export(device.fd), peer = import("y", dmabuf);
-	char back[ENTRY];
+	FOR_EACH_HEAP(heap) {
+		struct engine device = engine(heap);
+		int dmabuf = export(device.fd), peer = import("y", dmabuf);
+		char back[ENTRY];
 
-	CHECK(pread(peer, back, ENTRY, 0) == ENTRY && zeroed(back, ENTRY));
-	device_writes(&device, 0);
-	CHECK(pwrite(peer, "cpu", 3, ENTRY) == 3);
-	CHECK(device_wrote(&device, 0));
-	device_writes(&device, 4 * ENTRY);
-	CHECK(pread(peer, back, ENTRY, 8 * ENTRY) == ENTRY);
-	CHECK(device_wrote(&device, 4 * ENTRY));
-	close(peer);
-	close(dmabuf);
-	end_engine(&device);
+		CHECK(pread(peer, back, ENTRY, 0) == ENTRY && zeroed(back, ENTRY));
+		device_writes(&device, 0);
+		CHECK(pwrite(peer, "cpu", 3, ENTRY) == 3);
+		CHECK(device_wrote(&device, 0));
+		device_writes(&device, 4 * ENTRY);
+		CHECK(pread(peer, back, ENTRY, 8 * ENTRY) == ENTRY);
+		CHECK(device_wrote(&device, 4 * ENTRY));
+		close(peer);
+		close(dmabuf);
+		end_engine(&device);
+	}
+}
+
+TEST(importing, "a device that imported memory has what is written to it, and gives what it writes")
+{
+	FOR_EACH_HEAP(heap) {
+		struct engine device = { .edu = pci_bind(EDU, 1) };
+		int fd = buffer("x", SIZE, heap), dmabuf = export(fd);
+		struct devfs_dma_import arg = {
+			.alloc = request("ring", 0, DEVFS_DMA_HEAP_IMPORTED), .dmabuf_fd = dmabuf,
+		};
+		char back[ENTRY];
+
+		CHECK(!ioctl(device.edu.node, DEVFS_DMA_IOC_IMPORT, &arg));
+		device.fd = arg.alloc.fd;
+		start_engine(&device, fd);
+		device_writes(&device, 0);
+		CHECK(device_wrote(&device, 0));
+		device_writes(&device, 2 * ENTRY);
+		sync_dmabuf(dmabuf, DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW);
+		sync_dmabuf(dmabuf, DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW);
+		CHECK(pread(fd, back, ENTRY, 2 * ENTRY) == ENTRY && !memcmp(back, own, ENTRY));
+		device_writes(&device, 4 * ENTRY);
+		CHECK(pwrite(fd, "cpu", 3, 5 * ENTRY) == 3);
+		CHECK(device_wrote(&device, 4 * ENTRY));
+		end_engine(&device);
+		close(dmabuf);
+		close(fd);
+		EVENTUALLY(bytes_used() == 0);
+	}
 }
 
 TEST(read_access, "the end of an access that only read leaves what the device wrote meanwhile")

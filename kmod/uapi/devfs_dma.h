@@ -390,6 +390,10 @@ struct devfs_dma_pin {
  * reach it by EREMOTEIO. Device memory is read and written like all other, and
  * mapped as its exporter maps it.
  *
+ * Accesses of the CPU by the buffer's file wait for fences on the dma-buf, as
+ * DMA_BUF_IOCTL_SYNC of it does: a read for its writers, a write for its readers,
+ * too. A signal ends the wait.
+ *
  * An exporter that moves its memory is asked to leave it in place. Where it
  * takes it back nevertheless, as the file of a region and coherent memory do
  * when their device is removed, the buffer stays without memory until FREE or
@@ -786,6 +790,9 @@ struct devfs_dma_buf_lease {
  * The importers of coherent memory are asked to give it back when its device is
  * removed, those of an O_RDONLY dma-buf and others that cannot are waited for, 5 s
  * at most. Pages stay their importers'.
+ *
+ * All dma-bufs of a buffer have the same fences. The buffer's own file waits for
+ * none of them.
  *
  * Of O_RDONLY nobody writes: an importer that would is EACCES. EACCES, too,
  * where the descriptor is not open that way, EINVAL for an empty buffer,

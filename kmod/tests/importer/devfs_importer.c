@@ -55,7 +55,7 @@ static int importer_invert_bytes(struct dma_buf *dmabuf)
 	return dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL) ?: err;
 }
 
-/* As the memory is seen by a device: every range has an address, and all is there. */
+/* As the memory is seen by a device: every range has an address and is no longer than it takes. */
 static int importer_check_ranges(struct dma_buf *dmabuf, struct sg_table *sgt)
 {
 	struct scatterlist *sg;
@@ -63,7 +63,7 @@ static int importer_check_ranges(struct dma_buf *dmabuf, struct sg_table *sgt)
 	int i;
 
 	for_each_sgtable_dma_sg(sgt, sg, i) {
-		if (!sg_dma_address(sg))
+		if (!sg_dma_address(sg) || sg_dma_len(sg) > dma_get_max_seg_size(&importer->dev))
 			return -ERANGE;
 		sum += sg_dma_len(sg);
 	}
@@ -371,7 +371,7 @@ static int __init importer_init(void)
 	err = dma_coerce_mask_and_coherent(&importer->dev, DMA_BIT_MASK(64));
 	if (err)
 		goto err_device;
-	dma_set_max_seg_size(&importer->dev, UINT_MAX);
+	dma_set_max_seg_size(&importer->dev, SZ_128K);
 	err = misc_register(&importer_node);
 	if (err)
 		goto err_device;
