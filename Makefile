@@ -30,6 +30,7 @@ BENCH_KERNEL ?= 6.12
 
 # mount(8) looks for helpers in /sbin, which is /usr/sbin wherever /usr is merged.
 HELPER_DIR ?= $(if $(shell test -L /sbin && echo merged),/usr/sbin,/sbin)
+MAN_DIR ?= $(PREFIX)/share/man
 BASH_COMPLETION_DIR ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETION_DIR ?= $(PREFIX)/share/zsh/site-functions
 FISH_COMPLETION_DIR ?= $(PREFIX)/share/fish/vendor_completions.d
@@ -59,6 +60,11 @@ scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/moun
         tree-tests tree-signals root-tests example-tests fetch-kernel fetch-arm64 build-in-trixie \
         build-debug-kernel lint-kmod)
 
+# The manual: its site and its manual pages. A warning is an error.
+docs_built := .build/docs
+sphinx := sphinx-build -q -W --keep-going -d $(docs_built)/doctrees
+has_sphinx := command -v sphinx-build >/dev/null && python3 -c 'import myst_parser' 2>/dev/null
+
 # How long `fuzz` runs, half of it with passthrough and half without, and from where it starts.
 MINUTES ?= 60
 SEED ?=
@@ -70,7 +76,7 @@ SHELL := bash
 .ONESHELL:
 .DEFAULT_GOAL := build
 .PHONY: help setup build debug kmod run test host-test vm-test fresh-test fresh-quick kasan fuzz \
-    sanitize bench bench-quick bench-tools vm-bench lint lint-kmod unmount install uninstall clean distclean
+    sanitize bench bench-quick bench-tools vm-bench lint lint-kmod docs man unmount install uninstall clean distclean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -85,6 +91,7 @@ setup: ## install what building needs, and a libfuse with passthrough in .deps/
 # The linker warns of a function of Foundation's that nothing calls.
 build: setup ## build the program for release (the default)
 	$(SWIFT) build $(release_flags) | sed -u "/the use of .mktemp. is dangerous/d"
+	if $(has_sphinx); then $(MAKE) -s --no-print-directory man; fi
 
 debug: setup ## build everything for debugging, tests included
 	$(SWIFT) build --build-tests $(swift_flags)
@@ -143,7 +150,9 @@ host-test: ## run the tests that need no kernel module
 	status=0
 	set -x
 	$(SWIFT) build --build-tests $(swift_flags)
+	if $(has_sphinx); then $(MAKE) -s --no-print-directory man; fi
 	Tests/packaging
+	Tests/manual .build/debug/devfs
 	$(MAKE) -s --no-print-directory -C Tests/Fuzz
 	DEVFS_BINARY='$(CURDIR)/.build/debug/devfs' Tests/Fuzz/run 30 $(SEED) || status=$$?
 	timeout $$foreground --kill-after=30 $(TEST_TIMEOUT) \
@@ -189,6 +198,7 @@ lint: ## check the style of the sources, arithmetic on numbers from outside, who
 	Tests/lint-rooms
 	Tests/lint-layers
 	Tests/lint-rights
+	Tests/lint-quotes
 	if command -v shellcheck >/dev/null; then
 	    shellcheck -x $(scripts)
 	else
@@ -198,6 +208,17 @@ lint: ## check the style of the sources, arithmetic on numbers from outside, who
 lint-kmod: ## check the kernel module with sparse and checkpatch
 	@Tests/VM/lint-kmod $(lint_kernels)
 
+docs: ## make the manual as a site, .build/docs/html/index.html, and the manual pages
+	@.ci/setup docs
+	$(sphinx) -b html docs $(docs_built)/html
+	$(MAKE) -s --no-print-directory man
+	echo 'the manual is $(docs_built)/html/index.html'
+
+# `install` takes what is there. Pages of an earlier time that have no source any more go.
+man: ## make the manual pages alone, .build/docs/man, without installing what that needs
+	@rm -rf $(docs_built)/man
+	$(sphinx) -b man docs $(docs_built)/man
+
 unmount: ## unmount what run mounted
 	@if awk '$$2 == "$(abspath $(MOUNT))" { found = 1 } END { exit !found }' /proc/mounts; then
 	    $(release) unmount '$(abspath $(MOUNT))'
@@ -206,7 +227,7 @@ unmount: ## unmount what run mounted
 	    echo '$(abspath $(MOUNT)) is not mounted'
 	fi
 
-install: ## install the program, the mount(8) helper, completions, and the module's source for dkms
+install: ## install the program, its manual pages, mount(8) helper, completions, the module's source
 	@test -x $(release) || { echo 'nothing is built yet: run make first' >&2; exit 1; }
 	set -x
 	install -D -m 755 $(release) '$(DESTDIR)$(PREFIX)/bin/devfs'
@@ -219,6 +240,10 @@ install: ## install the program, the mount(8) helper, completions, and the modul
 	    >'$(DESTDIR)$(BASH_COMPLETION_DIR)/devfs'
 	$(release) --generate-completion-script zsh >'$(DESTDIR)$(ZSH_COMPLETION_DIR)/_devfs'
 	$(release) --generate-completion-script fish >'$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish'
+	for page in $(docs_built)/man/*.[1-8]; do
+	    [[ ! -e $$page ]] ||
+	        install -D -m 644 "$$page" '$(DESTDIR)$(MAN_DIR)'/"man$${page##*.}/$${page##*/}"
+	done
 	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' mount-helpers/devfs@.service \
 	    >'$(DESTDIR)$(SYSTEMD_UNIT_DIR)/devfs@.service'
 	for file in kmod/Kbuild kmod/Makefile kmod/*.[ch] $(patsubst %,kmod/%/*.[ch],$(module_rooms)); do
@@ -235,6 +260,8 @@ install: ## install the program, the mount(8) helper, completions, and the modul
 	        '$(DESTDIR)$(MODULES_LOAD_DIR)/devfs.conf'
 	fi
 	mount-helpers/install-module '$(DESTDIR)$(module_source)' $(if $(DESTDIR),,'$(DKMS)')
+	[[ -d $(docs_built)/man ]] ||
+	    echo 'install: no manual pages, as they were not made: make docs, then make install'
 	[[ -z '$(DESTDIR)' ]] || exit 0
 	# systemd keeps the unit that it has read.
 	! [[ -d /run/systemd/system ]] || systemctl daemon-reload
@@ -262,7 +289,8 @@ uninstall: ## remove what install installed, but for the group dma
 	    '$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish' \
 	    '$(DESTDIR)$(SYSTEMD_UNIT_DIR)/devfs@.service' \
 	    '$(DESTDIR)$(UDEV_RULES_DIR)/60-devfs.rules' \
-	    '$(DESTDIR)$(SYSUSERS_DIR)/devfs.conf' '$(DESTDIR)$(MODULES_LOAD_DIR)/devfs.conf'
+	    '$(DESTDIR)$(SYSUSERS_DIR)/devfs.conf' '$(DESTDIR)$(MODULES_LOAD_DIR)/devfs.conf' \
+	    $(patsubst docs/man/%.md,'$(DESTDIR)$(MAN_DIR)'/man?/%,$(wildcard docs/man/*.md))
 	rm -rf '$(DESTDIR)$(module_source)'
 
 clean: ## remove what was built

@@ -1,4 +1,4 @@
-"""Writes a run into docs/PERFORMANCE.md, between two marks of its own."""
+"""Writes a run into docs/performance/results.md, between two marks of its own."""
 
 import datetime
 import os
@@ -9,7 +9,7 @@ import table
 
 def write(docs, run, machine, kind="host"):
     begin, end = f"<!-- {kind} run begins -->", f"<!-- {kind} run ends -->"
-    path = os.path.join(docs, "PERFORMANCE.md")
+    path = os.path.join(docs, "performance", "results.md")
     with open(path, encoding="utf-8") as file:
         text = file.read()
     before, _, rest = text.partition(begin)

@@ -72,7 +72,7 @@ cat <<END
     echo "mine 1M" > $mnt/control/alloc
     cat $mnt/control/log
     $devfs --help
-README.md has a five-minute tour. Unmount with the first line; the buffers stay, and the next
+docs/get-started.md has a five-minute tour. Unmount with the first line; the buffers stay, and the next
 mount shows them again, until the second line deletes them:
     make unmount MOUNT=$mnt
     $devfs device remove memory:demo

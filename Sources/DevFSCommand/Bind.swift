@@ -24,7 +24,7 @@ struct BindCommand: ParsableCommand {
         completion: Completions.addresses(areBound: false))
     var address: PCIAddress
 
-    @Flag(help: "Take it from those who use it, too.")
+    @Flag(help: "Take it even if it is in use.")
     var force = false
 
     @Option(
@@ -73,7 +73,7 @@ struct UnbindCommand: ParsableCommand {
         completion: Completions.addresses(areBound: true))
     var address: PCIAddress
 
-    @Flag(help: "Take it from those who use it, too.")
+    @Flag(help: "Take it even if it is in use.")
     var force = false
 
     func run() throws { try DeviceBinder().unbind(address, force: force) }

@@ -69,7 +69,7 @@ struct CreateCommand: ParsableCommand {
     @Flag(help: "Print the buffer as JSON.")
     var json = false
 
-    @Argument(parsing: .postTerminator, help: "Becomes the owner of the lease.")
+    @Argument(parsing: .postTerminator, help: "The command that owns the lease.")
     var command: [String] = []
 
     func validate() throws {

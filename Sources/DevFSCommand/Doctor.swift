@@ -4,7 +4,7 @@ import Glibc
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Check what this machine has of what DevFS needs, and say how to get the rest.",
+        abstract: "Check this machine's prerequisites and suggest fixes.",
         discussion: """
             One line a check: `ok`, `warn` (works, but slower or with less) or `FAIL` (needed), and \
             below what is not ok the command that mends it. Exits with 1 after a FAIL.

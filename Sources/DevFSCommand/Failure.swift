@@ -1,6 +1,6 @@
 import SystemPackage
 
-/// The exit codes that scripts can rely on; `docs/COMMANDS.md` lists them.
+/// The exit codes that scripts can rely on; devfs(1) lists them.
 enum ExitStatus: Int32 {
     case failed = 1
     case notFound = 2

@@ -4,7 +4,7 @@ import SystemPackage
 
 /// The signal that asks the command to end; 0 before one came.
 private let caughtSignal = Atomic<Int32>(0)
-/// Where the handler writes, so that a poll wakes; -1 before `Interrupts.arm()`.
+/// Where the handler writes, so that a poll wakes; -1 before the first `Interrupts`.
 private let wakeDescriptor = Atomic<Int32>(-1)
 
 /// Ctrl-C and SIGTERM as something to poll for, so that a command can say what it did until then.

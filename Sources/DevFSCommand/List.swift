@@ -25,7 +25,7 @@ struct ListCommand: ParsableCommand {
     @Flag(help: "The streams.")
     var streams = false
 
-    @Flag(help: "Memory devices, nodes of the module, and PCI devices that it could have.")
+    @Flag(help: "Memory devices, nodes of the module, and PCI devices that could be bound to it.")
     var devices = false
 
     @Flag(help: "Print JSON: {\"buffers\": [...]}, \"signals\", \"streams\" or \"devices\".")

@@ -17,9 +17,9 @@ struct MountCommand: ParsableCommand {
               size=64M         limit of a memory device
               uid=U gid=G      owner of the tree and of new buffers; names too
               umask=022        permissions taken from all files, octal
-              heap=system      heap of buffers made by cp, truncate, ...:
-                               system, contiguous or coherent
-              allow_other      let other users in, as far as permissions do
+              heap=system      heap of buffers made by cp, truncate, ...: system,
+                               contiguous, coherent or reserved
+              allow_other      other users can access it, as far as permissions allow
               passthrough      fail where buffers cannot be zero-copy
               no_passthrough   serve buffers by the server in any case
               io_uring         FUSE over io_uring (Linux 6.14)
@@ -30,9 +30,8 @@ struct MountCommand: ParsableCommand {
               no_sandbox       keep all capabilities and system calls, for debugging
               huge=always      huge pages: never, always, within_size, advise
 
-            `remount` gives a mount that is there these of the options; its others stay:
-            ro noexec nosuid nodev noatime sync dirsync and their opposites are as for mount(8); \
-            nofail, _netdev, noauto, user, x-*, comment= and the like are ignored.
+            `remount` changes these options of an existing mount, and no others: ro noexec nosuid \
+            nodev noatime sync dirsync and their opposites, which are as for mount(8). nofail, _netdev, noauto, user, x-*, comment= and the like are ignored.
 
             EXAMPLE
               devfs mount memory:lab /mnt/dma -o size=64M,umask=007,allow_other

@@ -24,7 +24,7 @@ struct RemoveCommand: ParsableCommand {
     @OptionGroup
     var answers: AnswerOptions
 
-    @Flag(name: [.short, .long], help: "It is no error if there is no such buffer.")
+    @Flag(name: [.short, .long], help: "Ignore buffers that do not exist.")
     var force = false
 
     func run() throws {

@@ -39,7 +39,7 @@ struct StreamCommand: ParsableCommand {
         help: ArgumentHelp("End after this time.", valueName: "seconds"))
     var timeout: Seconds?
 
-    @Flag(help: "Lost periods are no error.")
+    @Flag(help: "Succeed even if periods were lost.")
     var allowLoss = false
 
     @Flag(help: "Print what was copied as JSON; needs --output.")

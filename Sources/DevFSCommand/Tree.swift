@@ -2,7 +2,7 @@ import DevFS
 import Glibc
 import SystemPackage
 
-/// A mounted tree, used by its files alone (`docs/SEMANTICS.md` describes them).
+/// A mounted tree, used by its files alone (`docs/reference/` describes them).
 struct Tree {
     let mount: MountEntry
 

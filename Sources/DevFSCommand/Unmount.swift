@@ -30,7 +30,7 @@ struct UnmountCommand: ParsableCommand {
     @Flag(name: [.short, .long], help: "Detach at once, even if files are open.")
     var lazy = false
 
-    @Flag(name: [.short, .long], help: "Detach at once and end the server, whoever uses it.")
+    @Flag(name: [.short, .long], help: "Detach at once and end the server, even if it is in use.")
     var force = false
 
     func validate() throws {

@@ -24,7 +24,7 @@ struct WaitCommand: ParsableCommand {
         completion: Completions.operands(.signals))
     var words: [String]
 
-    @Option(name: [.short, .long], help: "How many events to wait for; 0 is without end.")
+    @Option(name: [.short, .long], help: "How many events to wait for; 0 goes on until Ctrl-C.")
     var count: UInt64 = 1
 
     @Option(

@@ -116,8 +116,8 @@ struct AttributeTests {
         }
     }
 
-    /// "u-dma-buf's packed 64-bit form: bits 63:32 offset, 31:4 size (a multiple of 16), 3:2
-    /// direction, 0 must be 1"
+    /// "u-dma-buf's packed 64-bit form is accepted as well: bits 63:32 offset, 31:4 size (a
+    /// multiple of 16), 3:2 direction, 0 must be 1."
     @Test func `the packed form syncs its own range and leaves the settings`() throws {
         try withBuffer { (client) throws in
             func packed(_ offset: UInt64, _ size: UInt64, _ rest: UInt64) -> String {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import DevFS
 
-/// The backends, where they differ (docs/SEMANTICS.md, section 10).
+/// The backends, where they differ (docs/reference/module.md).
 enum BackendKind: Sendable, CaseIterable { case memory, kernel }
 
 /// A device whose backend can be made anew, as a server that starts again does.

@@ -112,7 +112,7 @@ struct BufferTests {
         }
     }
 
-    /// "`fallocate`: inside the buffer nothing, as its memory is always there"
+    /// "Mode 0 does nothing inside the buffer, as its memory is always there."
     @Test(arguments: MemoryForm.available) func `what a write skipped has its memory too`(
         form: MemoryForm
     ) throws {
@@ -154,7 +154,7 @@ struct BufferTests {
         }
     }
 
-    /// "On `system` memory `O_TRUNC` empties the buffer: `EBUSY` where it is in use. On a fixed
+    /// "On `system` memory `O_TRUNC` empties the buffer: `EBUSY` where it is in use ... On a fixed
     /// heap it fills the buffer with zeros and the size stays"
     @Test func `O_TRUNC empties system memory that nobody uses, and zeroes a fixed buffer`() throws
     {
@@ -207,7 +207,7 @@ struct BufferTests {
         }
     }
 
-    /// "Smaller: `EBUSY` while another descriptor is open on it, it is streaming, ..."
+    /// "It is `EBUSY` while another descriptor is open on it, it is streaming"
     @Test(arguments: MemoryForm.available) func `shrinking what is in use is EBUSY`(
         form: MemoryForm
     ) throws {
@@ -289,7 +289,7 @@ struct BufferTests {
         }
     }
 
-    /// "always works; the memory lives until its last user is gone. The name is free at once."
+    /// "always works; the memory lives until its last user ... is gone. The name is free at once."
     @Test(arguments: MemoryForm.available)
     func `unlink works while it is open, and its name is free`(
         form: MemoryForm

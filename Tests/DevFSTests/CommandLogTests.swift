@@ -56,9 +56,9 @@ struct CommandLogTests {
     }
 
     @Test func `a reason can't end the line or the quotes`() {
-        add("x", Refusal(.invalidArgument, "a word too many: \"\nTIME pid=1"))
+        add("x", Refusal(.invalidArgument, "unexpected argument: \"\nTIME pid=1"))
         #expect(lines.count == 1)
-        #expect(log.text.contains(#"why="a word too many: \"\x0aTIME pid=1""#))
+        #expect(log.text.contains(#"why="unexpected argument: \"\x0aTIME pid=1""#))
     }
 
     @Test(arguments: [
@@ -79,7 +79,7 @@ struct CommandLogTests {
         #expect(log.text.utf8.allSatisfy { $0 == 0x0a || (0x20...0x7e).contains($0) })
     }
 
-    /// docs/COMMANDS.md: "ten a minute of each user"
+    /// docs/man/devfs-mount.1.md: "at most ten a minute for each user"
     @Test func `what is told beyond the log has a bound for each user and for all`() {
         let lines = Mutex<[String]>([])
         log.told.set { line in lines.withLock { $0.append(line) } }

@@ -88,7 +88,7 @@ struct CommandTests {
 
     // MARK: signal
 
-    /// "`NAME software`, `NAME timer period=TIME`, `NAME remove`"
+    /// "Write `NAME software`, `NAME timer period=TIME` or `NAME remove`."
     @Test func `a signal is made of software or of time, or removed`() throws {
         #expect(try SignalRequest.parse("go software") == .software(name("go")))
         #expect(try SignalRequest.parse("go remove") == .remove(name("go")))

@@ -44,7 +44,8 @@ struct CommandTextTests {
         carryOut(Array(text.utf8))
     }
 
-    /// "A trailing newline is optional; blank lines and lines that start with `#` are skipped."
+    /// "A write that is one whole command needs no newline." "Blank lines and lines that start
+    /// with `#` are skipped."
     @Test(
         arguments: [
             ("a", ["a"]), ("a\n", ["a"]), ("a\nb", ["a"]), ("a\nb\n", ["a", "b"]),
@@ -102,7 +103,7 @@ struct CommandTextTests {
         #expect(carryOut(Array(bytes[7...])).done == ["c"])
     }
 
-    /// "The last line of a write, where it has no newline, waits for the rest of it"
+    /// "The last line of any other write, where it has no newline, waits for the rest of it"
     @Test func `what a write leaves of a line waits for its end`() {
         var rest = ""
         var (done, result) = carryOut(Array("a\nb\nlong".utf8), after: "", rest: &rest)

@@ -70,7 +70,7 @@ struct DeviceSignalTests {
         }
     }
 
-    /// "Interrupts are there by themselves"
+    /// "Interrupts of the device are there by themselves"
     @Test func `interrupts are there by themselves and cannot be made, removed or triggered`()
         throws
     {

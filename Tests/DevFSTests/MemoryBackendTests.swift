@@ -43,7 +43,7 @@ struct MemoryBackendTests {
         }
     }
 
-    /// "addresses, regions, interrupts are absent or ENODATA, never faked"
+    /// Addresses, regions and interrupts are absent or ENODATA, never faked.
     @Test(arguments: MemoryForm.available) func `addresses are ENODATA`(form: MemoryForm) throws {
         try withDevice(form) { device in
             let backend = try device.backend()
@@ -109,7 +109,7 @@ struct MemoryBackendTests {
         }
     }
 
-    /// "a server that could mount one does not hide what another made that could not"
+    /// "a server that could mount one does not hide them: `ENOTEMPTY`"
     @Test(.enabled(if: Machine.isRoot, "only root mounts a tmpfs"))
     func `no tmpfs is mounted over buffers, and what is below one is not lost`() throws {
         try withDevice(.privateTmpfs) { device in
@@ -260,7 +260,7 @@ struct MemoryBackendTests {
         }
     }
 
-    /// "the file's own" owner and mode are the server's: who has a descriptor has no more.
+    /// The file's own owner and mode are the server's: who has a descriptor has no more.
     @Test(arguments: MemoryForm.available) func `owner and mode are kept beside the file`(
         form: MemoryForm
     ) throws {

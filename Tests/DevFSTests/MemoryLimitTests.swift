@@ -4,7 +4,7 @@ import Testing
 
 @testable import DevFS
 
-/// "ENOMEM ... the server's memory cgroup"
+/// "An allocation that the server's memory cgroup has no room for is `ENOMEM`."
 @Suite("The limit of the memory cgroup") struct MemoryLimitTests {
     /// A directory in place of `/`.
     private final class Root {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import DevFS
 
-/// docs/COMMANDS.md, "`mount -o remount,ro MOUNT`"
+/// docs/man/mount.devfs.8.md, "Remount".
 @Suite struct MountFlagTests {
     @Test func `a later option takes an earlier one back, and the rest is as of a new mount`() {
         let new: Set = ["nosuid", "nodev", "relatime"]

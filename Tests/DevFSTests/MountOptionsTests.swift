@@ -145,7 +145,10 @@ struct MountOptionsTests {
     }
 
     /// The lines of fstab(5) and the unit's instances, as the manual, the README and the unit have them.
-    private static let pages = ["README.md", "docs/COMMANDS.md", "mount-helpers/devfs@.service"]
+    private static let pages = [
+        "README.md", "docs/howto/boot.md", "docs/man/mount.devfs.8.md",
+        "mount-helpers/devfs@.service",
+    ]
 
     @Test func `the manual's lines for boot are right and work together`() throws {
         var sources: Set<String> = []

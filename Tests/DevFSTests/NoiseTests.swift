@@ -90,7 +90,7 @@ struct NoiseTests {
         }
     }
 
-    /// "a write of 1 MiB of noise to every control file: an error, and the server lives"
+    /// A write of 1 MiB of noise to every control file is an error, and the server lives.
     @Test func `noise in every file that can be written is an error and changes nothing`() throws {
         try withTree { (client) throws in
             try client.write("control/alloc", "rx 8K")

@@ -107,7 +107,8 @@ struct NotifyTests {
         }
     }
 
-    /// "taken `EEXIST`; remove of an unknown one `ENOENT`; one that a stream uses `EBUSY`"
+    /// "remove of one that a stream of one's own uses | `EBUSY`", one that is taken, and one that
+    /// is unknown.
     @Test func `refused signal commands have the manual's errno`() throws {
         try withSignal { (client) throws in
             #expect(try client.refusal("control/signal", "go software") == .fileExists)
@@ -141,8 +142,8 @@ struct NotifyTests {
         }
     }
 
-    /// "each event sends that process the signal by `sigqueue`, `si_value` = VALUE (default: the
-    /// event's number)"
+    /// "each event sends that process the signal by `sigqueue`, `si_value` = VALUE (a 32-bit
+    /// integer, default: the event's number)"
     @Test(
         arguments: [("", [1, 2, 3]), (" 41", [41, 41, 41]), (" -5", [-5, -5, -5])]
             as [(String, [Int])], [37, 64])
@@ -177,8 +178,8 @@ struct NotifyTests {
         }
     }
 
-    /// "A number is that of the opener's own pid namespace, and `ESRCH` where it can't be told which
-    /// process that is."
+    /// "PID is that of the opener's pid namespace. No such process, or one that can't be told for
+    /// certain: `ESRCH`."
     @Test func `who can't be seen from here names no process`() throws {
         try withSignal { (client) throws in
             let child = try Child()

@@ -4,7 +4,7 @@ import Testing
 
 @testable import DevFS
 
-/// "No number that a client gives ends the server": each is carried out, or refused with its errno.
+/// No number that a client gives ends the server: each is carried out, or refused with its errno.
 @Suite("Numbers at their limits", .timeLimit(.minutes(2)))
 struct NumberTests {
     private static let limits: [UInt64] = [
@@ -109,7 +109,7 @@ struct NumberTests {
         }
     }
 
-    /// "Attributes `sync_for_*` with a packed 64-bit number"
+    /// `sync_for_*` with a packed 64-bit number.
     @Test func `a packed sync takes every number of 64 bits, or refuses it`() throws {
         try prepared { client in
             for offset in Self.limits {

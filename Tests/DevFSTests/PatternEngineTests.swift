@@ -240,7 +240,7 @@ struct PatternEngineTests {
         #expect(time >= 300_000_000)
     }
 
-    /// "a period that takes a year or longer at that rate is `EINVAL`"
+    /// "a period that takes a year or longer at that rate | `EINVAL`"
     @Test(
         arguments: [
             (1, 1, 1_000_000_000), (1, 3, 333_333_334), (0, 1, 0),

@@ -2,8 +2,8 @@ import Testing
 
 @testable import DevFS
 
-/// "No output of any tool carries control characters of others' names, and nothing to paste is
-/// unquoted."
+/// No output of any tool carries control characters of others' names, and nothing to paste is
+/// unquoted.
 @Suite struct PrintableTests {
     @Test(arguments: [
         ("plain, 'quoted' and grün 漢字", "plain, 'quoted' and grün 漢字"),

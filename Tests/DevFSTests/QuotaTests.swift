@@ -68,7 +68,7 @@ import Testing
         #expect(all != nil && bytes.tryCharge(.bytes, 1, to: 2) == nil)
     }
 
-    /// "Nobody takes more from the others than he could have had."
+    /// Nobody takes more from the others than he could have had.
     @Test func `what goes beyond a user's limit counts for nobody else`() {
         let quotas = Quotas(limits: [.bytes: 100])
         quotas.limit(.bytes, toAll: 200)

@@ -187,7 +187,7 @@ struct ReportTests {
         #expect(Number.nanoseconds(text) == nanoseconds)
     }
 
-    /// "`version`: `devfs VERSION`. `features`: one a line, `NAME yes|no [why]`"
+    /// "`version` | `devfs VERSION`" "`features` has one a line, `NAME yes|no [why]`"
     @Test func `version, features, status, socket and heaps have their form`() throws {
         try withTree { (client) throws in
             #expect(try client.read("version") == "devfs \(DevFSVersion.text)\n")

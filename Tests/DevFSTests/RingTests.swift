@@ -105,7 +105,8 @@ struct RingTests {
         #expect(ring.readOffset == 0 && ring.writeOffset == 0)
     }
 
-    /// "`produce(n)` is `produce()` n times", but for the wrap of positions, which is by whole rings.
+    /// `produce(n)` is `produce()` n times, but for the wrap of positions, which is by whole
+    /// rings.
     @Test(arguments: 0..<40 as Range<UInt64>)
     func `many periods at once are what they are one by one`(seed: UInt64) {
         var random = SeededRandom(seed)
@@ -131,7 +132,7 @@ struct RingTests {
         #expect(ring.overruns > 0)
     }
 
-    /// "events: any number, up to 2^63 at a time"
+    /// Any number of events, up to 2^63 at a time.
     @Test(
         arguments: [
             1, 1 << 31, 1 << 32, 1 << 58, 1 << 60, 1 << 62, (1 << 63) - 1, 1 << 63, .max - 1, .max,

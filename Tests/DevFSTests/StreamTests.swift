@@ -62,8 +62,8 @@ struct StreamTests {
         }
     }
 
-    /// "A stream is `armed` when it is made and starts when `data` is first opened or `1` is
-    /// written to `enable`; events before that are not its."
+    /// "A stream is `armed` when it is made. It starts with the first `read` or `poll` of `data`,
+    /// or when `1` is written to `enable`. ... Earlier events are not counted"
     @Test func `events before the start are not its`() throws {
         try withTree { (client) throws in
             var device = try Device(client)
@@ -81,7 +81,7 @@ struct StreamTests {
         }
     }
 
-    /// "Opening `data` starts nothing ... but the events since the open are its then"
+    /// "Opening `data` starts nothing. ... events since the open count."
     @Test func `an open starts nothing, and the first read has what came since`() throws {
         try withTree { (client) throws in
             var device = try Device(client)

@@ -117,8 +117,8 @@ struct TreeTests {
         }
     }
 
-    /// "`st_size` of a text file is 4096, as in sysfs, and more for those that list objects: never
-    /// less than what is read. `fstat` on an open one gives the true length"
+    /// "`st_size` of a text file is its length ... With more than 16 buffers, `stat` of a file
+    /// that lists objects gives more than the length; `fstat` of the open file gives the truth."
     @Test func `a text file's size is never less than its text, and an open one's is the truth`()
         throws
     {
@@ -233,7 +233,7 @@ struct TreeTests {
         }
     }
 
-    /// "`chmod`, `chown`, `utimens` outside of `buffers/`: `EPERM`", and truncate of a text file
+    /// "`chmod`, `chown`, `utimens` outside of `buffers/` | `EPERM`", and truncate of a text file
     @Test(arguments: [
         "version", "control/alloc", "attributes/rx/size", "signals/go/trigger", "buffers",
     ])
@@ -251,7 +251,7 @@ struct TreeTests {
         }
     }
 
-    /// "`open(O_CREAT)`, `unlink`, `rename` outside `buffers/`: `EPERM`"
+    /// "`open(O_CREAT)`, `unlink`, `rename` outside `buffers/` | `EPERM`"
     @Test(arguments: ["", "control", "attributes", "attributes/rx", "signals", "streams/adc"])
     func `nothing outside of buffers can be made, renamed or removed`(path: String) throws {
         try withTree { (client) throws in

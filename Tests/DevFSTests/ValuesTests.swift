@@ -41,7 +41,7 @@ struct ValuesTests {
         }
     }
 
-    /// "times carry a unit: `ns` `us` `ms` `s`"
+    /// "carry a unit: `ns` `us` `ms` `s`"
     @Test(
         arguments: [
             ("1ns", 1), ("1us", 1_000), ("10ms", 10_000_000), ("3600s", 3_600_000_000_000),

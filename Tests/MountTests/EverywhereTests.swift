@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "2. Calls that are the same everywhere", row by row.
+    /// "Calls that are the same everywhere", row by row.
     @Suite struct Everywhere {
         private static let places = [
             "", "buffers/", "attributes/", "attributes/a/", "control/", "control/heaps/",

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "fd and mapping counts are the same after as before."
+    /// Descriptors and mappings are as many after as before.
     @Suite struct Leaks {
         @Test(arguments: Mode.here)
         func `200 rounds of everything leave the server's descriptors and mappings as they were`(
@@ -86,7 +86,7 @@ extension MountTests {
         }
     }
 
-    /// "Costs stay flat from 1 to 100,000 buffers": here only that ten thousand work.
+    /// Costs stay flat from 1 to 100,000 buffers: here only that ten thousand work.
     @Suite struct Many {
         @Test func `ten thousand buffers are made, listed, found, adopted and freed`() throws {
             try withMount(.best, "size=128M") { mount in

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "8. Files at the root".
+    /// "Files at the root".
     @Suite struct RootFiles {
         @Test func `the tree of a memory device has the directories and files of the manual`()
             throws

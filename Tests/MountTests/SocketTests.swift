@@ -2,9 +2,9 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "9. The socket": "One request a line, `buffer NAME [ro|rw]`, `region NAME [ro|rw]` ... or
-    /// `signal NAME`; the answer is one line, `ok\n` with one descriptor attached (`SCM_RIGHTS`), or
-    /// `error ERRNO why\n`."
+    /// docs/reference/socket.md: "One request a line: ... `buffer NAME [ro|rw]` ...
+    /// `region NAME [ro|rw]` ... `signal NAME` ... The answer is one line: `ok\n` with one
+    /// descriptor attached (`SCM_RIGHTS`), or `error ERRNO why\n`."
     @Suite struct Socket {
         /// `ask(line)` gives the answer and the descriptors that came with it.
         private static let client = """

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// README.md: "Each command here is run by a test."
+    /// docs/get-started.md: "Each command here is run by a test."
     @Suite(.enabled(if: Mode.hasPassthrough, "the tour maps buffers: \(Mode.whyNoPassthrough)"))
     struct Tour {
         /// One step: the commands of an `sh` block, and the `text` block below it.
@@ -65,20 +65,20 @@ extension MountTests {
             !exists("/run/devfs/\(device)")
         }
 
-        /// Typed at once, and by someone who needs longer for each command than any timer runs.
-        @Test(
-            .enabled(if: isFree("tour"), "memory:tour is there: devfs device remove memory:tour"),
-            arguments: ["", "trap 'sleep 0.2' DEBUG"])
-        func `every step of the README's tour prints what stands below it`(pause: String) throws {
-            let home = "/tmp/devfs-test-tour-\(getpid())"
+        /// Runs the steps of a page, and compares what each prints with what stands below it. They mount
+        /// `device` at a directory of that name in the home directory, and leave nothing.
+        private func follow(
+            _ page: String, mounting device: String, at place: String, pause: String
+        ) throws {
+            let home = "/tmp/devfs-test-\(device)-\(getpid())"
             _ = try checked { unsafe mkdir(home, 0o755) }
             defer {
                 _ = Machine.shell(
-                    "cd /; fusermount3 -u -z \(home)/dma; "
-                        + "\(Machine.devfs) device remove memory:tour; rm -rf \(home)")
+                    "cd /; fusermount3 -u -z \(home)/\(place); "
+                        + "\(Machine.devfs) device remove memory:\(device); rm -rf \(home)")
             }
-            let steps = try Self.steps(of: "README.md")
-            #expect(steps.count > 10)
+            let steps = try Self.steps(of: page)
+            #expect(steps.count > 3)
             let script = steps.map { $0.commands.joined(separator: "\n") }
                 .joined(separator: "\necho ---\n")
                 .replacing("$PWD/.build/release/devfs", with: Machine.devfs)
@@ -93,7 +93,25 @@ extension MountTests {
                 let lines = text.split(separator: "\n")
                 #expect(Self.fits(lines, step.prints), "\(step.prints) is not \(lines)")
             }
-            #expect(!exists("/run/devfs/tour"))
+            #expect(!exists("/run/devfs/\(device)"))
+        }
+
+        /// Typed at once, and by someone who needs longer for each command than any timer runs.
+        @Test(
+            .enabled(if: isFree("tour"), "memory:tour is there: devfs device remove memory:tour"),
+            arguments: ["", "trap 'sleep 0.2' DEBUG"])
+        func `every step of the tour prints what stands below it`(pause: String) throws {
+            try follow("docs/get-started.md", mounting: "tour", at: "dma", pause: pause)
+        }
+
+        @Test(
+            .enabled(if: isFree("python"), "memory:python is there"),
+            .enabled(if: isFree("fpga"), "memory:fpga is there"),
+            arguments: [("python", "python"), ("stream", "fpga")])
+        func `every step of a tutorial prints what stands below it`(page: String, device: String)
+            throws
+        {
+            try follow("docs/tutorials/\(page).md", mounting: device, at: device, pause: "")
         }
 
         @Test(.enabled(if: isFree("demo"), "memory:demo is there: devfs device remove memory:demo"))

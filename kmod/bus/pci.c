@@ -24,7 +24,7 @@
 
 static bool devfs_pci_msi = true;
 module_param_named(msi, devfs_pci_msi, bool, 0644);
-MODULE_PARM_DESC(msi, "Bind PCI devices with MSI-X or MSI where they have it (Y)");
+MODULE_PARM_DESC(msi, "Use MSI-X or MSI of PCI devices that have it (Y)");
 
 /* The MSI-X table, if it is in this BAR: [*start, *end) in bytes. */
 static void devfs_pci_guard(struct pci_dev *pdev, int bar, size_t *start, size_t *end)

@@ -27,7 +27,7 @@
 
 static char *devfs_host_reserved = "";
 module_param_named(reserved, devfs_host_reserved, charp, 0400);
-MODULE_PARM_DESC(reserved, "SIZE@ADDRESS,... kept from the kernel: the host's reserved heap (none)");
+MODULE_PARM_DESC(reserved, "Memory kept from the kernel, SIZE@ADDRESS,...: heap reserved (none)");
 
 static struct platform_device *devfs_host;
 static int devfs_host_error;

@@ -10,11 +10,11 @@
 
 unsigned long devfs_limit_bytes;
 module_param_named(limit_bytes, devfs_limit_bytes, ulong, 0644);
-MODULE_PARM_DESC(limit_bytes, "Bytes all buffers of a device may have together (half of RAM)");
+MODULE_PARM_DESC(limit_bytes, "Bytes that all buffers of a device may have together (half of RAM)");
 
 unsigned int devfs_max_buffers = 131072;
 module_param_named(max_buffers, devfs_max_buffers, uint, 0644);
-MODULE_PARM_DESC(max_buffers, "Buffers a device may have");
+MODULE_PARM_DESC(max_buffers, "Buffers that a device may have (131072)");
 
 char *devfs_event_helper = "";
 module_param_named(event_helper, devfs_event_helper, charp, 0400);

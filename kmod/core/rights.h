@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * devfs_dma - what each command takes: the one table. The module goes by it, the
- * guest's tests walk it, and docs/SEMANTICS.md has it in the same order, which
+ * guest's tests walk it, and docs/reference/rights.md has it in the same order, which
  * Tests/lint-rights compares. A command that is not here is ENOTTY.
  */
 #ifndef DEVFS_DMA_CORE_RIGHTS_H

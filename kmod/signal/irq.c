@@ -33,7 +33,7 @@ struct devfs_irq {
 
 static unsigned int devfs_irq_storm = 100000;
 module_param_named(irq_storm, devfs_irq_storm, uint, 0644);
-MODULE_PARM_DESC(irq_storm, "Interrupts in a second from which on a source is masked, 0 for none (100000)");
+MODULE_PARM_DESC(irq_storm, "Interrupts a second above which a source is masked, 0: none (100000)");
 
 /* Whoever enables a source again and again has its storms told no more. */
 static DEFINE_RATELIMIT_STATE(devfs_storms_told, 10 * 60 * HZ, 10);

@@ -10,7 +10,7 @@
  *    zero on the way out, and so are all flag bits not named here;
  *  - an unknown command is ENOTTY;
  *  - a command that changes something needs the node open for writing (EACCES);
- *    docs/SEMANTICS.md has what each takes;
+ *    docs/reference/rights.md has what each takes;
  *  - a command that fails changes nothing;
  *  - what a node makes counts for who opened it (in a user namespace: for who
  *    made that), against the module parameters user_buffers, user_signals,

@@ -35,7 +35,7 @@ public struct Feature: Sendable, Equatable {
 /// A device that has DMA buffers. All calls are synchronous and may come from any thread.
 ///
 /// A buffer is a regular file to every backend: its descriptor can be read, written, mapped and
-/// registered for FUSE passthrough. Errors are the errno of the tree (docs/SEMANTICS.md).
+/// registered for FUSE passthrough. Errors are the errno of the tree (docs/reference/errors.md).
 protocol Backend: AnyObject, Sendable {
     /// What is mounted, as mount(8) shows it: `memory:lab`, `/dev/devfs/host`.
     var source: String { get }

@@ -47,7 +47,8 @@ final class BufferMemory: Sendable {
 
 /// A DMA buffer as the tree knows it.
 ///
-/// Lock order: the store's lock, then a buffer's; neither is held over a system call or a reply.
+/// Lock order: those of `BufferTable`, then a buffer's, which is held over no system call and no
+/// reply.
 final class Buffer: Sendable {
     struct Settings {
         var offset: UInt64 = 0

@@ -114,7 +114,7 @@ struct Words {
     var isEmpty: Bool { words.isEmpty }
 
     func end() throws(Refusal) {
-        if let word = words.first { throw .invalid("a word too many: \(word)") }
+        if let word = words.first { throw .invalid("unexpected argument: \(word)") }
     }
 
     /// The rest as `key=value`, each of `keys` once at the most.
@@ -131,7 +131,7 @@ struct Words {
             }
             let value = word[word.index(after: equals)...]
             guard found.updateValue(value, forKey: key) == nil else {
-                throw .invalid("\(key) stands twice")
+                throw .invalid("\(key) is given twice")
             }
         }
         return found

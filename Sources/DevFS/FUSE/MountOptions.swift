@@ -40,7 +40,7 @@ public struct MountOptions: Sendable, Equatable {
     /// debuggers and sanitizers.
     public var sandbox: Bool = true
     /// `huge=`: huge pages of the memory device's tmpfs, `never`, `always`, `within_size` or
-    /// `advise` (tmpfs(5)). Nil: the kernel's default.
+    /// `advise` (tmpfs(5)). Nil: what the device has, and for a new one `within_size`.
     public var hugePages: String?
     /// `quota_WORD=`: what one user other than root and the mount's owner can have, by the word of a
     /// `Quotas.Resource`. Those that are not given have their defaults.

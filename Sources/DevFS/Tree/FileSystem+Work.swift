@@ -1,7 +1,7 @@
 import SystemPackage
 
 /// Which requests may take long or wait for somebody. They are the pool's: libfuse's threads serve
-/// everyone, so none of them does such a thing. docs/SECURITY.md has the list.
+/// everyone, so none of them does such a thing. SECURITY.md has the list.
 extension FileSystem {
     /// The lane of a change of a buffer, nil for what is none. Whoever gets hold of the file after a look
     /// at who has it can keep its lock, so each change has one.

@@ -3,7 +3,7 @@ import SystemPackage
 /// The tree as tables: one row a directory, and one row a file: its name, its mode and what it does. A
 /// row's index is part of the inode number: new rows go to the end. Modes are before the mount's umask.
 ///
-/// docs/SEMANTICS.md says the same in words. What the rows do is in Folders.swift, and what commands do
+/// docs/reference/ says the same in words. What the rows do is in Folders.swift, and what commands do
 /// in FileSystem+Commands.swift.
 enum Layout {
     // MARK: Directories
@@ -359,7 +359,7 @@ extension TextFile<Buffer> {
                 var settings = buffer.syncSettings
                 if number > 1 {
                     guard let direction = Direction(rawValue: Int(number >> 2 & 3)) else {
-                        throw .invalid("direction 3 is none")
+                        throw .invalid("the direction in a packed number must be 0, 1 or 2")
                     }
                     settings.direction = direction
                     settings.offset = number >> 32

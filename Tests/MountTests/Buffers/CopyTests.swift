@@ -1,7 +1,7 @@
 import Testing
 
 extension MountTests {
-    /// "`copy_file_range`, `sendfile`, `splice`: work; the copy is the kernel's."
+    /// "copy_file_range, sendfile, splice ... They work; the copy is the kernel's."
     @Suite struct Copies {
         @Test(arguments: Mode.here, ["system", "contiguous"])
         func `O_DIRECT reads and writes whole pages`(mode: Mode, heap: String) throws {

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "Both ways are equal": every way to make a buffer that a user would try.
+    /// Every way to make a buffer that a user would try.
     @Suite struct Create {
         @Test(arguments: Mode.here)
         func `alloc, truncate, fallocate, cp and dd each make a buffer`(mode: Mode) throws {

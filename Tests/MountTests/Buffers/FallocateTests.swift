@@ -1,7 +1,7 @@
 import Testing
 
 extension MountTests {
-    /// "`fallocate` (mode 0): grows as `ftruncate` does; inside the buffer nothing ..."
+    /// "grows as `ftruncate` does; inside the buffer nothing"
     @Suite struct Fallocate {
         @Test(arguments: Mode.here)
         func `fallocate grows, and inside the buffer changes nothing`(mode: Mode) throws {

@@ -2,7 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "Heap exhaustion is ENOSPC with the limit named; other buffers are untouched."
+    /// "more than the heap has | `ENOSPC` ... the log names the limit": other buffers are
+    /// untouched.
     @Suite struct HeapLimit {
         @Test(arguments: Mode.here)
         func `dd into a full heap writes what fits and is ENOSPC, and others are untouched`(

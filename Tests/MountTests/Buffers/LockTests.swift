@@ -1,7 +1,7 @@
 import Testing
 
 extension MountTests {
-    /// "`flock`, `fcntl` locks: work, by the kernel."
+    /// "flock, fcntl ... Locks work, by the kernel."
     @Suite struct Locks {
         @Test(arguments: Mode.here)
         func `flock and fcntl locks keep another process out`(mode: Mode) throws {

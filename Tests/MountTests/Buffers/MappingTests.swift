@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`mmap(MAP_SHARED)`: the memory itself, where `features` says `passthrough yes`; else
-    /// `ENODEV`, and one line in `control/log` ... says what to install."
+    /// "`mmap(MAP_SHARED)` gives the memory itself, where `features` says `passthrough yes`; else
+    /// `ENODEV`. A line in `control/log` then says what to install."
     @Suite struct Mappings {
         @Test(
             .enabled(if: Mode.hasPassthrough, "\(Mode.whyNoPassthrough)"),

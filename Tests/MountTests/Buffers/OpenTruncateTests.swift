@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "On `system` memory `O_TRUNC` empties the buffer: `EBUSY` where it is in use. On a fixed heap
-    /// `O_TRUNC` fills the buffer with zeros and the size stays"
+    /// "On `system` memory `O_TRUNC` empties the buffer: `EBUSY` where it is in use ... On a fixed
+    /// heap it fills the buffer with zeros and the size stays"
     @Suite struct OpenTruncate {
         @Test(arguments: Mode.here)
         func `O_TRUNC empties a system buffer`(mode: Mode) throws {

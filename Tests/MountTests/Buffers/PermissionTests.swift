@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`chmod`, `chown`, `utimens`: kept with the buffer, over a restart. The set-id and sticky bits
-    /// are dropped." "Permissions are checked by the kernel (`default_permissions`)."
+    /// "They are kept with the buffer, over a restart. The set-id and sticky bits are dropped."
+    /// "Permissions are checked by the kernel (`default_permissions`)."
     @Suite struct Permissions {
         private static let other = "setpriv --reuid 12345 --regid 12345 --clear-groups --"
 

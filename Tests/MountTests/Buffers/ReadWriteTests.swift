@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`read`, `pread`: what the device wrote. At or past the end: 0." "`write`: `system`: past the
-    /// end the buffer grows, and what is skipped reads as zero".
+    /// "Reads what the device wrote ... At or past the end: 0." "`system`: past the end the buffer
+    /// grows, and what is skipped reads as zero".
     @Suite struct ReadWrite {
         @Test(arguments: Mode.here)
         func `a read at or past the end gives nothing, one across the end what is there`(

@@ -2,9 +2,9 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`rename`: within `buffers/`: the new name must be valid (`EINVAL`); an existing target is
-    /// freed as by `unlink`; `RENAME_NOREPLACE` and `RENAME_EXCHANGE` work. Out of `buffers/`:
-    /// `EPERM`."
+    /// "Within `buffers/` the new name must be valid (`EINVAL`, `ENAMETOOLONG`); an existing
+    /// target is freed as by `unlink`; `RENAME_NOREPLACE` and `RENAME_EXCHANGE` work. ... Out of
+    /// `buffers/`: `EPERM`."
     @Suite struct Rename {
         @Test(arguments: Mode.here)
         func `mv keeps bytes, inode number, attributes and open descriptors`(mode: Mode) throws {

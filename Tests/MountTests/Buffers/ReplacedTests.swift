@@ -2,9 +2,9 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`EBUSY` where a target has what would be lost: its memory is on a fixed heap and the new
-    /// one's is of another heap or size, it is `to_device` or `from_device` and the new one is not,
-    /// it streams, it has a lease that the new one has not ..."
+    /// "the target's memory is on a fixed heap and the new one's is of another heap or size; the
+    /// target is `to_device` or `from_device` and the new one is not; the target streams; the
+    /// target has a lease that the new one has not"
     @Suite struct Replaced {
         private static let tools = [
             "sed -i s/a/b/ buffers/b", "perl -i -pe s/a/b/ buffers/b",

@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`stat`: `st_size` in bytes, `st_blocks` what is really allocated, times true, `st_ino`
-    /// stable." "`statfs` (`df`): size, used and free of the heap limit."
+    /// "`st_size` in bytes, `st_blocks` what is really allocated, times true, `st_ino` stable.
+    /// `statfs` (`df`) gives size, used and free of the heap limit."
     @Suite struct Stat {
         @Test(arguments: Mode.here)
         func `size and blocks are those of the memory`(mode: Mode) throws {

@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`ioctl(DMA_BUF_IOCTL_SYNC)`: the kernel's dma-buf call on the file itself: `START` syncs for
-    /// the cpu, `END` for the device ... Undefined flags, or none of READ and WRITE: `EINVAL`."
+    /// "The kernel's dma-buf call on the file itself: `START` syncs for the cpu, `END` for the
+    /// device ... Undefined flags, or none of READ and WRITE: `EINVAL`."
     @Suite struct SyncIoctl {
         private static let sync: UInt = 0x4008_6200
         private static let (read, write, rw, end) = (

@@ -2,9 +2,10 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`ftruncate`, `truncate`: larger: `system` grows, the new bytes are zero and the memory is
-    /// there on return; ... Smaller: `EBUSY` while another descriptor is open on it ...; else the
-    /// tail is freed. The same size: nothing. Negative `EINVAL`; more than the heap's limit `ENOSPC`."
+    /// "`system` grows, the new bytes are zero and the memory is there on return. ... On `system`
+    /// memory the tail is freed ... It is `EBUSY` while another descriptor is open on it ... The
+    /// same size: nothing happens. A negative size is `EINVAL`; more than the heap's limit
+    /// `ENOSPC`."
     @Suite struct Truncate {
         @Test(arguments: Mode.here)
         func `truncate grows with zeros that are allocated, and shrinks`(mode: Mode) throws {

@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`alloc`: write `NAME SIZE [heap=H] [direction=D] [lease=none|process]`. Read: the buffers,
-    /// one a line".
+    /// "Write `NAME SIZE [heap=H] [direction=D] [lease=none|process]`. ... Read: the buffers, one
+    /// a line".
     @Suite struct Alloc {
         private static func lines(of mount: Mount) throws -> [String] {
             try text(of: mount.path("control/alloc")).split(separator: "\n").map(String.init)

@@ -2,8 +2,9 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`sync_for_cpu`, `sync_for_device`: write `1` ... Or u-dma-buf's packed 64-bit form: bits
-    /// 63:32 offset, 31:4 size (a multiple of 16), 3:2 direction, 0 must be 1. `0` does nothing."
+    /// "Writing `1` to `sync_for_cpu` or `sync_for_device` syncs ... `0` does nothing. ...
+    /// u-dma-buf's packed 64-bit form is accepted as well: bits 63:32 offset, 31:4 size (a
+    /// multiple of 16), 3:2 direction, 0 must be 1."
     @Suite struct AttributeSync {
         @Test func `1 syncs, and sync_owner says who has the buffer`() throws {
             try withMount { mount in

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "4. `attributes/NAME/`: one value a file".
+    /// "attributes/NAME/: one value a file".
     @Suite struct Attributes {
         @Test(arguments: ["system", "contiguous", "coherent"])
         func `every attribute reads as the manual says`(heap: String) throws {

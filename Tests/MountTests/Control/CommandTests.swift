@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "A **command file** takes one command a line ... One `write` carries whole commands: all of
-    /// them are parsed before the first is carried out".
+    /// "A **command file** takes one command a line. ... All lines of a write are parsed before
+    /// the first is carried out".
     @Suite struct Commands {
         @Test func `several commands in one write, with comments and blank lines, are all done`()
             throws
@@ -53,7 +53,7 @@ extension MountTests {
             }
         }
 
-        /// "The last line of a write, where it has no newline, waits for the rest of it".
+        /// "The last line of any other write, where it has no newline, waits for the rest of it".
         @Test func `a command that is cut off is the start of the next write`() throws {
             try withMount(.best) { mount in
                 let file = try mount.open("control/alloc", O_WRONLY)

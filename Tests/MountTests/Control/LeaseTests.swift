@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`lease`: `none`, or `process`: freed when its `owner` ends. Writing `process` makes the
-    /// writer the owner."
+    /// "`none`, or `process`: freed when its `owner` ends. Writing `process` makes the writer the
+    /// owner."
     @Suite struct Leases {
         @Test(arguments: Mode.here)
         func `lease=process frees the buffer with its process, killed or not`(mode: Mode) throws {

@@ -2,8 +2,9 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`log`: the last 256 refused commands, oldest first: `TIME pid=P uid=U file=F command="..."
-    /// errno=E why="..."`. Bytes that do not print are `\xNN`; a command is cut after 200 bytes."
+    /// "The last 256 refused commands, oldest first: ... `TIME pid=P uid=U file=F command="..."
+    /// errno=E why="..."` ... Bytes that do not print are `\xNN`; a command is cut after 200
+    /// bytes."
     @Suite struct Log {
         @Test func `a refused command is one line with who, what and why`() throws {
             try withMount { mount in

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "a write of 1 MiB of noise to every control file: an error, and the server lives."
+    /// A write of 1 MiB of noise to every control file is an error, and the server lives.
     @Suite struct Noise {
         private static let files = [
             "control/alloc", "control/free", "control/sync", "control/signal", "control/stream",

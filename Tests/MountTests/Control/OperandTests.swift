@@ -2,7 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "A path, or the mount and a name, or in the tree the name alone": what people type.
+    /// "A mount and a name can be written as one path, and inside a tree the name alone is
+    /// enough": what people type.
     @Suite struct Operands {
         /// Runs bash lines in the root of the tree, `devfs` in PATH and `$M` the mount.
         private func run(_ mount: Mount, _ lines: String) throws -> Output {

@@ -65,7 +65,7 @@ extension MountTests {
             }
         }
 
-        /// docs/SEMANTICS.md, section 9: "A descriptor comes with a whole request, in one message."
+        /// docs/reference/socket.md: "A descriptor comes with a whole request, in one message."
         ///
         /// The peer's own end of a connection, kept by the server, would keep that connection open for
         /// ever.

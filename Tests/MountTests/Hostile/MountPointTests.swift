@@ -2,8 +2,9 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "A mount point is found once, by descriptor, and a link that somebody else can change is not
-    /// followed"; what strangers have mounted neither hides data nor holds tools up.
+    /// "A mount point is found once, by descriptor; no symbolic link is followed that somebody
+    /// other than root and the server's user can change."; what strangers have mounted neither
+    /// hides data nor holds tools up.
     @Suite(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
     struct HostileMounts {
         @Test func `a directory that its owner swaps for a link leads nowhere else`() throws {
@@ -57,7 +58,7 @@ extension MountTests {
             }
         }
 
-        /// "no list of mounts is too long"
+        /// No list of mounts is too long.
         @Test(.enabled(if: Machine.shell("unshare -m true") != nil, "no mount namespaces"))
         func `a table of mounts of over a megabyte hides no data`() throws {
             try withMount { mount in
@@ -92,7 +93,7 @@ extension MountTests {
             }
         }
 
-        /// "what a stranger has mounted is not asked, and what he named it can be printed and pasted"
+        /// "Tools do not touch mounts of strangers, and escape and quote what these are called."
         @Test func `doctor neither hangs on a stranger's mount nor prints what he wrote`() throws {
             try withMount { mount in
                 let script = """

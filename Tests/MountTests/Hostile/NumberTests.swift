@@ -1,7 +1,7 @@
 import Testing
 
 extension MountTests {
-    /// "No number that a client gives ends the server"
+    /// "A number from a client is checked before it is converted or added"
     @Suite(.enabled(if: Machine.hasPython, "needs python3")) struct Numbers {
         private static let prelude = """
             lib.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
@@ -102,7 +102,7 @@ extension MountTests {
             }
         }
 
-        /// "a period that takes a year or longer at that rate is `EINVAL`"
+        /// "a period that takes a year or longer at that rate | `EINVAL`"
         @Test func `periods, rates and counts at their limits leave the server as it was`() throws {
             try withMount { mount in
                 try mount.alloc("rx 64K")

@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// SECURITY.md, promise 3: "he uses no more of the server, the device and the kernel than a stated
-    /// quota a user", and the others are left theirs.
+    /// SECURITY.md, promise 3: "He uses no more of the server, the device and the kernel than a
+    /// stated quota", and the others are left theirs.
     @Suite(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
     struct HostileQuotas {
         /// Takes what it can get of something, as a user; then another user and root get theirs.
@@ -68,7 +68,7 @@ extension MountTests {
             }
         }
 
-        /// "those that he removed while somebody uses them included"
+        /// "Of the buffers that a user removed, those count that somebody still has."
         @Test(arguments: Mode.here)
         func `removed buffers count as long as somebody has them`(_ mode: Mode) throws {
             try withMount(mode, Users.options, "quota_bytes=4M") { mount in
@@ -124,7 +124,7 @@ extension MountTests {
             }
         }
 
-        /// "Nobody takes more from the others than he could have had"
+        /// Nobody takes more from the others than he could have had.
         @Test func `a length without memory is not counted`() throws {
             try withMount(.best, Users.options, "quota_bytes=4M") { mount in
                 try mount.users(
@@ -149,7 +149,7 @@ extension MountTests {
             }
         }
 
-        /// "an administrator always finds something left"
+        /// An administrator always finds something left.
         @Test func `users leave a part of the device to root`() throws {
             try withMount(.best, Users.options) { mount in
                 try mount.users(
@@ -224,7 +224,7 @@ extension MountTests {
             }
         }
 
-        /// "When the log is full, the user who has most of it loses his oldest line"
+        /// "when it is full, the user who has most of them loses his oldest"
         @Test func `noise of one user hides nothing of another's`() throws {
             try withMount(.best, Users.options) { mount in
                 try mount.users(
@@ -241,7 +241,32 @@ extension MountTests {
             }
         }
 
-        /// "Root, the mount's owner and the server's user have a socket of their own"
+        /// "eventfds from the socket ... `EUSERS`"
+        @Test func `eventfds beyond the quota are refused, and those given back are free`() throws {
+            try withMount(.best, Users.options, "quota_counters=2") { mount in
+                try mount.users(
+                    """
+                    def attack():
+                        put("control/signal", "go software\\n")
+                        with connect() as peer:
+                            assert [ask(peer, "signal go")[0] for _ in range(2)] == ["ok", "ok"]
+                            answer = ask(peer, "signal go")[0]
+                            assert answer.startswith("error EUSERS "), answer
+                        # The server hears of it a little later.
+                        until = time.monotonic() + 10
+                        while True:
+                            with connect() as peer:
+                                answer = ask(peer, "signal go")[0]
+                            if answer == "ok":
+                                break
+                            assert time.monotonic() < until, answer
+                            time.sleep(0.01)
+                    user(attack, A)
+                    """)
+            }
+        }
+
+        /// "Administrators have one of their own."
         @Test func `connections of others do not shut root out`() throws {
             try withMount(.best, Users.options) { mount in
                 try mount.users(

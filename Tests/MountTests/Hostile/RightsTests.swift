@@ -6,7 +6,7 @@ extension MountTests {
     /// or was given to him"
     @Suite(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
     struct HostileRights {
-        /// "The rights of a command are those of who opened the file, whoever writes it"
+        /// "The rights of a command are those of **who opened the file**"
         @Test func `root's write to a file that a user opened has the user's rights`() throws {
             try withMount(.best, Users.options) { mount in
                 try mount.users(
@@ -59,7 +59,7 @@ extension MountTests {
             }
         }
 
-        /// "buffers are freed and renamed by their owner, by root and by the mount's owner"
+        /// "Buffers are freed and renamed by their owner and by administrators"
         @Test func `another user's buffer is not freed, renamed or replaced`() throws {
             try withMount(.best, Users.options) { mount in
                 try mount.users(
@@ -87,7 +87,7 @@ extension MountTests {
             }
         }
 
-        /// "`open(O_CREAT)` of a name that comes between the kernel's look-up and its create is checked"
+        /// "`open(O_CREAT)` of a buffer that appears meanwhile is checked as an open is."
         @Test func `a buffer that appears while it is created is not opened unchecked`() throws {
             try withMount(.best, Users.options) { mount in
                 try mount.users(
@@ -131,7 +131,7 @@ extension MountTests {
             }
         }
 
-        /// "what is checked is what is used: a name is looked up once"
+        /// "What is checked is what is used. A name is looked up once"
         @Test func `a name that changes hands gives no stream on another's buffer`() throws {
             try withMount(.best, Users.options) { mount in
                 try mount.users(
@@ -163,7 +163,7 @@ extension MountTests {
             }
         }
 
-        /// "`data`, `status` and the rest have the rights of the buffer's reader"
+        /// "Reading takes the right to read the buffer"
         @Test func `a stream is for who may read its buffer`() throws {
             try withMount(.best, Users.options) { mount in
                 try mount.users(
@@ -211,7 +211,7 @@ extension MountTests {
             }
         }
 
-        /// "A number is that of the opener's own pid namespace"
+        /// "A pid is that of the opener's own pid namespace."
         @Test(
             .enabled(if: Machine.shell("unshare -p -f --mount-proc true") != nil, "no namespaces"))
         func `a pid is the one of the namespace in which it was written`() throws {

@@ -110,7 +110,8 @@ extension MountTests {
             }
         }
 
-        /// "the file is the server's alone, so the kernel lets nobody else ... take a lease on it"
+        /// "A buffer's file below the mount belongs to the server, mode 0600. Who was given a
+        /// descriptor can neither open it again ... nor take a lease on it."
         @Test(arguments: ["ro", "rw"])
         func `a descriptor can't be used to change the file, or to make others wait`(
             access: String

@@ -34,7 +34,8 @@ extension MountTests {
 
             """
 
-        /// "a descriptor that the server drops keeps waiting who sent it alone"
+        /// "closes descriptors that a user gave | this user": a descriptor that the server drops
+        /// keeps waiting who sent it alone.
         @Test(arguments: ["received", "several", "queued", "refused"])
         func `what a peer sends can't hold up timers, requests and other peers`(
             how: String
@@ -84,7 +85,7 @@ extension MountTests {
             }
         }
 
-        /// "an eventfd that the holder made blocking and filled holds up nobody but him"
+        /// An eventfd that the holder made blocking and filled holds up nobody but him.
         @Test func `an eventfd that is full and blocks keeps nobody waiting`() throws {
             try withMount(.best, Users.options) { mount in
                 try mount.users(
@@ -106,7 +107,7 @@ extension MountTests {
             }
         }
 
-        /// "one write is one update for each listener, whatever the number in it"
+        /// "One write to `trigger` is one update for each listener, whatever the number in it."
         @Test func `a trigger of a million events costs what one does`() throws {
             try withMount(.best, Users.options) { mount in
                 try mount.users(
@@ -135,7 +136,7 @@ extension MountTests {
             }
         }
 
-        /// "who opens `wait` and does not read costs an event nothing"
+        /// Who opens `wait` and does not read costs an event nothing.
         @Test func `thousands of open files of a signal do not slow its timer`() throws {
             try withMount(.best, Users.options, "quota_files=20000") { mount in
                 try mount.users(
@@ -158,7 +159,7 @@ extension MountTests {
             }
         }
 
-        /// "each look-up of a command file gives another inode: no two openers share a lock"
+        /// "Two openers of a command file never share an inode of the kernel, and so no lock."
         @Test(arguments: [
             "control/alloc", "control/stream", "signals/go/notify", "signals/go/trigger",
         ])

@@ -2,8 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "Foreground (`-f`) and background; background returns only when the mount answers, and with
-    /// the error if it does not."
+    /// "The command returns when the mount answers, with the server's error if it does not."
     @Suite struct Background {
         @Test func `a mount in the background answers at once when the command returns`() throws {
             try withMount { mount in
@@ -20,8 +19,8 @@ extension MountTests {
             }
         }
 
-        /// docs/COMMANDS.md: "its errors go to systemd's journal where there is one, refused commands
-        /// among them". A listener plays journald, in a mount namespace with a /run of its own.
+        /// docs/man/devfs-mount.1.md: "It sends its errors to systemd's journal where there is
+        /// one". A listener plays journald, in a mount namespace with a /run of its own.
         @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
         func `a server in the background tells the journal`() throws {
             let listener = """

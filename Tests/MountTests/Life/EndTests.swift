@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "Clean unmount on SIGTERM/SIGINT/`umount`."
+    /// A clean end by SIGTERM, SIGINT and umount(8).
     @Suite struct Ends {
         @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
         func `a signal unmounts and ends the server with 0`(number: Int32) throws {

@@ -2,9 +2,9 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "killing the server with SIGKILL in the middle of a `dd` loses nothing: the next `devfs mount`
-    /// of that name cleans the dead mount up and shows the same buffers, names, owners, modes,
-    /// attributes and bytes."
+    /// "`devfs mount` of a device whose server died cleans the dead mount up and adopts all
+    /// buffers: names, owners, modes, times, attributes, bytes", where it was killed in the middle
+    /// of a `dd`, too.
     @Suite struct Kill {
         @Test(arguments: Mode.here)
         func `a kill in the middle of a dd loses nothing`(mode: Mode) throws {
@@ -87,7 +87,8 @@ extension MountTests {
             }
         }
 
-        /// "Where passthrough is on, what is open goes on without the server: mappings ... and `read`"
+        /// "Where passthrough is on, what is open goes on without the server: mappings (new ones
+        /// and `msync` too), `read` and `write`."
         @Test(.enabled(if: Mode.hasPassthrough, "\(Mode.whyNoPassthrough)"))
         func `what open descriptors can do without a server, and what they can't`() throws {
             try withMount(.passthrough) { mount in

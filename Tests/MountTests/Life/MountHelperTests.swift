@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`mount-helpers/mount.devfs` so that `mount -t devfs ...` and an fstab line work".
+    /// "mount(8) and `mount -a` call this helper for the type `devfs`."
     ///
     /// In a mount namespace of its own, where the helper lies over /usr/sbin and the line over
     /// /etc/fstab: the machine's own files are not touched.
@@ -56,7 +56,8 @@ extension MountTests {
             #expect(output.error == "")
         }
 
-        /// docs/COMMANDS.md: "`mount -o remount,ro MOUNT`: root changes `ro` and the others ... on a mount that is there"
+        /// docs/man/mount.devfs.8.md: "changes `ro` and the other options of mount(8). It is for
+        /// root."
         @Test func `remount changes ro and the like with the line in fstab`() throws {
             let output = try run(
                 """

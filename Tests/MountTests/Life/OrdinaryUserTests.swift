@@ -108,7 +108,7 @@ extension MountTests {
                 """)
         }
 
-        /// "More than the heap has: `ENOSPC`, and the log names the limit."
+        /// "more than the heap has | `ENOSPC` ... the log names the limit."
         @Test func `what dev shm has not got is not said to be the heap's limit`() throws {
             try UserSession.run(
                 """

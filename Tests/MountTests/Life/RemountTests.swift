@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "A server that is ending is waited for", and a bind mount of a dead tree is not taken away:
-    /// docs/COMMANDS.md, Mounting.
+    /// "A server of the same device that is ending is waited for", and a bind mount of a dead tree
+    /// is not taken away: docs/man/devfs-mount.1.md.
     @Suite struct Remount {
         private func devfs(_ words: String...) throws -> Output {
             try Child([Machine.devfs] + words).wait(within: .seconds(40))

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "Also FUSE-over-io_uring where kernel and libfuse have it, off unless asked for by option".
+    /// "FUSE over io_uring. Off by default."
     @Suite struct Ring {
         private static let isOn =
             (try? text(of: "/sys/module/fuse/parameters/enable_uring"))?.hasPrefix("Y") ?? false

@@ -48,7 +48,8 @@ extension MountTests {
             }
         }
 
-        /// "inotify sees what programs do, and nothing of what the server does"
+        /// "inotify and fanotify see what programs do by the mount, and nothing of what the server
+        /// does"
         @Test func `inotify sees a command, and not what it makes`() throws {
             try withMount(.best) { mount in
                 try mount.put("go software\n", "control/signal")

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`notify`: write `PID SIGNAL [VALUE]`: from now on each event sends that process the signal by
+    /// "Write `PID SIGNAL [VALUE]`: from now on each event sends that process the signal by
     /// `sigqueue`, `si_value` = VALUE (a 32-bit integer, default: the event's number)."
     @Suite struct Notify {
         /// `expect(signal)` waits for one and gives (si_code, si_value).

@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`signal`: `NAME software`, `NAME timer period=TIME`, `NAME remove`. Read: the signals, one a
-    /// line." and the files `count`, `missed`, `enable` and `trigger`.
+    /// "Write `NAME software`, `NAME timer period=TIME` or `NAME remove`. Read: the signals, one a
+    /// line", and the files `count`, `missed`, `enable` and `trigger`.
     @Suite struct Sources {
         @Test func `a signal has six files, and control slash signal shows it`() throws {
             try withMount { mount in

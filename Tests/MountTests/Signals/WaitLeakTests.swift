@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "A client that dies while it waits leaks nothing."
+    /// A client that dies while it waits leaks nothing.
     @Suite struct WaitLeaks {
         @Test
         func `clients killed while they wait, poll or are to be notified leave nothing behind`()

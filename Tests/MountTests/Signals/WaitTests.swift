@@ -2,8 +2,8 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`wait`: each open file has its own position, at first the newest event. `read` blocks until
-    /// there is a newer one, then gives one line `SEQ COUNT MISSED NS`".
+    /// "Each open file has its own position, at first the newest event. `read` blocks until there
+    /// is a newer one, then gives one line `SEQ COUNT MISSED NS`".
     @Suite struct Wait {
         @Test func `cat, head and bash's read each get a line at an event`() throws {
             try withMount { mount in

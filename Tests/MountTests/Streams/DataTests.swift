@@ -2,9 +2,9 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`data`: `read` gives the bytes in order, each once, and blocks until `watermark` bytes are
-    /// there (or the stream ends)." "Each event of `source` says that the next period of the ring is
-    /// filled."
+    /// "`read` gives the bytes in order, each once, and blocks until `watermark` bytes are there
+    /// (or the ring is full, or the stream ends)." "Each event of `source` says that the next
+    /// period of the ring is filled."
     @Suite struct StreamData {
         @Test(arguments: Mode.here)
         func `periods that a device filled are read in order, each byte once`(mode: Mode) throws {

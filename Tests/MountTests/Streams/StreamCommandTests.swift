@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "Errors of `stream`: unknown buffer or source `ENOENT`; ..."
+    /// "Errors of `stream`: ... unknown buffer or source | `ENOENT`"
     @Suite struct StreamCommands {
         private func withBuffer(_ body: (Mount) throws -> Void) throws {
             try withMount { mount in
