@@ -15,8 +15,8 @@ enum Answers {
 
     static func wait(atMost limit: Seconds) {
         let milliseconds = limit.duration / .milliseconds(1)
-        // fits: clamped
-        patience.store(Int32(min(max(milliseconds, 1), 1e9)), ordering: .relaxed)
+        let clamped = Int32(min(max(milliseconds, 1), 1e9))  // fits: clamped
+        patience.store(clamped, ordering: .relaxed)
     }
 
     /// For a command that has a limit of its own.

@@ -9,10 +9,11 @@ import Testing
 struct BufferGateTests {
     private func buffer() -> Buffer {
         Buffer(
-            BufferDescription(id: BufferID(1), name: Name("rx")!, traits: BufferTraits(heap: .system)))
+            BufferDescription(
+                id: BufferID(1), name: Name("rx")!, traits: BufferTraits(heap: .system)))
     }
 
-    @Test func `no client gets the file while a write is under way, and none is begun afterwards`() throws {
+    @Test func `no client gets the file while a write is under way`() throws {
         let buffer = buffer()
         #expect(buffer.enter() && buffer.enter())
         let wasGiven = SharedFlag()
@@ -30,7 +31,7 @@ struct BufferGateTests {
         #expect(wasGiven.isSet && !buffer.enter())
     }
 
-    @Test func `writes are quick again once the last direct writer has closed, but not after an export`() {
+    @Test func `writes are quick again after the last direct writer, not after an export`() {
         let buffer = buffer()
         buffer.enterDirectWriter()
         buffer.enterDirectWriter()
