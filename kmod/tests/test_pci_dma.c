@@ -254,15 +254,17 @@ TEST(lazy, "behind an IOMMU that flushes late a device reaches no memory that wa
 	CHECK(pwrite(own, bytes, PAGE, 0) == PAGE);
 	edu_transfer(&edu, bar, address, MOST, EDU_TO_DEVICE);
 	dprintf(1, "expect: DRHD: handling fault status reg\nexpect: fault addr 0x\n");
-	for (long wait = 84000; wait < 104000; wait += 500) {
+	for (long wait = 64000; wait < 104000; wait += 1000) {
 		written += writes_after_free(&edu, bar, wait, &early);
 		in_time += !early;
 	}
-	CHECK(in_time > 0 && !written);
+	CHECK(!written);
 	close(own);
 	close(bar);
 	pci_unbind(&edu);
 	CHECK(!pci_write(&edu, "iommu_group/type", "DMA"));
+	if (!in_time)
+		check_skip("on so slow a machine all came before the memory was freed");
 }
 
 /* Milliseconds that unbinding took after the device began to write to @phys_addr. */

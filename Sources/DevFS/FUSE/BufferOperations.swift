@@ -57,19 +57,23 @@ enum BufferOperations {
             let file = unsafe HandleTable.buffer(info.pointee.fh),
             unsafe file._withUnsafeGuaranteedRef({ $0.buffer.enter() })
         else { return false }
-        defer { unsafe file._withUnsafeGuaranteedRef { $0.buffer.leave() } }
         unsafe Session.with(request) { session in
             session.count { $0.count(.write) }
+            // The file may be gone once the reply is sent: it is left before.
+            var count = 0
+            var failure: Errno?
             unsafe file._withUnsafeGuaranteedRef { file in
                 do throws(Errno) {
-                    let count = unsafe try file.write(
+                    count = unsafe try file.write(
                         UnsafeRawBufferPointer(start: bytes, count: size), at: UInt64(offset))
-                    session.count { $0.addWritten(count) }
-                    unsafe Reply(request).written(count)
                 } catch {
-                    unsafe Reply(request).error(error)
+                    failure = error
                 }
+                file.buffer.leave()
             }
+            if let failure { return unsafe Reply(request).error(failure) }
+            session.count { $0.addWritten(count) }
+            unsafe Reply(request).written(count)
         }
         return true
     }
