@@ -234,7 +234,7 @@ final class WorkPool: Sendable {
     private func look() {
         _ = watchdog.take()
         var stalled: [Item] = []
-        let rests = state.withLock { state in
+        state.withLock { state in
             for (number, var running) in state.running where !running.isStuck {
                 running.age += 1
                 if running.age >= Self.patience {
@@ -252,11 +252,11 @@ final class WorkPool: Sendable {
                 }
                 state.running[number] = running
             }
-            let rests = !state.running.contains { !$0.value.isStuck }
-            if rests { state.isWatched = false }
-            return rests
+            guard !state.running.contains(where: { !$0.value.isStuck }) else { return }
+            state.isWatched = false
+            // With the lock held: whoever admits something next sets it going again afterwards.
+            try? watchdog.set(period: 0)
         }
-        if rests { try? watchdog.set(period: 0) }
         for item in stalled { item.stalled() }
         if !stalled.isEmpty { provide(state.withLock { admit(&$0) }) }
     }
