@@ -63,7 +63,9 @@ scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/moun
 # The manual: its site and its manual pages. A warning is an error.
 docs_built := .build/docs
 sphinx := sphinx-build -q -W --keep-going -d $(docs_built)/doctrees
-has_sphinx := command -v sphinx-build >/dev/null && python3 -c 'import myst_parser' 2>/dev/null
+# By the Python that sphinx-build is of: another may come first in PATH.
+has_sphinx := command -v sphinx-build >/dev/null && \
+    $$(sed '1s/^..//;q' "$$(command -v sphinx-build)") -c 'import myst_parser' 2>/dev/null
 
 # How long `fuzz` runs, half of it with passthrough and half without, and from where it starts.
 MINUTES ?= 60
