@@ -245,7 +245,8 @@ static int devfs_sync_locked(struct devfs_access *access, size_t from, size_t to
 	/* What a device may have written to comes whole, if anything is written to it then. */
 	if (!err && what & DEVFS_DMA_SYNC_FOR_CPU) {
 		if (buf->attach)
-			err = devfs_import_begin(buf, buf->readonly || direction == DMA_FROM_DEVICE ?
+			err = devfs_import_begin(buf, buf->readonly ||
+						 direction == DMA_FROM_DEVICE ?
 						 DMA_FROM_DEVICE : DMA_BIDIRECTIONAL);
 		else
 			devfs_fetch(access, from, to);

@@ -37,16 +37,16 @@ bool devfs_phys_addr(struct devfs_buffer *buf, u64 *addr)
 		return true;
 	}
 	/* Coherent memory may be remapped, imported memory need not have pages. */
-	if (devfs_is_detached(buf) || devfs_is_coherent(buf) || buf->attach || buf->nsegments != 1 ||
-	    buf->segments[0]->sgt.orig_nents != 1)
+	if (devfs_is_detached(buf) || devfs_is_coherent(buf) || buf->attach ||
+	    buf->nsegments != 1 || buf->segments[0]->sgt.orig_nents != 1)
 		return false;
 	*addr = sg_phys(buf->segments[0]->sgt.sgl);
 	return true;
 }
 
 /* Range @index of the buffer; false past the last. With i_rwsem held. */
-bool devfs_sg_next(struct devfs_buffer *buf, unsigned int *segment,
-			  struct scatterlist **sg, unsigned int *left, struct devfs_dma_sg *entry)
+bool devfs_sg_next(struct devfs_buffer *buf, unsigned int *segment, struct scatterlist **sg,
+		   unsigned int *left, struct devfs_dma_sg *entry)
 {
 	if (devfs_is_coherent(buf)) {
 		if (*segment)

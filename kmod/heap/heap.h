@@ -19,7 +19,7 @@ struct devfs_heap_ops {
 	const char *name;
 	/* The memory of a new buffer; NULL where it comes from a program. */
 	int (*alloc)(struct devfs_buffer *buf, size_t size, u32 *why);
-	/* Makes the capacity @size, or gives back what is past it, with i_rwsem; NULL: it is fixed. */
+	/* Makes the capacity @size, or gives back what is past it; NULL: it is fixed. */
 	int (*grow)(struct devfs_buffer *buf, size_t size, u32 *why);
 	void (*shrink)(struct devfs_buffer *buf, size_t size);
 	/* The device goes, and its mappings, and what is not the buffer's own; with i_rwsem. */

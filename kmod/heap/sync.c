@@ -159,7 +159,7 @@ static enum dma_data_direction devfs_narrow(enum dma_data_direction mapped,
 
 /* For the buffer's own device. */
 void devfs_sync_segments(struct devfs_buffer *buf, size_t from, size_t to,
-				enum dma_data_direction direction, bool cpu)
+			 enum dma_data_direction direction, bool cpu)
 {
 	unsigned int i;
 
@@ -182,7 +182,7 @@ void devfs_sync_segments(struct devfs_buffer *buf, size_t from, size_t to,
 }
 
 void devfs_sync_attachment(struct devfs_attachment *attachment, size_t from, size_t to,
-				  enum dma_data_direction direction, bool cpu)
+			   enum dma_data_direction direction, bool cpu)
 {
 	to = min(to, attachment->size);
 	if (attachment->mapped == DMA_NONE || !attachment->need_sync || from >= to ||
@@ -193,7 +193,7 @@ void devfs_sync_attachment(struct devfs_attachment *attachment, size_t from, siz
 }
 
 void devfs_sync_attachments(struct devfs_buffer *buf, size_t from, size_t to,
-				   enum dma_data_direction direction, bool cpu)
+			    enum dma_data_direction direction, bool cpu)
 {
 	struct devfs_attachment *attachment;
 

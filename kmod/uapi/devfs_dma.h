@@ -43,7 +43,6 @@
 /** DEVFS_DMA_MAX_SOURCES: signal sources a device can have; ids are below. */
 #define DEVFS_DMA_MAX_SOURCES	64
 
-
 /** DEVFS_DMA_HISTORY: event times a source remembers. */
 #define DEVFS_DMA_HISTORY	256
 
@@ -78,7 +77,7 @@
 #define DEVFS_DMA_INFO_MSI	0x20U /* its interrupts are MSI vectors */
 #define DEVFS_DMA_INFO_INTX	0x40U /* it has one line, maybe shared with others */
 #define DEVFS_DMA_INFO_RESET	0x80U /* RESET works: it was reset when it was bound */
-#define DEVFS_DMA_INFO_UNSAFE	0x100U /* no IOMMU confines it: who programs it reaches all memory */
+#define DEVFS_DMA_INFO_UNSAFE	0x100U /* no IOMMU confines it: its user reaches all memory */
 #define DEVFS_DMA_INFO_SHARED	0x200U /* another driver has a device of its IOMMU group */
 #define DEVFS_DMA_INFO_MSI_ISOLATED 0x400U /* it can send no interrupts but its own */
 
