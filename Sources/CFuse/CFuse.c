@@ -712,6 +712,14 @@ int cfuse_dma_pin(int node, struct devfs_dma_alloc *alloc, int memory, uint64_t 
 	return result;
 }
 
+void cfuse_close_from(int first)
+{
+	/* It came with Linux 5.9. */
+	if (syscall(SYS_close_range, first, ~0U, 0))
+		for (int fd = first; fd < 1024; fd++)
+			close(fd);
+}
+
 /* What asks may never come back, not even killed: a request that the server has read is waited out. */
 int cfuse_answers(const char *path, int milliseconds)
 {
@@ -722,9 +730,7 @@ int cfuse_answers(const char *path, int milliseconds)
 
 	if (!pid) {
 		/* Who reads our output waits for all that have it open. */
-		if (syscall(SYS_close_range, 0, ~0U, 0))
-			for (int fd = 0; fd < 1024; fd++)
-				close(fd);
+		cfuse_close_from(0);
 		(void)!stat(path, &status);
 		_exit(0);
 	}

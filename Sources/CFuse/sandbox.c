@@ -93,9 +93,7 @@ pid_t cfuse_unmounter_start(const char *mountpoint, int *ask)
 	(void)!chdir("/");
 	dup2(ends[0], STDIN_FILENO);
 	/* Nothing of the server's is kept open, least of all the connection. */
-	if (syscall(SYS_close_range, 3, ~0U, 0))
-		for (int fd = 3; fd < 1024; fd++)
-			close(fd);
+	cfuse_close_from(3);
 	if (read(STDIN_FILENO, &byte, 1) == 1)
 		execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", mountpoint, NULL);
 	/* The server was killed: its mount stays, as a root mount does. */

@@ -69,11 +69,8 @@ enum Answers {
         }
 
         var isStopped: Bool {
-            // The state is behind the name, which may have brackets itself.
-            guard let text = try? Files.text(of: "/proc/\(pid)/stat"),
-                let name = text.lastIndex(of: ")")
-            else { return false }
-            return text[name...].dropFirst(2).first.map { "Tt".contains($0) } ?? false
+            let state = (try? ProcessStatus(ProcessID(pid)))?["State"]?.first
+            return state == "T" || state == "t"
         }
     }
 }

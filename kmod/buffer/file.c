@@ -192,19 +192,6 @@ static ssize_t devfs_read_part(struct devfs_rw *rw)
 	return ret;
 }
 
-static ssize_t devfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
-{
-	struct devfs_rw rw;
-	ssize_t ret;
-
-	devfs_rw_start(&rw, iocb, to);
-	do {
-		ret = devfs_read_part(&rw);
-	} while (devfs_rw_goes_on(&rw, &ret, false));
-	file_accessed(iocb->ki_filp);
-	return ret;
-}
-
 /*
  * Whoever maps the last page sees zeros past @end. Of memory that is others', too,
  * that is their own, and of memory above @limit it is so from the start.
@@ -365,23 +352,29 @@ static ssize_t devfs_write_part(struct devfs_rw *rw)
 	return ret;
 }
 
-static ssize_t devfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
+/* BUF_READ and BUF_WRITE, too: @iocb has the position, the file was checked. */
+ssize_t devfs_buffer_rw(struct kiocb *iocb, struct iov_iter *iter, bool write)
 {
 	struct devfs_rw rw;
 	ssize_t ret;
 
-	devfs_rw_start(&rw, iocb, from);
+	devfs_rw_start(&rw, iocb, iter);
 	do {
-		ret = devfs_write_part(&rw);
-	} while (devfs_rw_goes_on(&rw, &ret, true));
+		ret = write ? devfs_write_part(&rw) : devfs_read_part(&rw);
+	} while (devfs_rw_goes_on(&rw, &ret, write));
+	if (!write)
+		file_accessed(iocb->ki_filp);
 	return ret;
 }
 
-/* BUF_READ and BUF_WRITE: @iocb has the position, the file was checked. */
-ssize_t devfs_buffer_rw(struct devfs_buffer *buf, struct kiocb *iocb, struct iov_iter *iter,
-			bool write)
+static ssize_t devfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
-	return write ? devfs_write_iter(iocb, iter) : devfs_read_iter(iocb, iter);
+	return devfs_buffer_rw(iocb, to, false);
+}
+
+static ssize_t devfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	return devfs_buffer_rw(iocb, from, true);
 }
 
 static int devfs_fsync(struct file *file, loff_t start, loff_t end, int datasync)

@@ -177,7 +177,7 @@ static long devfs_buf_rw(struct devfs_call *call, bool write)
 	iocb.ki_pos = arg->offset;
 	iov_iter_ubuf(&iter, write ? ITER_SOURCE : ITER_DEST, u64_to_user_ptr(arg->address),
 		      arg->length);
-	done = devfs_buffer_rw(devfs_call_buffer(call), &iocb, &iter, write);
+	done = devfs_buffer_rw(&iocb, &iter, write);
 	if (done < 0)
 		return done;
 	call->answered = true;

@@ -24,8 +24,7 @@ void devfs_lease_end(struct devfs_lease *lease);
 
 /* file.c */
 extern const struct devfs_inode_kind devfs_buffer_kind;
-ssize_t devfs_buffer_rw(struct devfs_buffer *buf, struct kiocb *iocb, struct iov_iter *iter,
-			bool write);
+ssize_t devfs_buffer_rw(struct kiocb *iocb, struct iov_iter *iter, bool write);
 
 /* ioctl.c */
 long devfs_buffer_ioctl(struct file *file, unsigned int cmd, unsigned long arg);

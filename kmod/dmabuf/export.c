@@ -297,17 +297,20 @@ static void devfs_dmabuf_unpin(struct dma_buf_attachment *attach)
 {
 }
 
+#define DEVFS_DMABUF_OPS \
+	.attach			= devfs_dmabuf_attach, \
+	.detach			= devfs_dmabuf_detach, \
+	.map_dma_buf		= devfs_dmabuf_map, \
+	.unmap_dma_buf		= devfs_dmabuf_unmap, \
+	.begin_cpu_access	= devfs_dmabuf_begin, \
+	.end_cpu_access		= devfs_dmabuf_end, \
+	.mmap			= devfs_dmabuf_mmap, \
+	.release		= devfs_dmabuf_release
+
 static const struct dma_buf_ops devfs_dmabuf_ops = {
-	.attach			= devfs_dmabuf_attach,
-	.detach			= devfs_dmabuf_detach,
-	.map_dma_buf		= devfs_dmabuf_map,
-	.unmap_dma_buf		= devfs_dmabuf_unmap,
-	.begin_cpu_access	= devfs_dmabuf_begin,
-	.end_cpu_access		= devfs_dmabuf_end,
-	.mmap			= devfs_dmabuf_mmap,
+	DEVFS_DMABUF_OPS,
 	.vmap			= devfs_dmabuf_vmap,
 	.vunmap			= devfs_dmabuf_vunmap,
-	.release		= devfs_dmabuf_release,
 };
 
 /*
@@ -316,30 +319,16 @@ static const struct dma_buf_ops devfs_dmabuf_ops = {
  * of dma_buf_vmap() with a trace, which whoever has a dma-buf could provoke.
  */
 static const struct dma_buf_ops devfs_reading_ops = {
-	.attach			= devfs_dmabuf_attach,
-	.detach			= devfs_dmabuf_detach,
-	.map_dma_buf		= devfs_dmabuf_map,
-	.unmap_dma_buf		= devfs_dmabuf_unmap,
-	.begin_cpu_access	= devfs_dmabuf_begin,
-	.end_cpu_access		= devfs_dmabuf_end,
-	.mmap			= devfs_dmabuf_mmap,
-	.release		= devfs_dmabuf_release,
+	DEVFS_DMABUF_OPS,
 };
 
 /* As the first, and importers that can give the memory back are asked to. */
 static const struct dma_buf_ops devfs_coherent_ops = {
-	.attach			= devfs_dmabuf_attach,
-	.detach			= devfs_dmabuf_detach,
+	DEVFS_DMABUF_OPS,
 	.pin			= devfs_dmabuf_pin,
 	.unpin			= devfs_dmabuf_unpin,
-	.map_dma_buf		= devfs_dmabuf_map,
-	.unmap_dma_buf		= devfs_dmabuf_unmap,
-	.begin_cpu_access	= devfs_dmabuf_begin,
-	.end_cpu_access		= devfs_dmabuf_end,
-	.mmap			= devfs_dmabuf_mmap,
 	.vmap			= devfs_dmabuf_vmap,
 	.vunmap			= devfs_dmabuf_vunmap,
-	.release		= devfs_dmabuf_release,
 };
 
 bool devfs_is_buffer_dmabuf(struct dma_buf *dmabuf)

@@ -99,6 +99,24 @@ int buffer(const char *name, uint64_t size, uint32_t heap)
 	return arg.fd;
 }
 
+int export_buffer(int fd, uint32_t flags)
+{
+	struct devfs_dma_buf_export arg = { .fd_flags = flags };
+
+	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg));
+	return arg.fd;
+}
+
+int import_dmabuf(const char *name, int dmabuf)
+{
+	struct devfs_dma_import arg = {
+		.alloc = request(name, 0, DEVFS_DMA_HEAP_IMPORTED), .dmabuf_fd = dmabuf,
+	};
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg));
+	return arg.alloc.fd;
+}
+
 struct devfs_dma_info device_info(int node)
 {
 	struct devfs_dma_info info;

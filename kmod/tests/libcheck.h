@@ -73,6 +73,14 @@ struct devfs_dma_alloc request(const char *name, uint64_t size, uint32_t heap);
 /* A buffer's descriptor, or the test fails. */
 int buffer(const char *name, uint64_t size, uint32_t heap);
 
+/* The heaps that every device has. */
+#define FOR_EACH_HEAP(heap) \
+	for (uint32_t heap = DEVFS_DMA_HEAP_SYSTEM; heap <= DEVFS_DMA_HEAP_COHERENT; heap++)
+
+/* A dma-buf of a buffer, and a buffer of a dma-buf; or the test fails. */
+int export_buffer(int fd, uint32_t flags);
+int import_dmabuf(const char *name, int dmabuf);
+
 /* Of the device whose node this is. */
 struct devfs_dma_info device_info(int node);
 struct devfs_dma_buf_info buffer_info(int fd);

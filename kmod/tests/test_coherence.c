@@ -15,27 +15,6 @@
 
 #define SIZE (64UL << 10)
 
-#define FOR_EACH_HEAP(heap) \
-	for (uint32_t heap = DEVFS_DMA_HEAP_SYSTEM; heap <= DEVFS_DMA_HEAP_COHERENT; heap++)
-
-static int export(int fd)
-{
-	struct devfs_dma_buf_export arg = { .fd_flags = O_RDWR | O_CLOEXEC };
-
-	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg));
-	return arg.fd;
-}
-
-static int import(const char *name, int dmabuf)
-{
-	struct devfs_dma_import arg = {
-		.alloc = request(name, 0, DEVFS_DMA_HEAP_IMPORTED), .dmabuf_fd = dmabuf,
-	};
-
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg));
-	return arg.alloc.fd;
-}
-
 static void sync_dmabuf(int fd, uint64_t flags)
 {
 	struct dma_buf_sync arg = { flags };
@@ -173,7 +152,7 @@ TEST(syncers, "what is written is there for the next read, whoever syncs beside 
 
 TEST(exports, "what is written is there for the next read, whoever accesses an export beside it")
 {
-	int fd = buffer("x", SIZE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export(fd);
+	int fd = buffer("x", SIZE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
 	struct beside beside[] = { { .once = access_once, .fd = dmabuf } };
 
 	writes_stay(fd, fd, beside, 1);
@@ -183,7 +162,7 @@ TEST(exports, "what is written is there for the next read, whoever accesses an e
 
 TEST(importer, "what is written stays while another driver has the memory mapped and looks at it")
 {
-	int fd = buffer("x", SIZE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export(fd);
+	int fd = buffer("x", SIZE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
 	int hold = open("/sys/module/devfs_importer/parameters/hold", O_WRONLY);
 	int touch = open("/sys/module/devfs_importer/parameters/touch", O_WRONLY);
 	struct beside beside[] = {
@@ -205,8 +184,8 @@ TEST(importer, "what is written stays while another driver has the memory mapped
 
 TEST(imports, "what is written through an import is there for whoever reads either buffer")
 {
-	int fd = buffer("x", SIZE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export(fd);
-	int peer = import("y", dmabuf);
+	int fd = buffer("x", SIZE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
+	int peer = import_dmabuf("y", dmabuf);
 	struct beside beside[] = {
 		{ .once = read_once, .fd = fd }, { .once = read_once, .fd = peer },
 	};
@@ -334,7 +313,7 @@ TEST(import_ring, "a write through an import leaves what the device wrote elsewh
 {
 	FOR_EACH_HEAP(heap) {
 		struct engine device = engine(heap);
-		int dmabuf = export(device.fd), peer = import("y", dmabuf);
+		int dmabuf = export_buffer(device.fd, O_RDWR | O_CLOEXEC), peer = import_dmabuf("y", dmabuf);
 		char back[ENTRY];
 
 		CHECK(pread(peer, back, ENTRY, 0) == ENTRY && zeroed(back, ENTRY));
@@ -354,7 +333,7 @@ TEST(importing, "a device that imported memory has what is written to it, and gi
 {
 	FOR_EACH_HEAP(heap) {
 		struct engine device = { .edu = pci_bind(EDU, 1) };
-		int fd = buffer("x", SIZE, heap), dmabuf = export(fd);
+		int fd = buffer("x", SIZE, heap), dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
 		struct devfs_dma_import arg = {
 			.alloc = request("ring", 0, DEVFS_DMA_HEAP_IMPORTED), .dmabuf_fd = dmabuf,
 		};
@@ -382,7 +361,7 @@ TEST(importing, "a device that imported memory has what is written to it, and gi
 TEST(read_access, "the end of an access that only read leaves what the device wrote meanwhile")
 {
 	struct engine device = engine(DEVFS_DMA_HEAP_SYSTEM);
-	int dmabuf = export(device.fd);
+	int dmabuf = export_buffer(device.fd, O_RDWR | O_CLOEXEC);
 
 	sync_dmabuf(device.fd, DMA_BUF_SYNC_START | DMA_BUF_SYNC_READ);
 	device_writes(&device, 0);
@@ -400,7 +379,7 @@ TEST(read_access, "the end of an access that only read leaves what the device wr
 static void ends_in_zeros(int fd, size_t end)
 {
 	size_t room = (end + PAGE - 1) / PAGE * PAGE;
-	int dmabuf = export(fd);
+	int dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
 	char *map = mmap(NULL, room, PROT_READ, MAP_SHARED, fd, 0);
 	char *other = mmap(NULL, room, PROT_READ, MAP_SHARED, dmabuf, 0);
 

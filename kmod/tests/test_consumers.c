@@ -13,27 +13,6 @@
 #include <signal.h>
 #include <time.h>
 
-#define FOR_EACH_HEAP(heap) \
-	for (uint32_t heap = DEVFS_DMA_HEAP_SYSTEM; heap <= DEVFS_DMA_HEAP_COHERENT; heap++)
-
-static int export(int fd, uint32_t flags)
-{
-	struct devfs_dma_buf_export arg = { .fd_flags = flags };
-
-	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg));
-	return arg.fd;
-}
-
-static int import(const char *name, int dmabuf)
-{
-	struct devfs_dma_import arg = {
-		.alloc = request(name, 0, DEVFS_DMA_HEAP_IMPORTED), .dmabuf_fd = dmabuf,
-	};
-
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg));
-	return arg.alloc.fd;
-}
-
 static int sync_dmabuf(int fd, uint64_t flags)
 {
 	struct dma_buf_sync arg = { flags };
@@ -184,7 +163,7 @@ TEST(vgem_imports, "vgem has handles of exported dma-bufs, which keep them")
 	vgem();
 	FOR_EACH_HEAP(heap) {
 		size_t size = fitting(200 * PAGE, heap);
-		int fd = buffer("x", size, heap), dmabuf = export(fd, O_RDWR), again;
+		int fd = buffer("x", size, heap), dmabuf = export_buffer(fd, O_RDWR), again;
 		uint32_t handle = vgem_handle(dmabuf);
 		struct drm_map refused = { .handle = handle };
 		struct stat one, other;
@@ -214,7 +193,7 @@ TEST(vgem_exports, "memory of vgem's is imported, read and written")
 {
 	uint32_t handle = vgem_new(4);
 	struct drm_map where = { .handle = handle };
-	int dmabuf = vgem_export(handle), fd = import("y", dmabuf);
+	int dmabuf = vgem_export(handle), fd = import_dmabuf("y", dmabuf);
 	char *memory;
 
 	CHECK(!ioctl(vgem(), DRM_MAP_DUMB, &where));
@@ -245,7 +224,7 @@ TEST(udmabuf, "pages of a memfd are imported by way of udmabuf, read and written
 	memory = map(create.memfd, 4 * PAGE, 0);
 	dmabuf = ioctl(device, UDMABUF_CREATE, &create);
 	CHECK(dmabuf >= 0);
-	fd = import("y", dmabuf);
+	fd = import_dmabuf("y", dmabuf);
 	share(fd, dmabuf, memory, 4 * PAGE);
 }
 
@@ -258,7 +237,7 @@ TEST(dma_heap, "memory of a dma-heap is imported, read and written between its s
 	if (heap < 0)
 		check_skip("the kernel has no dma-heap");
 	CHECK(!ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &data));
-	share(import("y", data.fd), data.fd, map(data.fd, data.len, 0), data.len);
+	share(import_dmabuf("y", data.fd), data.fd, map(data.fd, data.len, 0), data.len);
 }
 
 #define WIDTH 320
@@ -360,7 +339,7 @@ static void film(struct camera *camera)
 	unsigned int index;
 
 	for (index = 0; index < FRAMES; index++) {
-		camera->dmabufs[index] = export(camera->buffers[index], O_RDWR | O_CLOEXEC);
+		camera->dmabufs[index] = export_buffer(camera->buffers[index], O_RDWR | O_CLOEXEC);
 		queue_empty(camera, index);
 	}
 	CHECK(!ioctl(camera->fd, VIDIOC_STREAMON, &type));
@@ -427,7 +406,7 @@ TEST(vivid_scattered, "memory of many ranges is refused by a driver that wants o
 	if (bounced())
 		check_skip("the copies may be one range");
 	scatter(&it);
-	it.dmabufs[0] = export(it.buffers[0], O_RDWR);
+	it.dmabufs[0] = export_buffer(it.buffers[0], O_RDWR);
 	REFUSES(queue(&it, 0), EFAULT);
 	close(it.dmabufs[0]);
 	EVENTUALLY(buffer_info(it.buffers[0]).exports == 0);
@@ -437,7 +416,7 @@ TEST(for_reading, "what was exported for reading is refused by drivers that woul
 {
 	vgem();
 	FOR_EACH_HEAP(heap) {
-		int fd = buffer("x", FRAME, heap), dmabuf = export(fd, O_RDONLY);
+		int fd = buffer("x", FRAME, heap), dmabuf = export_buffer(fd, O_RDONLY);
 		struct drm_prime arg = { .fd = dmabuf };
 		static char back[FRAME];
 
@@ -560,7 +539,7 @@ TEST(fence_export, "poll, sync_file and DMA_BUF_IOCTL_SYNC of an exported dma-bu
 {
 	vgem();
 	FOR_EACH_HEAP(heap) {
-		int fd = buffer("x", PAGE, heap), dmabuf = export(fd, O_RDWR), done;
+		int fd = buffer("x", PAGE, heap), dmabuf = export_buffer(fd, O_RDWR), done;
 		uint32_t handle = vgem_handle(dmabuf), fence;
 		pid_t waiting, killed;
 
@@ -590,7 +569,7 @@ TEST(fence_export, "poll, sync_file and DMA_BUF_IOCTL_SYNC of an exported dma-bu
 
 TEST(fence_readers, "who only reads an exported dma-buf holds up writers alone")
 {
-	int fd = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export(fd, O_RDWR), done;
+	int fd = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export_buffer(fd, O_RDWR), done;
 	uint32_t handle = vgem_handle(dmabuf), fence = vgem_fence(handle, 0);
 
 	CHECK(is_ready(dmabuf, POLLIN) && !is_ready(dmabuf, POLLOUT));
@@ -607,12 +586,12 @@ TEST(fence_readers, "who only reads an exported dma-buf holds up writers alone")
 TEST(fence_shared, "all dma-bufs of a buffer have the same fences")
 {
 	int fd = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM);
-	int one = export(fd, O_RDWR), other = export(fd, O_RDWR), later;
+	int one = export_buffer(fd, O_RDWR), other = export_buffer(fd, O_RDWR), later;
 	uint32_t fence = vgem_fence(vgem_handle(one), VGEM_WRITES);
 
 	CHECK(!is_ready(one, POLLIN) && !is_ready(other, POLLIN));
 	close(other);
-	later = export(fd, O_RDONLY);
+	later = export_buffer(fd, O_RDONLY);
 	CHECK(!is_ready(later, POLLIN));
 	vgem_signal(fence);
 	EVENTUALLY(is_ready(later, POLLIN));
@@ -622,7 +601,7 @@ TEST(fence_given, "a sync_file given to an exported dma-buf is waited for, and o
 {
 	uint32_t handle = vgem_new(1), fence = vgem_fence(handle, VGEM_WRITES);
 	int theirs = vgem_export(handle), done = fences_of(theirs, DMA_BUF_SYNC_WRITE);
-	int fd = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export(fd, O_RDWR);
+	int fd = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export_buffer(fd, O_RDWR);
 
 	add_fences(dmabuf, done, DMA_BUF_SYNC_WRITE);
 	close(done);
@@ -662,7 +641,7 @@ static int zero_page(int fd)
 TEST(fence_import, "accesses to imported memory wait for fences, each by itself, and can be killed")
 {
 	uint32_t handle = vgem_new(1), fence;
-	int dmabuf = vgem_export(handle), fd = import("y", dmabuf);
+	int dmabuf = vgem_export(handle), fd = import_dmabuf("y", dmabuf);
 
 	check_import_waits(fd, handle, read_page, VGEM_WRITES);
 	check_import_waits(fd, handle, write_page, VGEM_WRITES);
@@ -679,8 +658,8 @@ TEST(fence_import, "accesses to imported memory wait for fences, each by itself,
 
 TEST(fence_of_own, "so do those to an export of the module's that it imported")
 {
-	int own = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export(own, O_RDWR);
-	int fd = import("y", dmabuf);
+	int own = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM), dmabuf = export_buffer(own, O_RDWR);
+	int fd = import_dmabuf("y", dmabuf);
 	uint32_t handle = vgem_handle(dmabuf);
 
 	check_import_waits(fd, handle, read_page, VGEM_WRITES);
@@ -690,7 +669,7 @@ TEST(fence_of_own, "so do those to an export of the module's that it imported")
 TEST(fence_removal, "removal of a device does not wait for fences of what it imported")
 {
 	uint32_t handle = vgem_new(1), fence;
-	int fd = import("y", vgem_export(handle));
+	int fd = import_dmabuf("y", vgem_export(handle));
 	struct timespec from, to;
 	pid_t reader;
 

@@ -9,13 +9,6 @@
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
-static const uint32_t heaps[] = {
-	DEVFS_DMA_HEAP_SYSTEM, DEVFS_DMA_HEAP_CONTIGUOUS, DEVFS_DMA_HEAP_COHERENT,
-};
-
-#define FOR_EACH_HEAP(heap) \
-	for (uint32_t heap##_i = 0, heap; heap##_i < 3 && (heap = heaps[heap##_i], true); heap##_i++)
-
 static sigjmp_buf bus_error;
 
 static void on_bus_error(int signal)

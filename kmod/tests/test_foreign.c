@@ -8,30 +8,11 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#define FOR_EACH_HEAP(heap) \
-	for (uint32_t heap = DEVFS_DMA_HEAP_SYSTEM; heap <= DEVFS_DMA_HEAP_COHERENT; heap++)
-
-static int export(int fd, uint32_t flags)
-{
-	struct devfs_dma_buf_export arg = { .fd_flags = flags };
-
-	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg));
-	return arg.fd;
-}
-
 static struct devfs_dma_import import_request(const char *name, int dmabuf)
 {
 	return (struct devfs_dma_import){
 		.alloc = request(name, 0, DEVFS_DMA_HEAP_IMPORTED), .dmabuf_fd = dmabuf,
 	};
-}
-
-static int import(const char *name, int dmabuf)
-{
-	struct devfs_dma_import arg = import_request(name, dmabuf);
-
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg));
-	return arg.alloc.fd;
 }
 
 static struct devfs_dma_pin pin_request(const char *name, void *memory, uint64_t size)
@@ -59,7 +40,7 @@ static void sync_dmabuf(int fd, uint64_t flags)
 TEST(exported, "an exported dma-buf is the buffer's memory, keeps it, and keeps it large")
 {
 	FOR_EACH_HEAP(heap) {
-		int fd = buffer("x", 4 * PAGE, heap), dmabuf = export(fd, O_RDWR | O_CLOEXEC);
+		int fd = buffer("x", 4 * PAGE, heap), dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
 		char back[PAGE], *map, *own;
 
 		own = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -106,7 +87,7 @@ TEST(export_bad, "BUF_EXPORT refuses what is wrong")
 	REFUSES(ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, NULL), EFAULT);
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_OPEN, &open_arg));
 	REFUSES(ioctl(open_arg.fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg), EACCES);
-	dmabuf = export(open_arg.fd, O_RDONLY);
+	dmabuf = export_buffer(open_arg.fd, O_RDONLY);
 	REFUSES((intptr_t)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, dmabuf, 0), EACCES);
 	CHECK(buffer_info(fd).exports == 1);
 	close(dmabuf);
@@ -150,7 +131,7 @@ static void importer_shows(int dmabuf)
 TEST(export_read_only, "a dma-buf that was exported for reading is written by no other driver")
 {
 	FOR_EACH_HEAP(heap) {
-		int fd = buffer("x", PAGE, heap), dmabuf = export(fd, O_RDONLY), node;
+		int fd = buffer("x", PAGE, heap), dmabuf = export_buffer(fd, O_RDONLY), node;
 		char *map;
 
 		CHECK(pwrite(fd, "old", 3, 0) == 3);
@@ -173,7 +154,7 @@ TEST(export_read_only, "a dma-buf that was exported for reading is written by no
 		close(dmabuf);
 
 		/* All of that it may with one that was exported to be written. */
-		dmabuf = export(fd, O_RDWR);
+		dmabuf = export_buffer(fd, O_RDWR);
 		CHECK(importer_tries(dmabuf, "map-from") == 0 && importer_tries(dmabuf, "map-both") == 0);
 		CHECK(importer_tries(dmabuf, "vmap") == 0 && importer_tries(dmabuf, "begin-write") == 0);
 		importer_shows(dmabuf);
@@ -193,7 +174,7 @@ TEST(export_read_only, "a dma-buf that was exported for reading is written by no
 TEST(read_only, "a dma-buf that is open for reading does not become a buffer that can be written")
 {
 	FOR_EACH_HEAP(heap) {
-		int fd = buffer("x", PAGE, heap), dmabuf = export(fd, O_RDONLY), peer;
+		int fd = buffer("x", PAGE, heap), dmabuf = export_buffer(fd, O_RDONLY), peer;
 		struct devfs_dma_buf_rw rw = { .address = (uintptr_t)"new", .length = 3 };
 		struct devfs_dma_import arg;
 		char byte, *map;
@@ -229,7 +210,7 @@ TEST(importer, "another driver attaches to an exported dma-buf and changes its b
 {
 	FOR_EACH_HEAP(heap) {
 		size_t size = fitting(300 * PAGE + 5, heap);
-		int fd = buffer("x", size, heap), dmabuf = export(fd, O_RDWR);
+		int fd = buffer("x", size, heap), dmabuf = export_buffer(fd, O_RDWR);
 		int param = open("/sys/module/devfs_importer/parameters/invert", O_WRONLY);
 		static unsigned char data[300 * PAGE + 5];
 		char text[16];
@@ -287,9 +268,9 @@ static void use_imported(int fd, uint64_t size, char *memory)
 TEST(import_own, "a buffer's own export, imported, is the same memory")
 {
 	FOR_EACH_HEAP(heap) {
-		int fd = buffer("x", 8 * PAGE, heap), dmabuf = export(fd, O_RDWR);
+		int fd = buffer("x", 8 * PAGE, heap), dmabuf = export_buffer(fd, O_RDWR);
 		char *own = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		int imported = import("y", dmabuf);
+		int imported = import_dmabuf("y", dmabuf);
 		struct devfs_dma_buf_export arg = { .fd_flags = O_RDWR };
 
 		close(dmabuf);
@@ -320,7 +301,7 @@ TEST(import_udmabuf, "a dma-buf of udmabuf is imported")
 	create.memfd = memory;
 	dmabuf = ioctl(device, UDMABUF_CREATE, &create);
 	CHECK(dmabuf >= 0);
-	fd = import("y", dmabuf);
+	fd = import_dmabuf("y", dmabuf);
 	close(dmabuf);
 	use_imported(fd, 4 * PAGE, map);
 }
@@ -338,7 +319,7 @@ TEST(import_heap, "a dma-buf of a dma-heap is imported")
 	CHECK(!ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &data));
 	map = mmap(NULL, data.len, PROT_READ | PROT_WRITE, MAP_SHARED, data.fd, 0);
 	CHECK(map != MAP_FAILED);
-	fd = import("y", data.fd);
+	fd = import_dmabuf("y", data.fd);
 	use_imported(fd, data.len, map);
 }
 

@@ -173,9 +173,6 @@ static void need_passthrough(void)
 		check_skip("FUSE passthrough came with kernel 6.9");
 }
 
-#define FOR_EACH_HEAP(heap) \
-	for (uint32_t heap = DEVFS_DMA_HEAP_SYSTEM; heap <= DEVFS_DMA_HEAP_COHERENT; heap++)
-
 TEST(same, "read, write and mmap of the mounted path reach the buffer's memory itself")
 {
 	enum { SIZE = 64 * PAGE };

@@ -11,9 +11,6 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#define FOR_EACH_HEAP(heap) \
-	for (uint32_t heap = DEVFS_DMA_HEAP_SYSTEM; heap <= DEVFS_DMA_HEAP_COHERENT; heap++)
-
 static int in_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC), done;
@@ -45,14 +42,6 @@ static int importer(const char *name, int fd)
 	if (access(path, W_OK))
 		check_skip("the test importer is not loaded");
 	return in_file(path, text);
-}
-
-static int export(int fd)
-{
-	struct devfs_dma_buf_export arg = { .fd_flags = O_RDWR | O_CLOEXEC };
-
-	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg));
-	return arg.fd;
 }
 
 /* Users of the module; each buffer that exists is one, listed or not. */
@@ -227,7 +216,7 @@ TEST(mapped, "once the device is gone its mappings are SIGBUS, touched before or
 			CHECK(dup2(open(NODE, O_RDWR | O_CLOEXEC), node()) == node());
 		size = fitting(300 * PAGE, heap);
 		fd = buffer("x", size, heap);
-		dmabuf = export(fd);
+		dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
 		map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, dmabuf, 0);
 		CHECK(map != MAP_FAILED && shared != MAP_FAILED);
@@ -441,7 +430,7 @@ TEST(attached, "an importer of pages keeps them; the CPU gets no more access thr
 		if (heap)
 			CHECK(dup2(open(NODE, O_RDWR | O_CLOEXEC), node()) == node());
 		fd = buffer("x", fitting(MIB, heap), heap);
-		dmabuf = export(fd);
+		dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
 		CHECK(!importer("hold", dmabuf));
 		CHECK(!importer("touch", 0));
 		unbind();
@@ -460,7 +449,7 @@ TEST(attached, "an importer of pages keeps them; the CPU gets no more access thr
 
 TEST(coherent, "removal waits for importers of coherent memory, which goes with the device")
 {
-	int fd = buffer("x", MIB, DEVFS_DMA_HEAP_COHERENT), dmabuf = export(fd), status;
+	int fd = buffer("x", MIB, DEVFS_DMA_HEAP_COHERENT), dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC), status;
 	pid_t pid;
 
 	if (bounced())
@@ -487,7 +476,7 @@ TEST(coherent, "removal waits for importers of coherent memory, which goes with 
 
 TEST(lost, "coherent memory that an importer does not let go of is lost, and nobody else's")
 {
-	int fd = buffer("x", MIB, DEVFS_DMA_HEAP_COHERENT), dmabuf = export(fd);
+	int fd = buffer("x", MIB, DEVFS_DMA_HEAP_COHERENT), dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
 
 	if (bounced())
 		check_skip("another device has no copy of coherent memory");
@@ -523,7 +512,7 @@ static void lend_many(const char *parameter, int fds[MANY], int dmabufs[MANY])
 
 		snprintf(name, sizeof(name), "c%d", i);
 		fds[i] = buffer(name, 2 * PAGE, DEVFS_DMA_HEAP_COHERENT);
-		dmabufs[i] = export(fds[i]);
+		dmabufs[i] = export_buffer(fds[i], O_RDWR | O_CLOEXEC);
 		CHECK(!importer(parameter, dmabufs[i]));
 	}
 }
@@ -579,7 +568,7 @@ TEST(given_back, "coherent memory is asked back from importers that can give it"
 TEST(revoked, "what another device imported is taken back; its name goes with that device")
 {
 	struct devfs_dma_import import = { .alloc = request("kept", 0, DEVFS_DMA_HEAP_IMPORTED) };
-	int fd = buffer("x", 4 * PAGE, DEVFS_DMA_HEAP_COHERENT), dmabuf = export(fd);
+	int fd = buffer("x", 4 * PAGE, DEVFS_DMA_HEAP_COHERENT), dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
 	struct devfs_dma_open again = { .name = "kept", .fd_flags = O_RDWR };
 	struct pci_device edu = pci_bind(EDU, 0);
 	double before;
@@ -626,7 +615,7 @@ TEST(foreign, "pinned memory is given back, imported dma-bufs are let go of")
 
 	fill(memory, 8 * PAGE, 4);
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_PIN, &pin));
-	import.dmabuf_fd = export(fd);
+	import.dmabuf_fd = export_buffer(fd, O_RDWR | O_CLOEXEC);
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &import));
 	map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, import.alloc.fd, 0);
 	CHECK(map != MAP_FAILED && status_kib("VmPin:") == 28);

@@ -191,14 +191,6 @@ static int kept(uint32_t heap)
 	return buffer("kept", SIZE, heap);
 }
 
-static int export(int fd)
-{
-	struct devfs_dma_buf_export arg = { .fd_flags = O_RDWR | O_CLOEXEC };
-
-	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_EXPORT, &arg));
-	return arg.fd;
-}
-
 static uint32_t make_source(void)
 {
 	struct devfs_dma_signal arg = {
@@ -259,7 +251,7 @@ TEST(answers, "removal does not wait for who reads the answer of a command of th
 	ANSWER(node(), LIST, list);
 	ANSWER(node(), PIN, pin);
 	fd = kept(DEVFS_DMA_HEAP_SYSTEM);
-	import.dmabuf_fd = export(fd);
+	import.dmabuf_fd = export_buffer(fd, O_RDWR | O_CLOEXEC);
 	ANSWER(node(), IMPORT, import);
 	close(import.dmabuf_fd);
 	close(fd);
@@ -376,7 +368,7 @@ static int make_shared(void)
 {
 	int fd = kept(DEVFS_DMA_HEAP_SYSTEM);
 
-	close(export(fd));
+	close(export_buffer(fd, O_RDWR | O_CLOEXEC));
 	return fd;
 }
 
@@ -396,7 +388,7 @@ static int make_imported(void)
 	struct devfs_dma_import import = { .alloc = request("i", 0, DEVFS_DMA_HEAP_IMPORTED) };
 	int fd = kept(DEVFS_DMA_HEAP_SYSTEM);
 
-	import.dmabuf_fd = export(fd);
+	import.dmabuf_fd = export_buffer(fd, O_RDWR | O_CLOEXEC);
 	close(fd);
 	CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &import));
 	close(import.dmabuf_fd);

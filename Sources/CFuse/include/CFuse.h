@@ -153,6 +153,8 @@ bool cfuse_is_shared_memory(int fd);
 off_t cfuse_seek_data(int fd, off_t offset);
 off_t cfuse_seek_hole(int fd, off_t offset);
 int cfuse_pidfd_open(pid_t pid);
+/* Closes all descriptors from the first on: for a child that is to keep nothing open. */
+void cfuse_close_from(int first);
 /*
  * Whether stat(2) of a path comes back in time, with whatever answer. A process of its own asks, and
  * is left to itself where it doesn't: 1, 0, or -1 where there can be none.

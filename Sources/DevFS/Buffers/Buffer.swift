@@ -153,7 +153,7 @@ final class Buffer: Sendable {
     func located() { wasLocated.store(true, ordering: .relaxed) }
 
     /// A client can be in the middle of a write that never ends, which keeps the file locked.
-    var mayBeHeld: Bool { isExported || state.withLock { $0.directWriters > 0 } }
+    var mayBeHeld: Bool { gate.load(ordering: .acquiring) & 1 == 1 }
 
     var name: Name { state.withLock { $0.name } }
     var traits: BufferTraits { state.withLock { $0.traits } }

@@ -26,7 +26,7 @@ final class Discards: Sendable {
             state.waiting[user, default: []].append(id)
             let own = state.threads[user] ?? 0
             guard own == 0 || own < Self.ofUser && state.all < Self.inAll else { return false }
-            state.threads[user] = own + 1
+            state.threads.count(1, for: user)
             state.all += 1
             return true
         }
@@ -43,8 +43,7 @@ final class Discards: Sendable {
     }
 
     private static func end(of user: UInt32, _ state: inout State) {
-        let left = (state.threads[user] ?? 1) - 1
-        state.threads[user] = left > 0 ? left : nil
+        state.threads.count(-1, for: user)
         state.all -= 1
     }
 

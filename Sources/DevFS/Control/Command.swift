@@ -69,6 +69,11 @@ public struct StreamDefinition: Sendable, Equatable {
     public var policy: OverrunPolicy = .overwrite
     /// Bytes; nil is one period.
     public var watermark: UInt64?
+
+    /// The generator writes the buffer: it is no device's.
+    var isGenerated: Bool {
+        if case .pattern = source { true } else { false }
+    }
 }
 
 /// A line of a signal's `notify`.

@@ -50,7 +50,7 @@ enum Operations {
             do throws(Errno) {
                 answer = try body(session, caller, &own)
             } catch .resourceBusy {
-                guard let busy, let lane = session.tree.lane(busy: busy) else {
+                guard let busy, let lane = session.tree.lane(changing: busy) else {
                     throw .resourceBusy
                 }
                 guard session.usesRings else {

@@ -95,11 +95,11 @@ final class ProcessHandle: Sendable {
 }
 
 /// `/proc/PID/status` of a thread, read at once. `proc_pid_status(5)`
-struct ProcessStatus {
+public struct ProcessStatus {
     private let lines: [Substring]
 
     /// - Throws: ENOENT or ESRCH where there is no such thread.
-    init(_ thread: ProcessID) throws(Errno) {
+    public init(_ thread: ProcessID) throws(Errno) {
         try self.init(try Syscalls.contents(of: "/proc/\(thread.number)/status"))
     }
 
@@ -112,7 +112,7 @@ struct ProcessStatus {
         lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
     }
 
-    subscript(name: String) -> Substring? {
+    public subscript(name: String) -> Substring? {
         lines.first { $0.hasPrefix("\(name):\t") }?.dropFirst(name.utf8.count + 2)
     }
 

@@ -115,8 +115,7 @@ final class WorkPool: Sendable {
 
     private func count(stuck change: Int, of uid: UInt32, _ state: inout State) {
         guard isLimited(uid) else { return }
-        let own = (state.stuck[uid] ?? 0) + change
-        state.stuck[uid] = own > 0 ? own : nil
+        state.stuck.count(change, for: uid)
         state.stuckInAll += change
     }
 
@@ -140,7 +139,7 @@ final class WorkPool: Sendable {
         var count = 0
         while let (number, item) = next(&state) {
             if let lane = item.lane { state.lanes[lane] = false }
-            state.threads[item.uid, default: 0] += 1
+            state.threads.count(1, for: item.uid)
             if isLimited(item.uid) { state.limited += 1 }
             state.running[number] = Running(item: item)
             state.ready.append(number)
@@ -186,8 +185,7 @@ final class WorkPool: Sendable {
     }
 
     private func leave(_ uid: UInt32, _ state: inout State) {
-        let left = (state.threads[uid] ?? 1) - 1
-        state.threads[uid] = left > 0 ? left : nil
+        state.threads.count(-1, for: uid)
         if isLimited(uid) { state.limited -= 1 }
     }
 

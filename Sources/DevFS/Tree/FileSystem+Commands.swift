@@ -66,9 +66,8 @@ extension FileSystem {
         switch request {
         case .create(let definition):
             // Its reader sees the buffer, and the generator writes it.
-            let isWritten = if case .pattern = definition.source { true } else { false }
             let buffer = try buffer(
-                definition.buffer, for: Credentials(opener), writes: isWritten)
+                definition.buffer, for: Credentials(opener), writes: definition.isGenerated)
             try streams.create(
                 definition, on: buffer, owner: options.forcesUID ? options.uid : opener.uid,
                 payer: opener.uid)
@@ -83,9 +82,8 @@ extension FileSystem {
 
     /// Who starts a stream again needs what making it takes: the buffer may be another's by now.
     func checkRights(on stream: Stream, of opener: Opener) throws(Refusal) {
-        let isWritten = if case .pattern = stream.definition.source { true } else { false }
         guard let status = bufferStatus(of: stream),
-            Credentials(opener).may(reads: true, writes: isWritten, status)
+            Credentials(opener).may(reads: true, writes: stream.definition.isGenerated, status)
         else {
             throw Refusal(
                 .permissionDenied,

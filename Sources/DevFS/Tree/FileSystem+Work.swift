@@ -4,15 +4,9 @@ import SystemPackage
 /// everyone, so none of them does such a thing. SECURITY.md has the list.
 extension FileSystem {
     /// The lane of a change of a buffer, nil for what is none. Whoever gets hold of the file after a look
-    /// at who has it can keep its lock, so each change has one.
-    func lane(changing inode: Inode) -> BufferID? {
-        Node(inode)?.buffer
-    }
-
-    /// The lane in which the size of a buffer is changed: who finds it busy for that has his turn there.
-    func lane(busy inode: Inode) -> BufferID? {
-        Node(inode)?.buffer
-    }
+    /// at who has it can keep its lock, so each change has one, and who finds the buffer busy has his
+    /// turn there.
+    func lane(changing inode: Inode) -> BufferID? { Node(inode)?.buffer }
 
     /// The lane of a sync. Memory that is on no bus needs none.
     func lane(syncing buffer: Buffer) -> BufferID? {
