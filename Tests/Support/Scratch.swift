@@ -1,14 +1,13 @@
 import Glibc
 
 /// A file without a name in /tmp.
-final class Scratch {
+final class Scratch: Sendable {
     let descriptor: Int32
 
     init() throws {
         let path = "/tmp/devfs-test-output-\(getpid())-\(UInt64.random(in: 0 ... .max))"
-        descriptor = try checked {
-            unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        }
+        descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        if descriptor < 0 { throw CommandFailure.ofCall(path) }
         _ = unsafe unlink(path)
     }
 
