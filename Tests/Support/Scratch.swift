@@ -1,10 +1,10 @@
 import Glibc
 
 /// A file without a name in /tmp.
-final class Scratch: Sendable {
-    let descriptor: Int32
+package final class Scratch: Sendable {
+    package let descriptor: Int32
 
-    init() throws {
+    package init() throws {
         let path = "/tmp/devfs-test-output-\(getpid())-\(UInt64.random(in: 0 ... .max))"
         descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         if descriptor < 0 { throw CommandFailure.ofCall(path) }
@@ -15,7 +15,7 @@ final class Scratch: Sendable {
         close(descriptor)
     }
 
-    func contents() -> [UInt8] {
+    package func contents() -> [UInt8] {
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { return [] }
         var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
