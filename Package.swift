@@ -46,9 +46,11 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
+        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
         .testTarget(
-            name: "DevFSTests", dependencies: ["DevFS"], swiftSettings: strict),
+            name: "DevFSTests", dependencies: ["DevFS", "TestSupport"], swiftSettings: strict),
         .testTarget(
-            name: "MountTests", dependencies: ["DevFSCommand"], swiftSettings: strict),
+            name: "MountTests", dependencies: ["DevFSCommand", "TestSupport"],
+            swiftSettings: strict),
     ]
 )

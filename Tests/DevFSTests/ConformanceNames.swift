@@ -197,7 +197,7 @@ extension Conformance {
                 _ = file.raw
             }
             let backend = try device.open()
-            #expect(try Machine.waits { try backend.free() == free })
+            #expect(try holds { try backend.free() == free })
         },
     ]
 }

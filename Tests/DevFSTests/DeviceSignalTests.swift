@@ -95,7 +95,7 @@ struct DeviceSignalTests {
             _ = try client.list("signals")
             device.change(irq) { $0.isStorm = true }
             device.fire(irq, 3)
-            let isLogged = try Machine.waits { try client.log().count == 1 }
+            let isLogged = try holds { try client.log().count == 1 }
             #expect(isLogged)
             let text = try client.read("status")
             #expect(text.contains("storm     irq0: masked\n"))
@@ -128,7 +128,7 @@ struct DeviceSignalTests {
         try withHardware { (client, device) throws in
             let other = try device.add("theirs", .software)
             device.fire(other, 2)
-            let isThere = Machine.waits { client.tree.signals[Name("theirs")!] != nil }
+            let isThere = holds { client.tree.signals[Name("theirs")!] != nil }
             #expect(isThere)
             #expect(try client.read("signals/theirs/count") == "2\n")
         }
@@ -144,7 +144,7 @@ struct DeviceSignalTests {
             // 5,000 events, of which the device keeps 1,024 as records and 256 as times.
             device.fire(id, 5000, at: 1)
             device.setQuiet(false)
-            let isTaken = Machine.waits { client.tree.signals.all[0].count == 5000 }
+            let isTaken = holds { client.tree.signals.all[0].count == 5000 }
             #expect(isTaken)
             #expect(try client.read("signals/go/count") == "5000\n")
             let first = try line(wait)
@@ -187,7 +187,7 @@ struct DeviceSignalTests {
             try client.write("streams/adc/enable", "1")
             #expect(try client.read("streams/adc/available") == "0\n")
             device.fire(irq, 2)
-            let isCounted = try Machine.waits {
+            let isCounted = try holds {
                 try client.read("streams/adc/available") == "8192\n"
             }
             #expect(isCounted)
@@ -261,7 +261,7 @@ struct DeviceSignalTests {
             try client.write("control/signal", "tick timer period=1ms")
             #expect(device.marks == ["tick"] && (try? Syscalls.status(of: String(path))) != nil)
             device.unplug()
-            #expect(Machine.waits { (try? Syscalls.status(of: String(path))) == nil })
+            #expect(holds { (try? Syscalls.status(of: String(path))) == nil })
             #expect(device.marks.isEmpty)
             #expect(throws: Errno.noDevice) { try client.read("control/socket") }
             // What the next server has there stays.

@@ -58,7 +58,7 @@ struct GeneratorTests {
             defer { file.close() }
             try client.write("streams/adc/enable", "1")
             #expect(
-                try Machine.waits { try client.read("streams/adc/overruns") != "0\n" },
+                try holds { try client.read("streams/adc/overruns") != "0\n" },
                 "a stream that nobody reads never overran")
             var last: UInt32?
             var lost: UInt64 = 0
@@ -101,7 +101,7 @@ struct GeneratorTests {
             let file = try client.open("streams/adc/data")
             defer { file.close() }
             try client.write("streams/adc/enable", "1")
-            #expect(try Machine.waits { try client.read("streams/adc/available") == "12288\n" })
+            #expect(try holds { try client.read("streams/adc/available") == "12288\n" })
             try client.write("streams/adc/enable", "0")
             var bytes: [UInt8] = []
             while true {

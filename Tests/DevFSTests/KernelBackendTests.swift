@@ -23,7 +23,7 @@ struct KernelDevice: ConformanceDevice {
         let backend = try KernelBackend(path)
         for buffer in try backend.buffers() { try backend.remove(buffer) }
         try #require(
-            try Machine.waits { try backend.space().free == backend.space().size },
+            try holds { try backend.space().free == backend.space().size },
             "memory of removed buffers does not come back: something holds it")
     }
 

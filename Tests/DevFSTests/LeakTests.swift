@@ -20,7 +20,7 @@ struct LeakTests {
     /// Dispatch makes a timerfd of its own when it first needs one: have it made now.
     private static func settle() throws {
         DispatchQueue.global().asyncAfter(deadline: .now() + 3600) {}
-        let isSettled = try Machine.waits { try count()["anon_inode:[timerfd]"] != nil }
+        let isSettled = try holds { try count()["anon_inode:[timerfd]"] != nil }
         #expect(isSettled)
     }
 
@@ -56,7 +56,7 @@ struct LeakTests {
         _ = try? client.open("streams/p/data")
         for file in files { file.close() }
         child.end()
-        #expect(try Machine.waits { try client.read("signals/go/notify").isEmpty })
+        #expect(try holds { try client.read("signals/go/notify").isEmpty })
         try client.write("control/stream", "s remove\np remove")
         try client.write("control/signal", "go remove\ntick remove")
         for name in try client.list("buffers") { try client.unlink("buffers/\(name)") }
@@ -114,7 +114,7 @@ struct LeakTests {
                     }
                 }
                 // The last reference to a tree may go on the thread of its event loop.
-                let isClosed = try Machine.waits { try Self.count() == before }
+                let isClosed = try holds { try Self.count() == before }
                 let after = try Self.count()
                 #expect(isClosed, "\(before) became \(after)")
             }

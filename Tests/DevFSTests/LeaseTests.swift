@@ -19,7 +19,7 @@ struct LeaseTests {
             #expect(try client.read("attributes/leased/owner") == "\(child.pid)\n")
             #expect(try client.read("attributes/leased/lease") == "process\n")
             child.end()
-            #expect(try Machine.waits { try client.list("buffers") == ["kept"] })
+            #expect(try holds { try client.list("buffers") == ["kept"] })
             // "`0` when that process has ended"
             #expect(try client.read("attributes/kept/owner") == "0\n")
             #expect(try client.tree.space().free == TestDevice.size - 4096)
@@ -39,7 +39,7 @@ struct LeaseTests {
                 #expect(try client.refusal("attributes/a/lease", bad) == .invalidArgument)
             }
             child.end()
-            #expect(try Machine.waits { try client.list("buffers") == ["b"] })
+            #expect(try holds { try client.list("buffers") == ["b"] })
         }
     }
 
@@ -52,7 +52,7 @@ struct LeaseTests {
             try client.unlink("buffers/b")
             try client.write("control/alloc", "a 1\nb 1\n")
             child.end()
-            #expect(try Machine.waits { try client.list("buffers").sorted() == ["a", "b"] })
+            #expect(try holds { try client.list("buffers").sorted() == ["a", "b"] })
         }
     }
 
@@ -99,7 +99,7 @@ struct LeaseTests {
                 let names = try client.list("buffers")
                 #expect(names == ["kept"])
                 living.end()
-                #expect(try Machine.waits { try client.list("buffers").isEmpty })
+                #expect(try holds { try client.list("buffers").isEmpty })
             }
         }
     }

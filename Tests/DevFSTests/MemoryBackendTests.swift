@@ -200,10 +200,10 @@ struct MemoryBackendTests {
             let fresh = try Syscalls.open("\(data)/new", flags: O_RDONLY | O_DIRECTORY)
             try Syscalls.makeLink("1-2", to: "heap=system", at: fresh.raw)
             let backend = try device.backend()
-            #expect(try Machine.waits { try names("new").isEmpty && names("gone").isEmpty })
+            #expect(try holds { try names("new").isEmpty && names("gone").isEmpty })
             #expect(try names("buffers") == ["a"])
             #expect(try backend.buffers().map(\.name.text) == ["a"])
-            #expect(try Machine.waits { try backend.free() == free - 4096 })
+            #expect(try holds { try backend.free() == free - 4096 })
         }
     }
 

@@ -90,17 +90,19 @@ struct NotifyTests {
     @Test func `a timer counts, is masked by enable, and can't be triggered`() throws {
         try withTree { (client) throws in
             try client.write("control/signal", "tick timer period=1ms")
-            let counts = try Machine.waits { try count(client, "tick") > 3 }
+            let counts = try holds { try count(client, "tick") > 3 }
             #expect(counts)
             let refusal = try client.refusal("signals/tick/trigger", "1")
             #expect(refusal == .notSupported)
             try client.write("signals/tick/enable", "0")
             // One that was under way may still come; then none.
             let masked = try count(client, "tick")
-            let goesOn = try Machine.waits(seconds: 0.05) { try count(client, "tick") > masked + 1 }
+            let goesOn = try holds(within: .seconds(0.05)) {
+                try count(client, "tick") > masked + 1
+            }
             #expect(!goesOn)
             try client.write("signals/tick/enable", "1")
-            let resumes = try Machine.waits { try count(client, "tick") > masked + 3 }
+            let resumes = try holds { try count(client, "tick") > masked + 3 }
             #expect(resumes)
             let text = try client.read("control/signal")
             #expect(text.hasPrefix("tick timer period=1ms count="))
@@ -155,7 +157,7 @@ struct NotifyTests {
             try client.write("signals/go/notify", "\(getpid()) \(number)\(value.0)")
             try client.write("signals/go/trigger", "1")
             try client.write("signals/go/trigger", "2")
-            #expect(Machine.waits { inbox.values.count >= 3 })
+            #expect(holds { inbox.values.count >= 3 })
             #expect(inbox.values == value.1)
             try client.write("signals/go/notify", "\(getpid()) off")
             try client.write("signals/go/trigger", "1")
@@ -171,7 +173,7 @@ struct NotifyTests {
             try client.write("signals/go/notify", "\(child.pid) URG")
             #expect(try !client.read("signals/go/notify").isEmpty)
             child.end()
-            #expect(try Machine.waits { try client.read("signals/go/notify").isEmpty })
+            #expect(try holds { try client.read("signals/go/notify").isEmpty })
             #expect(
                 try client.refusal("signals/go/notify", "\(child.pid) URG") == .noSuchProcess)
             try client.write("signals/go/trigger", "1")
@@ -199,7 +201,7 @@ struct NotifyTests {
             let command = ["setpriv", "--reuid=54321", "--clear-groups", "sleep", "300"]
             let (own, caller) = (try Child(command), try Child(command))
             #expect(
-                Machine.waits {
+                holds {
                     [own, caller].allSatisfy {
                         // Before its exec it may have capabilities still.
                         let name = try? Syscalls.contents(of: "/proc/\($0.pid)/comm")

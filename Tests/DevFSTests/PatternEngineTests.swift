@@ -126,7 +126,7 @@ struct PatternEngineTests {
         let bench = try Bench()
         let stream = try bench.stream(period: 160 << 10, periods: 2, rate: 1 << 30, .stop)
         stream.start()
-        #expect(Machine.waits { stream.available == 160 << 10 })
+        #expect(holds { stream.available == 160 << 10 })
         let slices = bench.buffers.writes
         #expect(slices.map(\.count) == [16384, 16384, 8192])
         #expect(slices.map(\.offset) == [0, 64 << 10, 128 << 10])
@@ -141,7 +141,7 @@ struct PatternEngineTests {
         #expect(bench.buffers.waits(for: 1, of: stream))
         #expect(stream.available == 0)
         bench.buffers.hang(stream, false)
-        #expect(Machine.waits { stream.available > 0 })
+        #expect(holds { stream.available > 0 })
     }
 
     /// "a turn is 64 KiB"

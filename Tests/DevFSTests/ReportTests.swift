@@ -123,7 +123,7 @@ struct ReportTests {
             try client.rename("buffers/a", "buffers/b")
             try client.unlink("buffers/c")
             child.end()
-            #expect(try Machine.waits { try client.list("buffers") == ["b"] })
+            #expect(try holds { try client.list("buffers") == ["b"] })
             let metrics = try Exposition(try client.read("metrics"))
             #expect(metrics.value("devfs_allocations_total") == 4)
             #expect(metrics.value("devfs_frees_total") == 3)

@@ -35,7 +35,7 @@ private struct Model {
 
     private let mount: Mount
     private let mode: Mode
-    private var generator: Generator
+    private var generator: SeededRandom
     private var buffers: [String: Buffer] = [:]
     private(set) var trace = ""
     private static let letters = ["a", "b", "c", "d", "e", "f"]
@@ -44,7 +44,7 @@ private struct Model {
     init(_ mount: Mount, _ mode: Mode, seed: UInt64) {
         self.mount = mount
         self.mode = mode
-        generator = Generator(seed: seed)
+        generator = SeededRandom(seed)
     }
 
     private mutating func below(_ limit: Int) -> Int {

@@ -64,7 +64,7 @@ final class TestDevice: ConformanceDevice {
     func reopened() throws -> MemoryBackend {
         // A process that is just being spawned has the lock of the one before until its exec.
         var result = Result { try backend() }
-        _ = Machine.waits(seconds: 0.5) {
+        _ = holds(within: .seconds(0.5)) {
             guard case .failure(let error as SetupError) = result, error.errno == .resourceBusy
             else { return true }
             result = Result { try backend() }
@@ -79,12 +79,12 @@ final class TestDevice: ConformanceDevice {
         do {
             if form == .directory && Machine.isRoot {
                 // A process that is just being spawned has our descriptors until its exec.
-                _ = Machine.waits(seconds: 0.5) { (try? Syscalls.unmount(place)) != nil }
+                _ = holds(within: .seconds(0.5)) { (try? Syscalls.unmount(place)) != nil }
                 try Syscalls.removeDirectory("\(place)/data")
                 try Syscalls.removeDirectory(place)
             } else {
                 var failure: SetupError?
-                _ = Machine.waits(seconds: 0.5) {
+                _ = holds(within: .seconds(0.5)) {
                     do throws(SetupError) {
                         failure = nil
                         try MemoryDevices.remove(name.text)

@@ -1,9 +1,7 @@
 import Glibc
 
-/// What this machine can do, found out without the server under test.
-enum Machine {
-    static let isRoot = geteuid() == 0
-
+/// Found out without the server under test.
+extension Machine {
     /// The `devfs` under test: `DEVFS_BINARY`, else the one beside the test program.
     static let devfs: String = {
         if let path = unsafe getenv("DEVFS_BINARY") { return unsafe String(cString: path) }

@@ -1,17 +1,5 @@
 import Glibc
 
-/// Polls `condition` until it holds; false where it does not within `limit`.
-func holds(within limit: Duration = .seconds(10), _ condition: () -> Bool) -> Bool {
-    let deadline = ContinuousClock.now + limit
-    var pause: useconds_t = 200
-    while !condition() {
-        if ContinuousClock.now > deadline { return condition() }
-        usleep(pause)
-        pause = min(pause * 2, 10_000)
-    }
-    return true
-}
-
 /// The whole of a file, text files of a mount included.
 func bytes(of path: String) throws -> [UInt8] {
     let file = try OpenFile(path)
@@ -74,7 +62,7 @@ func exists(_ path: String) -> Bool {
 
 /// `count` bytes that differ from page to page and from seed to seed.
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
-    var generator = Generator(seed: seed)
+    var generator = SeededRandom(seed)
     var words: [UInt64] = []
     words.reserveCapacity(count / 8 + 1)
     for _ in 0...count / 8 { words.append(generator.next()) }
@@ -83,21 +71,4 @@ func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
 
 func zeros(_ count: Int) -> [UInt8] {
     [UInt8](repeating: 0, count: count)
-}
-
-/// splitmix64: the same numbers for the same seed, on every machine.
-struct Generator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-        return word ^ (word >> 31)
-    }
 }

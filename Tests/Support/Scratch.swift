@@ -1,14 +1,13 @@
 import Glibc
 
 /// A file without a name in /tmp.
-final class Scratch {
-    let descriptor: Int32
+package final class Scratch: Sendable {
+    package let descriptor: Int32
 
-    init() throws {
+    package init() throws {
         let path = "/tmp/devfs-test-output-\(getpid())-\(UInt64.random(in: 0 ... .max))"
-        descriptor = try checked {
-            unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        }
+        descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        if descriptor < 0 { throw CommandFailure.ofCall(path) }
         _ = unsafe unlink(path)
     }
 
@@ -16,7 +15,7 @@ final class Scratch {
         close(descriptor)
     }
 
-    func contents() -> [UInt8] {
+    package func contents() -> [UInt8] {
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { return [] }
         var bytes = [UInt8](repeating: 0, count: Int(status.st_size))

@@ -1,31 +1,43 @@
 import Glibc
+import Synchronization
 
 /// What a command left behind.
-struct Output {
+package struct Output: Sendable {
     /// The exit status; 128 + N for a command that signal N ended.
-    var status: Int32
-    var bytes: [UInt8]
-    var error: String
+    package var status: Int32
+    package var bytes: [UInt8]
+    package var error: String
 
     /// Its standard output as text.
-    var text: String { String(decoding: bytes, as: UTF8.self) }
+    package var text: String { String(decoding: bytes, as: UTF8.self) }
 }
 
 /// A command that did not do what it was asked to.
-struct CommandFailure: Error, CustomStringConvertible {
-    var description: String
+package struct CommandFailure: Error, CustomStringConvertible {
+    package var description: String
+
+    package init(description: String) {
+        self.description = description
+    }
+
+    /// What failed, with the reason of the call that this thread made last.
+    static func ofCall(_ what: String, _ number: Int32 = errno) -> CommandFailure {
+        CommandFailure(description: "\(what): \(unsafe String(cString: strerror(number)))")
+    }
 }
 
-/// A child process whose output goes to files without a name, so that it never waits for us.
-final class Child {
-    let pid: pid_t
+/// A child process whose output goes to files without a name, so that it never waits for us. It is
+/// killed and reaped when its owner goes.
+package final class Child: Sendable {
+    package let pid: pid_t
     private let command: [String]
     private let out: Scratch
     private let err: Scratch
-    private var status: Int32?
+    /// As wait(2) gives it, once it was reaped.
+    private let status = Mutex<Int32?>(nil)
 
     /// Starts `command`, found by PATH, as the leader of a process group of its own.
-    init(_ command: [String], directory: String? = nil) throws {
+    package init(_ command: [String] = ["sleep", "300"], directory: String? = nil) throws {
         let words = directory.map { ["env", "-C", $0] + command } ?? command
         out = try Scratch()
         err = try Scratch()
@@ -33,27 +45,35 @@ final class Child {
         pid = try Self.spawn(words, out: out.descriptor, err: err.descriptor)
     }
 
-    deinit {
-        if status == nil {
-            signal(SIGKILL)
-            _ = try? wait(within: .seconds(5))
-        }
+    deinit { end() }
+
+    /// The number of a process that was ours and is gone.
+    package static func deadNumber() throws -> pid_t {
+        let child = try Child(["true"])
+        child.end()
+        return child.pid
     }
 
     /// What it has written to standard output up to now.
-    var textSoFar: String { String(decoding: out.contents(), as: UTF8.self) }
-    var errorSoFar: String { String(decoding: err.contents(), as: UTF8.self) }
+    package var textSoFar: String { String(decoding: out.contents(), as: UTF8.self) }
+    package var errorSoFar: String { String(decoding: err.contents(), as: UTF8.self) }
 
     /// True as long as it has not ended.
-    var runs: Bool { !reap() }
+    package var runs: Bool { !reap() }
 
-    func signal(_ number: Int32) {
-        if status == nil { kill(pid, number) }
+    package func signal(_ number: Int32) {
+        status.withLock { if $0 == nil { kill(pid, number) } }
+    }
+
+    /// Kills it and takes its status: afterwards its number is free.
+    package func end() {
+        signal(SIGKILL)
+        _ = holds(within: .seconds(5)) { reap() }
     }
 
     /// Waits for the end of it; kills its process group and throws where it takes longer.
     @discardableResult
-    func wait(within limit: Duration = .seconds(20)) throws -> Output {
+    package func wait(within limit: Duration = .seconds(20)) throws -> Output {
         if !holds(within: limit, { reap() }) {
             let running = command.joined(separator: " ")
             kill(-pid, SIGKILL)
@@ -61,33 +81,19 @@ final class Child {
             throw CommandFailure(
                 description: "still running after \(limit): \(running)\n\(textSoFar)\(errorSoFar)")
         }
-        let raw = status ?? 0
+        let raw = status.withLock { $0 } ?? 0
         let code = raw & 0x7f == 0 ? (raw >> 8) & 0xff : 128 + (raw & 0x7f)
         return Output(status: code, bytes: out.contents(), error: errorSoFar)
     }
 
-    /// Waits until it has a descriptor whose path ends with `suffix` and sleeps.
-    func waitsOn(_ suffix: String) -> Bool {
-        holds { self.descriptors.contains { $0.hasSuffix(suffix) } && self.state == "S" }
-    }
-
-    /// Where its descriptors lead.
-    var descriptors: [String] {
-        names(in: "/proc/\(pid)/fd").map { target(of: "/proc/\(pid)/fd/\($0)") }
-    }
-
-    /// The state letter of proc_pid_stat(5).
-    var state: Character? {
-        guard let stat = try? text(of: "/proc/\(pid)/stat") else { return nil }
-        return stat.split(separator: ")").last?.first { $0 != " " }
-    }
-
     private func reap() -> Bool {
-        if status != nil { return true }
-        var raw: Int32 = 0
-        guard unsafe waitpid(pid, &raw, WNOHANG) == pid else { return false }
-        status = raw
-        return true
+        status.withLock { status in
+            if status != nil { return true }
+            var raw: Int32 = 0
+            guard unsafe waitpid(pid, &raw, WNOHANG) == pid else { return false }
+            status = raw
+            return true
+        }
     }
 
     private static func spawn(_ words: [String], out: Int32, err: Int32) throws -> pid_t {
@@ -119,7 +125,7 @@ final class Child {
         var pid: pid_t = 0
         let failure = unsafe posix_spawnp(
             &pid, words[0], &actions, &attributes, &arguments, environ)
-        if failure != 0 { throw Errno(failure) }
+        if failure != 0 { throw CommandFailure.ofCall(words[0], failure) }
         return pid
     }
 }
