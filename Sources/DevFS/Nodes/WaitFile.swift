@@ -3,25 +3,24 @@ import SystemPackage
 
 /// An open `signals/NAME/wait`: a position in the signal's events.
 ///
-/// Lock order: this file's lock, then the signal's.
+/// Lock order: the queue's, then the signal's.
 final class WaitFile: OpenFile, SignalListener {
-    private struct State {
+    private struct Position {
         /// The last event that was given.
-        var position: UInt64
+        var last: UInt64
         /// What a short read has left of a line.
         var rest: ArraySlice<UInt8> = []
         var lost: UInt64 = 0
-        var queue = ReadQueue()
     }
 
     private let signal: Signal
-    private let state: Mutex<State>
+    private let queue: ReadQueue<Position>
 
     /// - Throws: ENODEV where the signal is gone.
     init(_ signal: Signal) throws(Errno) {
         self.signal = signal
         // What the device has made but nobody has taken yet is not news to this reader.
-        state = Mutex(State(position: try signal.summary().count))
+        queue = ReadQueue(at: Position(last: try signal.summary().count))
         if signal.isRemoved { throw .noDevice }
     }
 
@@ -29,91 +28,58 @@ final class WaitFile: OpenFile, SignalListener {
     // file and calls a failure an error. A read gives one line, so bash has nothing to seek back.
     let waits = true
 
-    /// The next bytes, from the rest of a line or the next event.
-    private static func next(
-        _ state: inout State, _ signal: Signal, _ size: Int
+    /// The next bytes, from the rest of a line or the next event; nil where there is none, which the
+    /// signal will tell who waits.
+    private func next(
+        _ position: inout Position, _ size: Int, waits: Bool
     ) throws(Errno) -> ArraySlice<UInt8>? {
-        if state.rest.isEmpty {
-            guard let event = try signal.event(after: state.position) else { return nil }
-            state.position = event.number
-            state.lost += event.skipped
-            let line = "\(event.number) \(event.count) \(state.lost) \(event.time)\n"
-            state.rest = Array(line.utf8)[...]
+        while position.rest.isEmpty {
+            if let event = try signal.event(after: position.last) {
+                position.last = event.number
+                position.lost += event.skipped
+                let line = "\(event.number) \(event.count) \(position.lost) \(event.time)\n"
+                position.rest = Array(line.utf8)[...]
+            } else if !waits || signal.tellOnce(self, after: position.last) {
+                return nil
+            }
         }
-        let part = state.rest.prefix(size)
-        state.rest = state.rest.dropFirst(size)
+        let part = position.rest.prefix(size)
+        position.rest = position.rest.dropFirst(size)
         return part
     }
 
     func read(at offset: UInt64, size: Int, parked: (any ParkedRead)?) throws(Errno) -> ReadResult?
     {
-        let result: Result<ArraySlice<UInt8>?, Errno> = state.withLock { state in
-            do throws(Errno) {
-                // Those who wait already come first.
-                while state.queue.first == nil {
-                    if let bytes = try Self.next(&state, signal, size) { return .success(bytes) }
-                    guard parked != nil else { throw .resourceTemporarilyUnavailable }
-                    if signal.tellOnce(self, after: state.position) { break }
-                }
-            } catch {
-                return .failure(error)
-            }
-            guard let parked else { return .failure(.resourceTemporarilyUnavailable) }
-            state.queue.park(parked)
-            return .success(nil)
-        }
-        return try result.get().map { .bytes($0) }
+        try queue.read(parked, size: size, next)
     }
 
-    func cancel(_ parked: any ParkedRead) -> Bool {
-        state.withLock { $0.queue.cancel(parked) }
-    }
+    func cancel(_ parked: any ParkedRead) -> Bool { queue.cancel(parked) }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
         throw .badFileDescriptor
     }
 
     func poll(_ waiter: (any PollWaiter)?) -> PollEvents {
-        state.withLock { state in
-            state.queue.add(waiter)
-            if !state.rest.isEmpty || signal.count > state.position { return .readable }
+        queue.poll(waiter) { position in
+            if !position.rest.isEmpty || signal.count > position.last { return .readable }
             if signal.isRemoved { return [.hangUp, .error] }
-            if waiter != nil, !signal.tellOnce(self, after: state.position) {
+            if waiter != nil, !signal.tellOnce(self, after: position.last) {
                 return signal.isRemoved ? [.hangUp, .error] : .readable
             }
             return []
         }
     }
 
-    func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) { pump() }
-    func ended() { pump() }
+    func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) { tellReaders() }
+    func ended() { tellReaders() }
 
-    /// Serves those who wait.
-    private func pump() {
-        while true {
-            typealias Step = (any ParkedRead, Result<ArraySlice<UInt8>, Errno>)
-            let step: Step? = state.withLock { state in
-                guard let read = state.queue.first else { return nil }
-                do throws(Errno) {
-                    repeat {
-                        guard let bytes = try Self.next(&state, signal, read.size) else { continue }
-                        state.queue.removeFirst()
-                        return (read, .success(bytes))
-                    } while !signal.tellOnce(self, after: state.position)
-                    return nil
-                } catch {
-                    state.queue.removeFirst()
-                    return (read, .failure(error))
-                }
-            }
-            guard let (read, result) = step else { break }
-            read.finish(result)
-        }
-        state.withLock { $0.queue.takePoller() }?.wake()
+    private func tellReaders() {
+        queue.serve(next)
+        queue.wakePoller()
     }
 
     func close() {
         signal.remove(self)
-        for read in state.withLock({ $0.queue.takeAll() }) { read.finish(.failure(.noDevice)) }
+        queue.end()
     }
 }
