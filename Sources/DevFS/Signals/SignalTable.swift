@@ -10,17 +10,20 @@ final class SignalTable: Sendable {
         var charge: Quotas.Charge
     }
 
-    private struct Entry {
+    private struct Entry: NamedEntry {
         var signal: Signal
         var timer: PeriodicTimer?
         var watch: EventLoop.Watch?
         var registrations: [Registration] = []
         /// Of who made it.
         var charge: Quotas.Charge?
+
+        var id: SignalID { signal.id }
+        var name: Name { signal.name }
     }
 
     private struct State {
-        var entries: [SignalID: Entry] = [:]
+        var entries = NamedTable<Entry>()
         var next: UInt64 = 1
         var changed = Timestamp.now()
     }
@@ -55,12 +58,8 @@ final class SignalTable: Sendable {
     }
 
     subscript(id: SignalID) -> Signal? { state.withLock { $0.entries[id]?.signal } }
-    subscript(name: Name) -> Signal? {
-        state.withLock { $0.entries.values.first { $0.signal.name == name }?.signal }
-    }
-    var all: [Signal] {
-        state.withLock { $0.entries.values.map(\.signal) }.sorted { $0.id < $1.id }
-    }
+    subscript(name: Name) -> Signal? { state.withLock { $0.entries[name]?.signal } }
+    var all: [Signal] { state.withLock { $0.entries.all.map(\.signal) } }
     var changed: Timestamp { state.withLock { $0.changed } }
 
     /// Whoever removes it is kept from it by streams of his own; those of others just end.
@@ -123,12 +122,10 @@ final class SignalTable: Sendable {
         _ name: Name, _ timer: PeriodicTimer? = nil, _ make: (SignalID) -> Signal
     ) -> Signal? {
         state.withLock { state in
-            guard !state.entries.values.contains(where: { $0.signal.name == name }) else {
-                return nil
-            }
+            guard state.entries[name] == nil else { return nil }
             let signal = make(SignalID(number: state.next))
             state.next += 1
-            state.entries[signal.id] = Entry(signal: signal, timer: timer)
+            state.entries.insert(Entry(signal: signal, timer: timer))
             state.changed = .now()
             return signal
         }
@@ -144,7 +141,7 @@ final class SignalTable: Sendable {
     func takeOut(_ signal: Signal) {
         let entry = state.withLock { state in
             state.changed = .now()
-            return state.entries.removeValue(forKey: signal.id)
+            return state.entries.remove(signal.id)
         }
         guard let entry else { return }
         if let watch = entry.watch, let timer = entry.timer { loop.stop(watch, timer.raw) }

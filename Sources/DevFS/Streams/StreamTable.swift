@@ -3,16 +3,19 @@ import SystemPackage
 
 /// All streams of a mount, with what fills them.
 final class StreamTable: Sendable {
-    private struct Entry {
+    private struct Entry: NamedEntry {
         var stream: Stream
         var buffer: Buffer
         var signal: Signal?
         var generator: PatternGenerator?
+
+        var id: StreamID { stream.id }
+        var name: Name { stream.name }
     }
 
     private struct State {
-        var entries: [StreamID: Entry] = [:]
-        /// Names and buffers of streams that are being made.
+        var entries = NamedTable<Entry>()
+        /// Names and buffers of streams that are there, or are being made.
         var names: Set<Name> = []
         var buffers: Set<BufferID> = []
         var next: UInt64 = 1
@@ -33,12 +36,8 @@ final class StreamTable: Sendable {
     }
 
     subscript(id: StreamID) -> Stream? { state.withLock { $0.entries[id]?.stream } }
-    subscript(name: Name) -> Stream? {
-        state.withLock { $0.entries.values.first { $0.stream.name == name }?.stream }
-    }
-    var all: [Stream] {
-        state.withLock { $0.entries.values.map(\.stream) }.sorted { $0.id < $1.id }
-    }
+    subscript(name: Name) -> Stream? { state.withLock { $0.entries[name]?.stream } }
+    var all: [Stream] { state.withLock { $0.entries.all.map(\.stream) } }
     var changed: Timestamp { state.withLock { $0.changed } }
 
     /// The buffer that it is; nil once it has ended.
@@ -52,17 +51,15 @@ final class StreamTable: Sendable {
         _ definition: StreamDefinition, on buffer: Buffer, owner: UInt32, payer: UInt32
     ) throws(Refusal) {
         let charge = try quotas.charge(.streams, to: payer)
-        let taken: Refusal? = state.withLock { state in
+        try state.withLock { (state) throws(Refusal) in
             guard state.names.insert(definition.name).inserted else {
-                return Refusal(.fileExists, "\(definition.name) is there already")
+                throw Refusal(.fileExists, "\(definition.name) is there already")
             }
             guard state.buffers.insert(buffer.id).inserted else {
                 state.names.remove(definition.name)
-                return Refusal(.resourceBusy, "\(definition.buffer) streams already")
+                throw Refusal(.resourceBusy, "\(definition.buffer) streams already")
             }
-            return nil
         }
-        if let taken { throw taken }
         do throws(Refusal) {
             try start(definition, buffer, owner, charge)
         } catch {
@@ -130,8 +127,8 @@ final class StreamTable: Sendable {
                 stream.pass(try signal.summary().count)
             }
             state.withLock { state in
-                state.entries[stream.id] = Entry(
-                    stream: stream, buffer: buffer, signal: signal, generator: generator)
+                state.entries.insert(
+                    Entry(stream: stream, buffer: buffer, signal: signal, generator: generator))
                 state.changed = .now()
             }
             isDone = true
@@ -148,7 +145,7 @@ final class StreamTable: Sendable {
     func remove(_ stream: Stream) {
         let entry = state.withLock { state in
             state.changed = .now()
-            return state.entries.removeValue(forKey: stream.id)
+            return state.entries.remove(stream.id)
         }
         guard let entry else { return }
         if let signal = entry.signal {
