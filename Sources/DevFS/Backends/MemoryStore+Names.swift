@@ -51,14 +51,7 @@ extension MemoryStore {
     }
 
     private func changing(_ body: () throws(Errno) -> Void) throws(Errno) {
-        let result: Result<Void, Errno> = changes.withLock { _ in
-            do throws(Errno) {
-                return .success(try body())
-            } catch {
-                return .failure(error)
-            }
-        }
-        try result.get()
+        try changes.withLock { (_) throws(Errno) in try body() }
     }
 
     func remove(_ buffer: BufferDescription) throws(Errno) {

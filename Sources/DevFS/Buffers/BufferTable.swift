@@ -192,14 +192,7 @@ final class BufferTable: Sendable {
     }
 
     private func changingNames<T>(_ body: () throws(Errno) -> T) throws(Errno) -> T {
-        let result: Result<T, Errno> = names.withLock { _ in
-            do throws(Errno) {
-                return .success(try body())
-            } catch {
-                return .failure(error)
-            }
-        }
-        return try result.get()
+        try names.withLock { (_) throws(Errno) in try body() }
     }
 
     /// Takes a buffer's name away, and gives it to another one in the same step.
@@ -345,16 +338,16 @@ final class BufferTable: Sendable {
     func acquire(_ buffer: Buffer, as user: User) throws(Errno) -> BufferMemory {
         /// Nil where the memory has to be opened first.
         func enter(_ fresh: BufferMemory?) throws(Errno) -> BufferMemory? {
-            let result: Result<BufferMemory?, Errno> = buffer.state.withLock { state in
-                if state.isShrinking { return .failure(.resourceBusy) }
+            try buffer.state.withLock { (state) throws(Errno) in
+                if state.isShrinking { throw .resourceBusy }
                 guard let memory = state.memory ?? (state.isLinked ? fresh : nil) else {
-                    return fresh == nil ? .success(nil) : .failure(.noSuchFileOrDirectory)
+                    if fresh == nil { return nil }
+                    throw .noSuchFileOrDirectory
                 }
                 state.memory = memory
                 if user == .handle { state.handles += 1 } else { state.streams += 1 }
-                return .success(memory)
+                return memory
             }
-            return try result.get()
         }
         if let memory = try enter(nil) { return memory }
         let fresh = BufferMemory(

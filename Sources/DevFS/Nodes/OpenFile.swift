@@ -87,13 +87,8 @@ extension OpenFile {
     /// The same of bytes that were kept.
     @discardableResult
     func write(_ bytes: [UInt8], at offset: UInt64 = 0) throws(Errno) -> Int {
-        let result: Result<Int, Errno> = unsafe bytes.withUnsafeBytes { bytes in
-            do throws(Errno) {
-                return .success(unsafe try write(bytes, at: offset))
-            } catch {
-                return .failure(error)
-            }
+        try unsafe bytes.span.bytes.withUnsafeBytes { (bytes) throws(Errno) in
+            unsafe try write(bytes, at: offset)
         }
-        return try result.get()
     }
 }

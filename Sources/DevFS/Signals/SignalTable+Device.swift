@@ -88,48 +88,40 @@ extension SignalTable {
         _ name: Name, _ source: SignalSource, on device: any EventDevice, by owner: UInt32
     ) throws(Refusal) {
         var ended: [Signal] = []
-        let failure: Refusal? = changes.withLock { _ in
-            do throws(Refusal) {
-                let status = try device.makeSource(name, source)
-                adopt(status, owner: owner)
-                device.mark(name, asMount: true)
-                do throws(Errno) {
-                    try device.setEnabled(true, status.id)
-                } catch {
-                    try? device.removeSource(status.id)
-                    device.mark(name, asMount: false)
-                    ended = forget(status.id)
-                    throw Refusal(error, "the source can't be started")
-                }
-                return nil
+        defer { for signal in ended { signal.end() } }
+        try changes.withLock { (_) throws(Refusal) in
+            let status = try device.makeSource(name, source)
+            adopt(status, owner: owner)
+            device.mark(name, asMount: true)
+            do throws(Errno) {
+                try device.setEnabled(true, status.id)
             } catch {
-                return error
+                try? device.removeSource(status.id)
+                device.mark(name, asMount: false)
+                ended = forget(status.id)
+                throw Refusal(error, "the source can't be started")
             }
         }
-        for signal in ended { signal.end() }
-        if let failure { throw failure }
     }
 
     func remove(_ signal: Signal, from origin: Signal.Origin) throws(Refusal) {
         if signal.source == .interrupt {
             throw Refusal(.notPermitted, "\(signal.name) is an interrupt of the device")
         }
-        var news: [News] = []
-        let failure: Errno? = changes.withLock { _ in
+        let news = try changes.withLock { (_) throws(Refusal) in
             do throws(Errno) {
                 try origin.device.removeSource(origin.id)
             } catch .noSuchFileOrDirectory {
                 // Somebody else was first.
             } catch {
-                return error
+                throw Refusal(error, "the device does not let go of \(signal.name)")
             }
             // Its last events, before the number is another source's.
-            news = drain(origin.device).news
+            let news = drain(origin.device).news
             origin.device.mark(signal.name, asMount: false)
             _ = forget(origin.id)
-            return nil
+            return news
         }
-        if let failure { throw Refusal(failure, "the device does not let go of \(signal.name)") }
         tell(news)
         signal.end()
     }

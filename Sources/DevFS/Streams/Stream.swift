@@ -92,8 +92,9 @@ final class Stream: SignalListener {
     /// Events up to here are before its time.
     func pass(_ number: UInt64) { state.withLock { $0.seen = max($0.seen, number) } }
 
-    /// Itself, with what its source has done by now.
-    var upToDate: Stream {
+    /// Counts what its source has done by now; itself, to be asked afterwards.
+    @discardableResult
+    func catchUp() -> Stream {
         if let count = state.withLock({ $0.clock })?() { advance(to: count) }
         return self
     }
@@ -221,15 +222,13 @@ final class Stream: SignalListener {
     /// - Throws: EBUSY where there is one; ENODEV.
     func attach(_ wake: @escaping @Sendable () -> Void) throws(Errno) {
         let count = state.withLock { $0.clock }?()
-        let result: Errno? = state.withLock { state in
-            if state.isRemoved { return .noDevice }
-            if state.hasReader { return .resourceBusy }
+        try state.withLock { (state) throws(Errno) in
+            if state.isRemoved { throw .noDevice }
+            if state.hasReader { throw .resourceBusy }
             state.hasReader = true
             state.reader = wake
             if state.status == .armed { state.opened = count ?? state.seen }
-            return nil
         }
-        if let result { throw result }
     }
 
     func detach() {
@@ -275,7 +274,7 @@ final class Stream: SignalListener {
         let bytes = try Syscalls.bytes(of: descriptor, at: offset, count: count)
         guard bytes.count == count else { throw .ioError }
         // The device may have filled on: what it overwrote meanwhile is not what it was.
-        _ = upToDate
+        catchUp()
         let isWhole = state.withLock { $0.ring.consume(UInt64(count), from: position) }
         wakeGenerator()
         return isWhole ? bytes[...] : nil

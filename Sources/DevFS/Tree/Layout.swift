@@ -259,9 +259,9 @@ enum Layout {
 
     static let stream: [TextFile<Stream>] = [
         TextFile("data", 0o444, open: { _, stream, _ throws(Errno) in try StreamFile(stream) }),
-        .value("status", 0o444) { _, stream in stream.upToDate.status.rawValue },
-        .value("available", 0o444) { _, stream in stream.upToDate.available },
-        .value("overruns", 0o444) { _, stream in stream.upToDate.overruns },
+        .value("status", 0o444) { _, stream in stream.catchUp().status.rawValue },
+        .value("available", 0o444) { _, stream in stream.catchUp().available },
+        .value("overruns", 0o444) { _, stream in stream.catchUp().overruns },
         .value(
             "watermark", 0o644, read: { _, stream in stream.watermark },
             parse: { word throws(Refusal) in try Words.size(word, "the watermark") },

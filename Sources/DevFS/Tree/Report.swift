@@ -44,7 +44,7 @@ enum Report {
     /// Read of `control/stream`.
     static func streams(_ tree: FileSystem) -> String {
         tree.streams.all.map { stream in
-            let stream = stream.upToDate
+            let stream = stream.catchUp()
             let definition = stream.definition
             let source =
                 switch definition.source {
@@ -171,7 +171,7 @@ enum Report {
             signals.map { ([("signal", $0.name.text)], $0.latest.missed) })
         text.add(
             "devfs_stream_overruns_total", "counter", "Periods that were lost.",
-            tree.streams.all.map { ([("stream", $0.name.text)], $0.upToDate.overruns) })
+            tree.streams.all.map { ([("stream", $0.name.text)], $0.catchUp().overruns) })
         return text.text
     }
 }
