@@ -33,22 +33,38 @@ enum Answers {
     /// - Throws: "timed out".
     static func check(_ path: String, on mount: MountEntry?) throws {
         if come(from: path) { return }
-        throw Failure(path, missing(of: mount), status: .timedOut)
+        throw Failure(path, mount.map { Silence(of: $0).text } ?? noAnswer, status: .timedOut)
+    }
+
+    private static var noAnswer: String {
+        let time = milliseconds
+        return "no answer for " + (time % 1000 == 0 ? "\(time / 1000) s" : "\(time) ms")
     }
 
     /// What is said of a server that does not answer, and what can be done.
-    static func missing(of mount: MountEntry?) -> String {
-        let time = milliseconds
-        let start = "no answer for " + (time % 1000 == 0 ? "\(time / 1000) s" : "\(time) ms")
-        guard let mount else { return start }
-        let force = "`devfs unmount --force -- \(mount.mountpoint.shellQuoted)` ends it"
-        guard let server = Server(of: mount) else { return "\(start); \(force)" }
-        let goOn = server.isStopped ? "it is stopped: `kill -CONT \(server.pid)`; " : ""
-        return "\(start) from its server, process \(server.pid); \(goOn)\(force)"
+    struct Silence {
+        let text: String
+        /// A command.
+        let fix: String
+
+        init(of mount: MountEntry) {
+            let end = "devfs unmount --force -- \(mount.mountpoint.shellQuoted)"
+            guard let server = Server(of: mount) else {
+                (text, fix) = ("\(noAnswer); `\(end)` ends it", end)
+                return
+            }
+            let start = "\(noAnswer) from its server, process \(server.pid)"
+            guard server.isStopped else {
+                (text, fix) = ("\(start); `\(end)` ends it", end)
+                return
+            }
+            fix = "kill -CONT \(server.pid)"
+            text = "\(start); it is stopped: `\(fix)`; `\(end)` ends it"
+        }
     }
 
     /// The process that serves a mount, found without asking the mount.
-    struct Server {
+    struct Server: ~Copyable {
         let pid: pid_t
         /// Ready to be read once it has ended.
         let handle: FileDescriptor
@@ -69,9 +85,11 @@ enum Answers {
         }
 
         var isStopped: Bool {
-            let state = (try? ProcessStatus(ProcessID(pid)))?["State"]?.first
+            let state = (try? ProcessStat(ProcessID(pid)))?.state
             return state == "T" || state == "t"
         }
+
+        deinit { try? handle.close() }
     }
 }
 

@@ -112,12 +112,10 @@ struct Machine {
         // This user's and root's: servers of others are not asked.
         let mute = mounts.filter { !$0.isStrangers && !Answers.come(from: $0.mountpoint) }
         let silent = mute.map { mount in
-            let server = Answers.Server(of: mount)
+            let silence = Answers.Silence(of: mount)
             return Check.fail(
-                "mute-mounts", "\(mount.mountpoint.shellQuoted): \(Answers.missing(of: mount))",
-                fix: server?.isStopped == true
-                    ? "kill -CONT \(server?.pid ?? 0)"
-                    : "devfs unmount --force -- \(mount.mountpoint.shellQuoted)")
+                "mute-mounts", "\(mount.mountpoint.shellQuoted): \(silence.text)",
+                fix: silence.fix)
         }
         let dead = mounts.filter { mount in
             !mute.contains { $0.id == mount.id } && mount.isDead

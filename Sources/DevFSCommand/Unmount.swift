@@ -40,7 +40,6 @@ struct UnmountCommand: ParsableCommand {
     func run() throws {
         let entry = try Mounts.toUnmount(path)
         let server = lazy ? nil : Answers.Server(of: entry)
-        defer { try? server?.handle.close() }
         try entry.detach(isLazy: lazy || force)
         guard let server else { return }
         if force { return try Self.end(server.handle) }

@@ -56,7 +56,7 @@ final class ProcessHandle: Sendable {
     /// `proc_pid_stat(5)`, field 22
     static func startTime(of id: ProcessID) throws(Errno) -> UInt64? {
         do throws(Errno) {
-            return try number(id, field: 22)
+            return try ProcessStat(id).number(22)
         } catch .noSuchFileOrDirectory {
             return nil
         } catch .noSuchProcess {
@@ -64,23 +64,15 @@ final class ProcessHandle: Sendable {
         }
     }
 
-    /// A field of `/proc/PID/stat`, by its number in `proc_pid_stat(5)`, from 4 on.
-    private static func number(_ id: ProcessID, field: Int) throws(Errno) -> UInt64? {
-        let bytes = try Syscalls.contents(of: "/proc/\(id.number)/stat")
-        // The command's name, field 2, stands in brackets and may hold anything.
-        guard let end = bytes.lastIndex(of: UInt8(ascii: ")")) else { return nil }
-        let fields = bytes[(end + 1)...].split(separator: UInt8(ascii: " "))
-        guard fields.count > field - 3 else { return nil }
-        return UInt64(String(decoding: fields[field - 3], as: UTF8.self))
-    }
-
     /// The process has ended, is ending, or was killed and will. `proc_pid_status(5)`
     static func isEnding(_ id: ProcessID) -> Bool {
-        guard let status = try? ProcessStatus(id) else { return true }
-        if let state = status["State"]?.first, state == "Z" || state == "X" { return true }
-        if status["CoreDumping"] == "1" { return true }
+        guard let stat = try? ProcessStat(id), let status = try? ProcessStatus(id) else {
+            return true
+        }
+        if stat.state == "Z" || stat.state == "X" { return true }
         // PF_EXITING of <linux/sched.h>, among the flags.
-        if let flags = try? number(id, field: 9), flags & 4 != 0 { return true }
+        if let flags = stat.number(9), flags & 4 != 0 { return true }
+        if status["CoreDumping"] == "1" { return true }
         let killed: UInt64 = 1 << UInt64(SIGKILL - 1)
         return ["SigPnd", "ShdPnd"].contains { name in
             (status[name].flatMap { UInt64($0, radix: 16) } ?? 0) & killed != 0

@@ -269,12 +269,10 @@ final class WorkPool: Sendable {
         return taken
     }
 
-    /// The thread waits for something. `proc_pid_stat(5)`, field 3
+    /// The thread waits for something.
     private static func isAsleep(_ thread: Int32) -> Bool {
-        guard let bytes = try? Syscalls.contents(of: "/proc/self/task/\(thread)/stat"),
-            let end = bytes.lastIndex(of: UInt8(ascii: ")")), end + 2 < bytes.count
-        else { return false }
-        return bytes[end + 2] != UInt8(ascii: "R")
+        guard let state = (try? ProcessStat(ownThread: thread))?.state else { return false }
+        return state != "R"
     }
 
     /// Nothing is begun from here on; what was not is told so. Waits a moment for what is under way.
