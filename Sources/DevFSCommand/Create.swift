@@ -92,9 +92,7 @@ struct CreateCommand: ParsableCommand {
         try allocate(name, bytes, in: tree)
         do {
             try interrupts.check("allocating \(name.text)")
-            try source?.copy(to: tree.path("buffers/\(name.text)"), limit: bytes) {
-                try interrupts.check("copying \(source?.name ?? "")")
-            }
+            try source?.copy(to: tree.path("buffers/\(name.text)"), limit: bytes, interrupts)
         } catch {
             try? Syscalls.unlink(tree.path("buffers/\(name.text)"))
             throw error

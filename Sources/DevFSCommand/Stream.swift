@@ -75,10 +75,11 @@ struct StreamCommand: ParsableCommand {
         defer { if output != nil { try? sink.close() } }
 
         let start = ContinuousClock.now
-        let pump = StreamPump(
-            data: data, sink: sink, sinkName: output ?? "the standard output", what: what)
-        let (copied, end) = pump.copy(
-            limit: bytes?.bytes, deadline: Deadline(after: timeout), interrupts: interrupts)
+        let loop = CopyLoop(
+            source: data, sink: sink, what: what,
+            writing: "writing to \(output ?? "the standard output")")
+        let (copied, end) = loop.run(
+            limit: bytes?.bytes, of: bytes?.bytes, deadline: Deadline(after: timeout), interrupts)
         let lostAfter = tree.number("streams/\(name.text)/overruns") ?? lostBefore
         let lost = lostAfter - min(lostBefore, lostAfter)
         if json {
@@ -101,7 +102,7 @@ struct StreamCommand: ParsableCommand {
     }
 
     private func finish(
-        _ end: StreamPump.End, _ tree: Tree, _ what: String, copied: UInt64, lost: UInt64
+        _ end: CopyLoop.End, _ tree: Tree, _ what: String, copied: UInt64, lost: UInt64
     ) throws {
         switch end {
         case .complete: break
