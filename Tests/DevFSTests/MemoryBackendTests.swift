@@ -109,6 +109,19 @@ struct MemoryBackendTests {
         }
     }
 
+    @Test(.enabled(if: Machine.isRoot, "only root mounts a tmpfs"))
+    func `a device that is mounted with another size has files for that`() throws {
+        try withDevice(.privateTmpfs) { device in
+            var files: [UInt64] = []
+            for size in [device.size, 1 << 30] {
+                _ = try device.backend(size: size)
+                files.append(try Syscalls.space(of: MemoryDevice(device.name).data).files)
+            }
+            #expect(files[0] >= 3 * (device.size / UInt64.page))
+            #expect(files[1] - files[0] == 3 * ((1 << 30) - device.size) / UInt64.page)
+        }
+    }
+
     /// "a server that could mount one does not hide them: `ENOTEMPTY`"
     @Test(.enabled(if: Machine.isRoot, "only root mounts a tmpfs"))
     func `no tmpfs is mounted over buffers, and what is below one is not lost`() throws {

@@ -275,7 +275,9 @@ enum Syscalls {
 
     /// `statvfs(3)`
     static func space(of path: String) throws(Errno) -> SpaceStatus {
-        try space(of: try open(path, flags: O_RDONLY | O_DIRECTORY).raw)
+        // Kept by a name: as a temporary it would be closed before it is asked.
+        let directory = try open(path, flags: O_RDONLY | O_DIRECTORY)
+        return try space(of: directory.raw)
     }
 
     /// `fstatvfs(3)`
