@@ -199,6 +199,7 @@ lint: ## check the style of the sources, arithmetic on numbers from outside, who
 	Tests/lint-numbers
 	Tests/lint-rooms
 	Tests/lint-layers
+	Tests/lint-syscalls
 	Tests/lint-rights
 	Tests/lint-quotes
 	if command -v shellcheck >/dev/null; then

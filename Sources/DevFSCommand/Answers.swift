@@ -1,5 +1,4 @@
 import ArgumentParser
-import CFuse
 import DevFS
 import Glibc
 import Synchronization
@@ -26,7 +25,7 @@ enum Answers {
 
     /// Whether what is at a path can be had in time, with whatever answer.
     static func come(from path: String) -> Bool {
-        unsafe cfuse_answers(path, milliseconds) != 0
+        Syscalls.answers(path, within: milliseconds)
     }
 
     /// - Parameter mount: the mount that the path is on, where that is known without asking.

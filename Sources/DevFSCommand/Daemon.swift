@@ -36,12 +36,12 @@ enum Daemon {
         // The kernel has agreed by then, and whatever is asked of the mount is answered. A look-up
         // by its path could lead elsewhere, to somebody who does not.
         if report == .ready && waitEndedBy.load(ordering: .relaxed) == 0 {
-            alarm(0)
+            Syscalls.alarm(after: 0)
             return
         }
-        kill(pid, SIGTERM)
+        Syscalls.kill(pid, SIGTERM)
         let ending = try attempting("waiting for the server") { try Processes.wait(for: pid) }
-        alarm(0)
+        Syscalls.alarm(after: 0)
         cleanUp(source)
         switch waitEndedBy.load(ordering: .relaxed) {
         case SIGALRM: throw Failure(what, "no answer for \(patience) s", status: .timedOut)
@@ -75,10 +75,11 @@ enum Daemon {
         for signal in [SIGINT, SIGTERM, SIGALRM] {
             Syscalls.handle(signal) { number in
                 waitEndedBy.store(number, ordering: .relaxed)
-                kill(server.load(ordering: .relaxed), number == SIGALRM ? SIGKILL : SIGTERM)
+                Syscalls.kill(
+                    server.load(ordering: .relaxed), number == SIGALRM ? SIGKILL : SIGTERM)
             }
         }
-        alarm(patience)
+        Syscalls.alarm(after: patience)
     }
 }
 

@@ -1,3 +1,4 @@
+import DevFS
 import Glibc
 import Synchronization
 import SystemPackage
@@ -31,8 +32,7 @@ struct Interrupts: ~Copyable {
         for signal in [SIGINT, SIGTERM] {
             Syscalls.handle(signal) { number in
                 caughtSignal.store(number, ordering: .relaxed)
-                var byte: UInt8 = 0
-                _ = unsafe write(wakeDescriptor.load(ordering: .relaxed), &byte, 1)
+                Syscalls.ring(wakeDescriptor.load(ordering: .relaxed))
             }
         }
     }

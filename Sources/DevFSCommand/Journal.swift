@@ -1,4 +1,4 @@
-import CFuse
+import DevFS
 import Glibc
 import SystemPackage
 
@@ -19,10 +19,8 @@ enum Journal {
             try? stream.close()
             return nil
         }
-        var room = room
-        unsafe setsockopt(
-            stream.rawValue, SOL_SOCKET, SO_SNDBUF, &room, socklen_t(MemoryLayout<CInt>.size))
-        _ = cfuse_fcntl(stream.rawValue, F_SETFL, O_NONBLOCK)
+        Syscalls.setRoom(stream, room)
+        try? Syscalls.setNonBlocking(stream)
         return stream
     }
 }

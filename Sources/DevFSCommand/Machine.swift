@@ -60,7 +60,7 @@ struct Machine {
             let fix = "sudo chown root \(word) && sudo chmod u+s \(word)"
             return isRoot ? .warn(name, what, fix: fix) : .fail(name, what, fix: fix)
         }
-        if Syscalls.userName(getuid()) == String(getuid()) {
+        if Accounts.name(of: getuid()) == nil {
             return .fail(
                 name, "it mounts for users that have a name, and \(getuid()) has none",
                 fix: "sudo useradd --uid \(getuid()) devfs-user")

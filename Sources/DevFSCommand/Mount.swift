@@ -124,12 +124,12 @@ struct MountCommand: ParsableCommand {
         let isReady = Atomic(false)
         do {
             // A parent that was killed must not take the mount with it.
-            signal(SIGPIPE, SIG_IGN)
+            Syscalls.ignore(signal: SIGPIPE)
             try Syscalls.changeDirectory("/")
             let server = try Server.make(source: source, mountpoint: mountpoint, options: options)
             // Fails for the leader of a process group, which this is not. Not before it is mounted:
             // systemd's automounts let their own process group pass, and have others wait.
-            setsid()
+            Syscalls.leaveSession()
             try server.run {
                 report.ready()
                 isReady.store(true, ordering: .releasing)

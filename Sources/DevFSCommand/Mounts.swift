@@ -32,7 +32,8 @@ enum Mounts {
         if isHere && visible.isStrangers {
             throw Failure(
                 path,
-                "a mount of \(Syscalls.userName(visible.user ?? 0)), who may never answer; "
+                "a mount of \(visible.user.flatMap(Accounts.name) ?? "uid \(visible.user ?? 0)"), "
+                    + "who may never answer; "
                     + "give its path to ask it all the same")
         }
         if isHere { try Answers.check(path, on: visible) }
@@ -85,9 +86,9 @@ enum Mounts {
         guard !path.isEmpty else {
             throw Failure("an empty path", Errno.noSuchFileOrDirectory)
         }
-        do {
+        do throws(Errno) {
             return try Syscalls.realPath(path)
-        } catch let error as Errno {
+        } catch {
             let lexical = FilePath(try lexicalPath(path))
             guard error == .noSuchFileOrDirectory || error == .socketNotConnected else {
                 throw Failure(path, error)

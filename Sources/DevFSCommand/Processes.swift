@@ -1,3 +1,4 @@
+import DevFS
 import Glibc
 import SystemPackage
 

@@ -66,7 +66,7 @@ struct BufferRecord: Encodable {
         direction = parsed.text("direction")
         uid = UInt32(clamping: parsed.number("uid") ?? 0)
         gid = UInt32(clamping: parsed.number("gid") ?? 0)
-        owner = Syscalls.userName(uid)
+        owner = Accounts.name(of: uid) ?? String(uid)
         mode = parsed.text("mode")
         pid = parsed.number("owner") ?? 0
         refs = parsed.number("refs") ?? 0

@@ -1,22 +1,16 @@
 import CFuse
+import DevFS
 import Glibc
 import SystemPackage
 
-/// The raw calls that swift-system does not have. Each throws the `Errno` of its call.
-enum Syscalls {
+/// The command's own raw calls, which swift-system does not have. Each throws the `Errno` of its call.
+extension Syscalls {
     private static var lastErrno: Errno { Errno(rawValue: errno) }
 
     @discardableResult
     private static func check(_ result: Int32) throws -> Int32 {
         if result < 0 { throw lastErrno }
         return result
-    }
-
-    /// The path without symbolic links and dots. The corresponding C function is `realpath`.
-    static func realPath(_ path: String) throws -> String {
-        guard let resolved = unsafe realpath(path, nil) else { throw lastErrno }
-        defer { unsafe free(resolved) }
-        return unsafe String(cString: resolved)
     }
 
     /// The corresponding C function is `getcwd`.
@@ -42,27 +36,6 @@ enum Syscalls {
         unsafe access(path, mode) == 0
     }
 
-    /// Names in a directory without `.` and `..`, sorted. The corresponding C function is `readdir`.
-    static func names(in path: String) throws -> [String] {
-        guard let directory = unsafe opendir(path) else { throw lastErrno }
-        defer { unsafe _ = closedir(directory) }
-        var names: [String] = []
-        while let entry = unsafe readdir(directory) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) {
-                    unsafe String(cString: $0)
-                }
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
-
-    /// The login name of a user, or the number where it has none.
-    static func userName(_ uid: UInt32) -> String {
-        unsafe getpwuid(uid).map { unsafe String(cString: $0.pointee.pw_name) } ?? String(uid)
-    }
-
     /// Release of the running kernel, such as `6.12.4-amd64`. The corresponding C function is `uname`.
     static func kernelRelease() -> String {
         var name = utsname()
@@ -86,6 +59,33 @@ enum Syscalls {
         var action = sigaction()
         unsafe action.__sigaction_handler.sa_handler = handler
         unsafe _ = sigaction(signal, &action, nil)
+    }
+
+    /// Signals a process by its number. Async-signal-safe.
+    static func kill(_ pid: pid_t, _ signal: Int32) { _ = Glibc.kill(pid, signal) }
+
+    /// Begins a session of its own; the leader of a process group stays in its. `setsid(2)`
+    static func leaveSession() { _ = setsid() }
+
+    /// SIGALRM after so many seconds; 0 is never.
+    static func alarm(after seconds: UInt32) { _ = Glibc.alarm(seconds) }
+
+    /// Writes a byte to a pipe. Async-signal-safe.
+    static func ring(_ pipe: Int32) {
+        var byte: UInt8 = 0
+        _ = unsafe write(pipe, &byte, 1)
+    }
+
+    /// Whether stat(2) of a path comes back in time, with whatever answer.
+    static func answers(_ path: String, within milliseconds: Int32) -> Bool {
+        unsafe cfuse_answers(path, milliseconds) != 0
+    }
+
+    /// Bytes that may wait in a socket for its peer. `socket(7)`, SO_SNDBUF
+    static func setRoom(_ socket: FileDescriptor, _ bytes: CInt) {
+        var bytes = bytes
+        unsafe _ = setsockopt(
+            socket.rawValue, SOL_SOCKET, SO_SNDBUF, &bytes, socklen_t(MemoryLayout<CInt>.size))
     }
 
     /// Waits for `descriptor` or for `other` to be readable; the events of `descriptor`, and 0 where
@@ -149,11 +149,6 @@ enum Syscalls {
     /// Signals a process by its descriptor. `pidfd_send_signal(2)`
     static func signal(_ process: FileDescriptor, _ signal: CInt) throws {
         try check(cfuse_pidfd_sigqueue(process.rawValue, signal, 0))
-    }
-
-    /// Name of an error, such as `ENOSPC`.
-    static func name(of errno: Errno) -> String {
-        unsafe cfuse_errno_name(errno.rawValue).map { unsafe String(cString: $0) } ?? ""
     }
 
     /// Version of the libfuse that is linked, and of the one whose headers were compiled in.

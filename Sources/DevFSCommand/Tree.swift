@@ -70,7 +70,7 @@ struct Tree {
     /// Why the last command of this process was refused with `errno`, from `control/log`.
     private func lastRefusal(with errno: Errno) -> String? {
         guard let log = try? Files.text(of: path("control/log")) else { return nil }
-        let (ours, same) = (" pid=\(getpid()) ", " errno=\(Syscalls.name(of: errno)) ")
+        let (ours, same) = (" pid=\(getpid()) ", " errno=\(ErrnoName.of(errno)) ")
         let line = log.split(separator: "\n").last { $0.contains(ours) && $0.contains(same) }
         guard let line, let mark = line.ranges(of: " why=\"").last, line.last == "\"" else {
             return nil

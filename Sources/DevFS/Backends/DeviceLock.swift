@@ -46,14 +46,18 @@ final class DeviceLock: Sendable {
                 return true
             } catch .wouldBlock {
                 looks = isEnding(lock) ? 0 : looks + 1
-                usleep(interval)
+                Syscalls.pause(microseconds: interval)
             }
         }
         return false
     }
 
     /// The server will end now: who mounts the device next waits for that.
-    func announceEnd() { held.withLock { _ = $0.map { cfuse_lock_ends($0.raw) } } }
+    func announceEnd() {
+        held.withLock { lock in
+            if let lock { try? Syscalls.announceEnd(lock.raw) }
+        }
+    }
 
     /// The server does nothing with the device any more: the next one may have it, even if this
     /// process, a thread of which waits for a client, goes on. Also when the device was removed.
@@ -61,9 +65,8 @@ final class DeviceLock: Sendable {
 
     /// The process that has the lock is on its way out.
     private static func isEnding(_ lock: CInt) -> Bool {
-        var ends = false
-        let process = unsafe cfuse_lock_holder(lock, &ends)
-        return ends || (process > 0 && ProcessHandle.isEnding(ProcessID(process)))
+        let (process, ends) = Syscalls.holder(of: lock)
+        return ends || process.map(ProcessHandle.isEnding) ?? false
     }
 
     /// Who has it, and where it is mounted.
@@ -75,9 +78,9 @@ final class DeviceLock: Sendable {
         if !holders.isEmpty {
             return "it is mounted in another mount namespace, of \(MountHolder.list(holders))"
         }
-        var ends = false
-        let process = unsafe cfuse_lock_holder(lock, &ends)
-        guard process > 0 else { return "another process has it, which can't be seen from here" }
+        guard let process = Syscalls.holder(of: lock).process?.number else {
+            return "another process has it, which can't be seen from here"
+        }
         let name = MountHolder.name(of: process).shellQuoted
         return "process \(process) (\(name)) serves it, but it is mounted nowhere that can be "
             + "seen: kill \(process) ends it"

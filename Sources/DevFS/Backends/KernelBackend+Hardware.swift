@@ -11,14 +11,12 @@ extension KernelBackend: Hardware {
 
     static func regions(_ node: CInt, _ count: UInt32) -> [Region] {
         (0..<count).compactMap { index in
-            var request = devfs_dma_region()
-            request.index = index
-            guard unsafe cfuse_dma_region(node, &request) == 0,
-                let name = Self.name(request.name)
+            guard let region = try? ModuleCalls.region(node, index),
+                let name = Self.name(region.name)
             else { return nil }
             return Region(
-                index: Int(index), name: name, size: request.size,
-                isWritable: request.flags & UInt32(DEVFS_DMA_REGION_WRITE) != 0)
+                index: Int(index), name: name, size: region.size,
+                isWritable: region.flags & UInt32(DEVFS_DMA_REGION_WRITE) != 0)
         }
     }
 
@@ -26,8 +24,7 @@ extension KernelBackend: Hardware {
         var request = devfs_dma_open_region()
         request.index = UInt32(region.index)
         request.fd_flags = UInt32((writes ? O_RDWR : O_RDONLY) | O_CLOEXEC)
-        try check { unsafe cfuse_dma_open_region(node.raw, &request) }
-        return Descriptor(owning: request.fd)
+        return try ModuleCalls.open(node.raw, request)
     }
 
     // MARK: Memory of others
@@ -38,15 +35,15 @@ extension KernelBackend: Hardware {
         var request = devfs_dma_import()
         request.alloc = Self.request(name, size: 0, traits: traits, owner: owner)
         request.dmabuf_fd = dmaBuf
-        guard unsafe cfuse_dma_import(node.raw, &request) == 0 else {
-            let error = lastError
+        do throws(Errno) {
+            try ModuleCalls.importMemory(node.raw, &request)
+        } catch {
             throw Refusal(
                 error,
                 error == .notSupported
                     ? "the memory of that dma-buf is not for the CPU"
                     : why(request.alloc.why) ?? "the descriptor is no dma-buf")
         }
-        _ = Descriptor(owning: request.alloc.fd)
         return BufferID(request.alloc.id)
     }
 
@@ -56,12 +53,12 @@ extension KernelBackend: Hardware {
     ) throws(Refusal) -> BufferID {
         var request = Self.request(
             name, size: range.upperBound - range.lowerBound, traits: traits, owner: owner)
-        guard unsafe cfuse_dma_pin(node.raw, &request, memory, range.lowerBound) == 0 else {
-            let error = lastError
+        do throws(Errno) {
+            try ModuleCalls.pin(node.raw, &request, memory, from: range.lowerBound)
+        } catch {
             throw Refusal(
                 error, why(request.why) ?? "the memory can't be mapped to read and write it")
         }
-        _ = Descriptor(owning: request.fd)
         return BufferID(request.id)
     }
 
@@ -70,7 +67,7 @@ extension KernelBackend: Hardware {
     var canReset: Bool { (try? info()).map { $0.flags & DEVFS_DMA_INFO_RESET != 0 } ?? false }
 
     func reset() throws(Errno) {
-        try check { cfuse_dma_reset(node.raw) }
+        try ModuleCalls.reset(node.raw)
     }
 
     /// What befell it, as `status` says it; nil for nothing so far.

@@ -10,20 +10,12 @@ extension KernelBackend: EventDevice {
     private static let batch = 64
 
     func takeEvents() throws(Errno) -> [SourceEvent] {
-        var room = [devfs_dma_event](repeating: devfs_dma_event(), count: Self.batch)
-        let size = MemoryLayout<devfs_dma_event>.stride
-        let bytes: Int
         do throws(Errno) {
-            bytes = try check {
-                unsafe room.withUnsafeMutableBytes {
-                    unsafe read(node.raw, $0.baseAddress, $0.count)
-                }
+            return try ModuleCalls.events(node.raw, atMost: Self.batch).map {
+                SourceEvent(id: SourceID(number: $0.source), count: $0.count, time: $0.timestamp_ns)
             }
         } catch .wouldBlock {
             return []
-        }
-        return room.prefix(bytes / size).map {
-            SourceEvent(id: SourceID(number: $0.source), count: $0.count, time: $0.timestamp_ns)
         }
     }
 
@@ -35,7 +27,7 @@ extension KernelBackend: EventDevice {
             request.op = UInt32(DEVFS_DMA_SIGNAL_NEXT)
             request.source = next
             do throws(Errno) {
-                try check { unsafe cfuse_dma_signal(node.raw, &request) }
+                try ModuleCalls.signal(node.raw, &request)
             } catch .noSuchFileOrDirectory {
                 break
             }
@@ -58,7 +50,7 @@ extension KernelBackend: EventDevice {
         request.op = UInt32(op)
         request.source = source.number
         request.flags = flags
-        try check { unsafe cfuse_dma_signal(node.raw, &request) }
+        try ModuleCalls.signal(node.raw, &request)
         return request
     }
 
@@ -100,7 +92,7 @@ extension KernelBackend: EventDevice {
         case .interrupt: throw .invalid("binding the device makes its interrupts")
         }
         do throws(Errno) {
-            try check { unsafe cfuse_dma_signal(node.raw, &request) }
+            try ModuleCalls.signal(node.raw, &request)
         } catch .fileExists {
             throw Refusal(.fileExists, "\(name) is there already")
         } catch .noSpace {
@@ -138,13 +130,7 @@ extension KernelBackend: EventDevice {
     func times(
         of source: SourceID, from first: UInt64
     ) throws(Errno) -> (first: UInt64, times: [UInt64]) {
-        var room = [UInt64](repeating: 0, count: Int(DEVFS_DMA_HISTORY))
-        var count = UInt32(room.count)
-        var start = first
-        try check {
-            unsafe cfuse_dma_history(node.raw, source.number, &start, &room, &count)
-        }
-        return (start, Array(room.prefix(Int(count))))
+        try ModuleCalls.history(node.raw, of: source.number, from: first)
     }
 
     // MARK: Whose they are

@@ -30,9 +30,11 @@ final class KernelBackend: Backend {
                 "opening \(path)", error,
                 hint: Self.obstacle(error, path))
         }
-        var info = devfs_dma_info()
-        guard unsafe cfuse_dma_info(node.raw, &info) == 0 else {
-            throw SetupError("asking \(path) what it is", lastError, hint: "is it a DevFS node?")
+        let info: devfs_dma_info
+        do throws(Errno) {
+            info = try ModuleCalls.info(node.raw)
+        } catch {
+            throw SetupError("asking \(path) what it is", error, hint: "is it a DevFS node?")
         }
         guard info.abi_version == UInt32(DEVFS_DMA_ABI_VERSION) else {
             throw SetupError(
@@ -126,10 +128,7 @@ final class KernelBackend: Backend {
         var found: [BufferDescription] = []
         var cursor: UInt64 = 0
         repeat {
-            var room = [devfs_dma_buf_info](repeating: devfs_dma_buf_info(), count: 64)
-            var count = UInt32(room.count)
-            try check { unsafe cfuse_dma_list(node.raw, &cursor, &room, &count) }
-            found += room.prefix(Int(count)).compactMap(Self.description)
+            found += try ModuleCalls.list(node.raw, from: &cursor).compactMap(Self.description)
         } while cursor != 0
         return found
     }
@@ -159,12 +158,12 @@ final class KernelBackend: Backend {
         var request = Self.request(name, size: size, traits: traits, owner: owner)
         // His memory cgroup's, not the server's.
         request.charge = isPrivileged ? request.owner : 0
-        guard unsafe cfuse_dma_alloc(node.raw, &request) == 0 else {
-            let error = lastError
+        do throws(Errno) {
+            try ModuleCalls.allocate(node.raw, &request)
+        } catch {
             throw Refusal(
                 error, "\(size) bytes: \(why(request.why) ?? "refused by the module")")
         }
-        _ = Descriptor(owning: request.fd)
         return BufferID(request.id)
     }
 
@@ -234,8 +233,7 @@ final class KernelBackend: Backend {
         var request = devfs_dma_open()
         request.id = buffer.id.number
         request.fd_flags = UInt32(O_RDWR | O_CLOEXEC)
-        try check { unsafe cfuse_dma_open(node.raw, &request) }
-        return Descriptor(owning: request.fd)
+        return try ModuleCalls.open(node.raw, request)
     }
 
     func status(of buffer: BufferDescription) throws(Errno) -> FileStatus {
@@ -275,7 +273,7 @@ final class KernelBackend: Backend {
 
     func remove(_ buffer: BufferDescription) throws(Errno) {
         do throws(Errno) {
-            try check { cfuse_dma_free(node.raw, buffer.id.number) }
+            try ModuleCalls.free(node.raw, buffer.id)
         } catch .noSuchFileOrDirectory {
             // Its lease ended a moment ago.
         }
@@ -294,15 +292,13 @@ final class KernelBackend: Backend {
             case .exchange: UInt32(DEVFS_DMA_RENAME_EXCHANGE)
             default: throw .invalidArgument
             }
-        try check { unsafe cfuse_dma_rename(node.raw, &request) }
+        try ModuleCalls.rename(node.raw, request)
     }
 
     func setTraits(_ traits: BufferTraits, of buffer: BufferDescription) throws(Errno) {
         let file = try open(buffer)
-        try check {
-            cfuse_dma_set_lease(
-                file.raw, Self.lease(traits.lease), UInt32(max(0, traits.owner.number)))
-        }
+        try ModuleCalls.setLease(
+            file.raw, Self.lease(traits.lease), owner: UInt32(max(0, traits.owner.number)))
     }
 
     func sync(
@@ -322,16 +318,14 @@ final class KernelBackend: Backend {
         request.flags = UInt32(
             target == .cpu ? DEVFS_DMA_SYNC_FOR_CPU : DEVFS_DMA_SYNC_FOR_DEVICE)
         request.direction = UInt32(direction.rawValue)
-        try check { unsafe cfuse_dma_buf_sync(descriptor, &request) }
+        try ModuleCalls.sync(descriptor, request)
     }
 
     // MARK: Addresses
 
     private func info(of buffer: BufferDescription) throws(Errno) -> devfs_dma_buf_info {
         let file = try open(buffer)
-        var info = devfs_dma_buf_info()
-        try check { unsafe cfuse_dma_buf_info(file.raw, &info) }
-        return info
+        return try ModuleCalls.info(ofBuffer: file.raw)
     }
 
     func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 {
@@ -350,14 +344,9 @@ final class KernelBackend: Backend {
         let file = try open(buffer)
         var all: [(UInt64, UInt64)] = []
         while true {
-            var room = [devfs_dma_sg](repeating: devfs_dma_sg(), count: 256)
-            var count = UInt32(room.count)
-            var total: UInt32 = 0
-            try check {
-                unsafe cfuse_dma_buf_sg(file.raw, UInt64(all.count), &room, &count, &total)
-            }
-            all += room.prefix(Int(count)).map { ($0.dma_addr, $0.length) }
-            if count == 0 || all.count >= Int(total) { return all }
+            let (entries, total) = try ModuleCalls.scatterGather(file.raw, from: all.count)
+            all += entries.map { ($0.dma_addr, $0.length) }
+            if entries.isEmpty || all.count >= total { return all }
         }
     }
 
@@ -375,17 +364,11 @@ final class KernelBackend: Backend {
     func freed(_ id: BufferID) {}
 
     func status(of heap: Heap) throws(Errno) -> HeapStatus {
-        var request = devfs_dma_heap()
-        request.heap = UInt32(heap.rawValue)
-        try check { unsafe cfuse_dma_heap(node.raw, &request) }
-        return HeapStatus(size: request.size, used: request.used, largest: request.max)
+        let status = try ModuleCalls.status(node.raw, ofHeap: UInt32(heap.rawValue))
+        return HeapStatus(size: status.size, used: status.used, largest: status.max)
     }
 
-    func info() throws(Errno) -> devfs_dma_info {
-        var info = devfs_dma_info()
-        try check { unsafe cfuse_dma_info(node.raw, &info) }
-        return info
-    }
+    func info() throws(Errno) -> devfs_dma_info { try ModuleCalls.info(node.raw) }
 
     func space() throws(Errno) -> SpaceStatus {
         let info = try info()

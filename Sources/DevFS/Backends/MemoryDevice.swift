@@ -29,7 +29,7 @@ public struct MemoryDevice: Sendable {
         if let own = unsafe getenv("XDG_RUNTIME_DIR") {
             let directory = unsafe String(cString: own)
             if let status = try? Syscalls.status(of: directory), status.isDirectory,
-                status.uid == user, unsafe cfuse_is_tmpfs(directory)
+                status.uid == user, Syscalls.isOnTmpfs(directory)
             {
                 return "\(directory)/devfs"
             }
@@ -68,9 +68,9 @@ public struct MemoryDevice: Sendable {
             let own = try Syscalls.open(
                 "data", at: above.raw, flags: cfuse_o_path | O_NOFOLLOW | O_DIRECTORY)
             let isOther = try Syscalls.fileSystem(of: own.raw) != Syscalls.fileSystem(of: above.raw)
-            let isRoot = try check { cfuse_is_mount_root(own.raw) } == 1
+            let isRoot = try Syscalls.isMountRoot(own.raw)
             if !isOther && !isRoot { return false }
-            if isOther && isRoot, try check({ cfuse_is_on_tmpfs(own.raw) }) == 1 { return true }
+            if isOther && isRoot, try Syscalls.isOnTmpfs(own.raw) { return true }
         } catch .noSuchFileOrDirectory {
             return false
         } catch {
@@ -88,13 +88,7 @@ public struct MemoryDevice: Sendable {
     }
 
     /// Buffers in `data` itself.
-    private var buffersBelow: Int {
-        guard
-            let directory = try? Syscalls.open("\(data)/buffers", flags: O_RDONLY | O_DIRECTORY),
-            let names = try? Syscalls.names(in: directory.raw)
-        else { return 0 }
-        return names.count
-    }
+    private var buffersBelow: Int { (try? Syscalls.names(in: "\(data)/buffers"))?.count ?? 0 }
 
     /// Mounts or resizes the tmpfs; false where this user cannot mount one.
     /// - Parameter size: bytes, nil to leave it as it is.

@@ -115,7 +115,7 @@ final class Buffer: Sendable {
 
     /// From now on nobody enters. Those who have are waited for: they wait for no client.
     private func closeGate() {
-        while gate.load(ordering: .acquiring) > 1 { sched_yield() }
+        while gate.load(ordering: .acquiring) > 1 { Syscalls.yield() }
     }
 
     var isExported: Bool { wasExported.load(ordering: .relaxed) }

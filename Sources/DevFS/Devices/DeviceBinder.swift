@@ -208,8 +208,7 @@ public struct DeviceBinder: Sendable {
         let file = try Syscalls.open(
             "\(sysfs.root)\(Self.records)/\(address)", flags: O_WRONLY | O_CREAT | O_TRUNC,
             mode: 0o644)
-        let text = Array("\(former.driver ?? "")\n\(former.override ?? "")\n".utf8)
-        try check { unsafe Glibc.write(file.raw, text, text.count) }
+        try Syscalls.write("\(former.driver ?? "")\n\(former.override ?? "")\n", to: file.raw)
     }
 
     /// What is recorded of a device that is the module's, or is on its way there or back; nil where

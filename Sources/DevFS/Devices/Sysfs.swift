@@ -16,8 +16,7 @@ public struct Sysfs: Sendable {
             root: "",
             write: { text, path throws(Errno) in
                 let file = try Syscalls.open(path, flags: O_WRONLY)
-                let bytes = Array(text.utf8)
-                try check { unsafe Glibc.write(file.raw, bytes, bytes.count) }
+                try Syscalls.write(text, to: file.raw)
             },
             claimed: Syscalls.isClaimed(blockDevice:))
     }
@@ -42,12 +41,7 @@ public struct Sysfs: Sendable {
     /// A hexadecimal or decimal number.
     func number(_ path: String) -> UInt64? { text(path).flatMap { Number.plain($0) } }
 
-    func names(_ path: String) -> [String] {
-        guard let directory = try? Syscalls.open(root + path, flags: O_RDONLY | O_DIRECTORY) else {
-            return []
-        }
-        return ((try? Syscalls.names(in: directory.raw)) ?? []).sorted()
-    }
+    func names(_ path: String) -> [String] { (try? Syscalls.names(in: root + path)) ?? [] }
 
     func exists(_ path: String) -> Bool { (try? Syscalls.status(of: root + path)) != nil }
 
@@ -58,11 +52,7 @@ public struct Sysfs: Sendable {
     }
 
     /// The path without symbolic links; nil where there is nothing.
-    func real(_ path: String) -> String? {
-        guard let resolved = unsafe realpath(root + path, nil) else { return nil }
-        defer { unsafe free(resolved) }
-        return unsafe String(cString: resolved)
-    }
+    func real(_ path: String) -> String? { try? Syscalls.realPath(root + path) }
 
     /// Somebody has the block device of this name in `/sys/class/block` for his own.
     func isClaimed(_ name: String) -> Bool {

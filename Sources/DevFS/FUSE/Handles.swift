@@ -115,19 +115,17 @@ final class BackingTable: Sendable {
 
     /// - Throws: EPERM without CAP_SYS_ADMIN, EINVAL for what is no regular file.
     func id(for file: any BackedFile) throws(Errno) -> Int32 {
-        let id = ids.withLock { ids in
+        try ids.withLock { (ids) throws(Errno) in
             if let id = ids[file.inode] { return id }
-            let id = cfuse_backing_open(device, file.descriptor)
-            if id > 0 { ids[file.inode] = id }
+            let id = try Syscalls.registerBacking(file.descriptor, with: device)
+            ids[file.inode] = id
             return id
         }
-        guard id > 0 else { throw Errno(rawValue: -id) }
-        return id
     }
 
     func drop(_ inode: Inode) {
         guard let id = ids.withLock({ $0.removeValue(forKey: inode) }) else { return }
-        cfuse_backing_close(device, id)
+        Syscalls.dropBacking(id, of: device)
     }
 }
 

@@ -34,12 +34,12 @@ struct KernelMount: MountState {
         self.source = source
         anchor = place.parent.map { ($0, place.name) }
         let attempt = "mounting \(source) on \(place.path)"
-        let context: SharedDescriptor
+        let help = "devfs doctor says what is missing"
+        let context: MountContext
         do throws(Errno) {
-            let raw = try check { unsafe cfuse_fsopen("fuse") }
-            context = SharedDescriptor(Descriptor(owning: raw))
+            context = try MountContext(of: "fuse")
         } catch {
-            throw SetupError(attempt, error, hint: "devfs doctor says what is missing")
+            throw SetupError(attempt, error, hint: help)
         }
         do throws(Errno) {
             let values = [
@@ -47,35 +47,19 @@ struct KernelMount: MountState {
                 // S_IFDIR, octal.
                 ("rootmode", "40000"), ("user_id", "\(getuid())"), ("group_id", "\(getgid())"),
             ]
-            for (key, value) in values {
-                try check { unsafe cfuse_fsconfig(context.raw, key, value) }
-            }
-            for flag in options.superblockFlags {
-                try check { unsafe cfuse_fsconfig(context.raw, flag, nil) }
-            }
-            let raw = try check { cfuse_fsmount(context.raw, options.mountAttributes) }
-            let mount = SharedDescriptor(Descriptor(owning: raw))
+            for (key, value) in values { try context.set(key, value) }
+            for flag in options.superblockFlags { try context.set(flag) }
+            let mount = try context.mount(attributes: options.mountAttributes)
             let id = try Syscalls.mountID(of: mount.raw)
-            try check { cfuse_move_mount(mount.raw, place.directory.raw) }
+            try Syscalls.move(mount.raw, to: place.directory.raw)
             self.id = id
             // Still held, so that the number is its own.
             device = withExtendedLifetime(mount) {
                 (try? MountEntry.all())?.first { $0.id == id }?.device
             }
         } catch {
-            throw SetupError(attempt, error, hint: Self.message(context.raw))
+            throw SetupError(attempt, error, hint: context.message ?? help)
         }
-    }
-
-    /// Why the kernel refused, in its own words. `fsopen(2)`
-    private static func message(_ context: CInt) -> String {
-        var room = [UInt8](repeating: 0, count: 256)
-        let count = unsafe room.withUnsafeMutableBytes {
-            unsafe read(context, $0.baseAddress, $0.count)
-        }
-        // Behind its kind: `e `, `w ` or `i `.
-        guard count > 2 else { return "devfs doctor says what is missing" }
-        return String(decoding: room[2..<count], as: UTF8.self)
     }
 
     /// It, or its file system, can't be written.

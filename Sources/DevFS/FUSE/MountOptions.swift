@@ -164,12 +164,12 @@ extension MountOptions {
             }
             size = bytes
         case "uid":
-            guard let id = Self.number(value) ?? Self.userID(value) else {
+            guard let id = Self.number(value) ?? Accounts.uid(of: value) else {
                 throw Self.invalid(item, "no such user")
             }
             uid = id
         case "gid":
-            guard let id = Self.number(value) ?? Self.groupID(value) else {
+            guard let id = Self.number(value) ?? Accounts.gid(of: value) else {
                 throw Self.invalid(item, "no such group")
             }
             gid = id
@@ -230,13 +230,5 @@ extension MountOptions {
     private static func number(_ text: String) -> UInt32? {
         guard isPlain(text, radix: 10), let id = UInt32(text), id != .max else { return nil }
         return id
-    }
-
-    private static func userID(_ name: String) -> UInt32? {
-        unsafe getpwnam(name).map { unsafe $0.pointee.pw_uid }
-    }
-
-    private static func groupID(_ name: String) -> UInt32? {
-        unsafe getgrnam(name).map { unsafe $0.pointee.gr_gid }
     }
 }

@@ -43,10 +43,9 @@ final class Sandbox {
     /// - Parameter mountpoint: an absolute path.
     init(_ options: MountOptions, source: String, mountpoint: String) throws(SetupError) {
         guard options.sandbox else { return }
-        let kept = Self.capabilities(for: source).reduce(0 as UInt64) { $0 | 1 << UInt64($1) }
         do throws(Errno) {
-            try check { cfuse_keep_capabilities(kept) }
-            if cfuse_can_filter_calls() && geteuid() != 0 {
+            try Syscalls.keepCapabilities(Self.capabilities(for: source))
+            if Syscalls.canFilterCalls && geteuid() != 0 {
                 var ask: CInt = -1
                 let pid = try check { unsafe cfuse_unmounter_start(mountpoint, &ask) }
                 unmounter = (pid, ask)
@@ -58,7 +57,7 @@ final class Sandbox {
 
     deinit {
         // It ends when nobody can ask it any more.
-        if let unmounter { close(unmounter.ask) }
+        if let unmounter { _ = Descriptor(owning: unmounter.ask) }
     }
 
     private static func failure(_ attempt: String, _ error: Errno) -> SetupError {
@@ -73,16 +72,20 @@ final class Sandbox {
         let obstacle: String?
         if !options.sandbox {
             obstacle = "switched off by the mount option no_sandbox"
-        } else if !cfuse_can_filter_calls() {
+        } else if !Syscalls.canFilterCalls {
             obstacle = "no list of system calls for this architecture"
         } else {
             do throws(Errno) {
-                try check { cfuse_no_new_privileges() }
+                try Syscalls.takeNoNewPrivileges()
             } catch {
                 throw Self.failure("entering the sandbox", error)
             }
-            let result = cfuse_filter_calls(options.ioUring)
-            obstacle = result == 0 ? nil : "the kernel refused the seccomp filter: \(lastError)"
+            do throws(Errno) {
+                try Syscalls.filterCalls(ioUring: options.ioUring)
+                obstacle = nil
+            } catch {
+                obstacle = "the kernel refused the seccomp filter: \(error)"
+            }
         }
         Self.why.withLock { $0 = obstacle }
     }

@@ -100,7 +100,7 @@ extension Server {
             let file = try Syscalls.open(
                 MemoryDevice.mountingLock, flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
             let key = try key(of: place)
-            try check { cfuse_lock_byte(file.raw, key) }
+            try Syscalls.claim(file.raw, byte: key)
             return (SharedDescriptor(file), key)
         } catch .wouldBlock {
             throw SetupError(attempt, .resourceBusy, hint: "another mount is being made there")

@@ -40,9 +40,9 @@ import SystemPackage
         log.logLevel = isVerbose ? .info : .notice
         self.log = log
         // Sent to who holds a lease that somebody breaks, and fatal by default.
-        signal(SIGIO, SIG_IGN)
+        Syscalls.ignore(signal: SIGIO)
         // Beyond RLIMIT_FSIZE: EFBIG for the one client instead.
-        signal(SIGXFSZ, SIG_IGN)
+        Syscalls.ignore(signal: SIGXFSZ)
         if options.ioUring && !options.poll {
             throw SetupError(
                 "mounting with io_uring and no_poll", .invalidArgument,
@@ -70,7 +70,8 @@ import SystemPackage
         // Held until it is mounted, so that of two servers at once on one directory one is told.
         let claim = try Self.claim(mountpoint, source: backend.source, log)
         self.mountpoint = claim.place.path
-        Self.raiseDescriptorLimit()
+        // Every open buffer takes a descriptor.
+        try? Syscalls.raiseDescriptorLimit()
         let tree: FileSystem
         do throws(Errno) {
             tree = try FileSystem(backend, try Self.treeOptions(options, for: backend))
@@ -260,15 +261,5 @@ import SystemPackage
         if options.readOnly && !options.kernelOptions.contains("ro") { list.append("ro") }
         // libfuse has no word for what is the absence of another.
         return (list + options.kernelOptions.filter { $0 != "atime" }).joined(separator: ",")
-    }
-
-    /// Every open buffer takes a descriptor. `setrlimit(2)`
-    private static func raiseDescriptorLimit() {
-        var limit = rlimit()
-        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
-            return
-        }
-        limit.rlim_cur = limit.rlim_max
-        unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 }

@@ -1,4 +1,3 @@
-import CFuse
 import Glibc
 import Synchronization
 import SystemPackage
@@ -102,7 +101,7 @@ final class CommandLog: Sendable {
             + " file=\(file) command=\"\(Self.printable(command))\""
             + " errno=\(ErrnoName.of(refusal.errno))"
             + " why=\"\(Self.printable(refusal.why.utf8))\""
-        let line = Array("\(Self.utc(time)) \(text)\n".utf8)
+        let line = Array("\(time.utc) \(text)\n".utf8)
         let isLast: Bool? = state.withLock { state in
             if state.entries.count == Self.depth { state.makeRoom() }
             state.total += 1
@@ -143,22 +142,5 @@ final class CommandLog: Sendable {
         let (entries, last) = state.withLock { ($0.entries, $0.total) }
         let fresh = entries.drop { $0.number <= number }
         return (fresh.flatMap(\.line), last, last - min(last, number) - UInt64(fresh.count))
-    }
-
-    /// `2026-11-24T01:48:56.123Z`
-    private static func utc(_ time: Timestamp) -> String {
-        var text = [CChar](repeating: 0, count: 32)
-        unsafe cfuse_utc(time.seconds, &text, text.count)
-        let seconds = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
-        let milliseconds = String(1000 + time.nanoseconds / 1_000_000).dropFirst()
-        return "\(seconds).\(milliseconds)Z"
-    }
-}
-
-/// The names of errno values, `ENOSPC`. `errno(3)`
-enum ErrnoName {
-    static func of(_ error: Errno) -> String {
-        guard let name = unsafe cfuse_errno_name(error.rawValue) else { return "\(error.rawValue)" }
-        return unsafe String(cString: name)
     }
 }

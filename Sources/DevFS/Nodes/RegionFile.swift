@@ -1,4 +1,3 @@
-import Glibc
 import Synchronization
 import SystemPackage
 
@@ -15,7 +14,7 @@ final class RegionFile: BackedFile {
 
     /// A client's close(2) returns before the kernel has given the file below back, and the two
     /// files of one BAR are not open at once: one that seems to be is looked for again.
-    private static let patience = (attempts: 20, microseconds: UInt32(2500))
+    private static let patience = Patience(attempts: 20, microseconds: 2500)
 
     /// - Throws: EBUSY where the other file of the same BAR is open.
     init(
@@ -24,23 +23,12 @@ final class RegionFile: BackedFile {
         self.inode = inode
         self.use = use
         // For all who open it, whatever for: the kernel checks each open by its mode.
-        let opened = try Self.open(region, hardware)
+        let opened = try Self.patience.retry { () throws(Errno) in
+            SharedDescriptor(try hardware.open(region, writes: region.isWritable))
+        }
         descriptor = opened.raw
         file.withLock { $0 = opened }
         use.enter(inode)
-    }
-
-    private static func open(
-        _ region: Region, _ hardware: any Hardware
-    ) throws(Errno) -> SharedDescriptor {
-        for _ in 1..<patience.attempts {
-            do throws(Errno) {
-                return SharedDescriptor(try hardware.open(region, writes: region.isWritable))
-            } catch .resourceBusy {
-                usleep(patience.microseconds)
-            }
-        }
-        return SharedDescriptor(try hardware.open(region, writes: region.isWritable))
     }
 
     let guardsSize = false

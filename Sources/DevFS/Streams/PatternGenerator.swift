@@ -61,7 +61,7 @@ extension PatternGenerator {
 
         /// Fills what is due, one slice at the most, so that others have their turn.
         /// - Returns: false where the stream waits for room or for its start.
-        mutating func fill(_ room: inout [UInt32], _ write: Write) -> Bool {
+        mutating func fill(_ room: inout [UInt32], _ put: Write) -> Bool {
             var left = room.count
             for _ in 0..<Self.periods {
                 guard let offset = stream.nextPeriod() else { return false }
@@ -73,7 +73,7 @@ extension PatternGenerator {
                 }
                 let bytes = unsafe room.span.bytes.extracting(first: 4 * count)
                 let isWritten =
-                    (try? write(bytes, stream.descriptor, offset + 4 * done)) == bytes.byteCount
+                    (try? put(bytes, stream.descriptor, offset + 4 * done)) == bytes.byteCount
                 guard isWritten else {
                     // The buffer was cut from outside: its memory is gone, and so is the device.
                     done = 0

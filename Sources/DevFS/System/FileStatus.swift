@@ -22,6 +22,14 @@ public struct Timestamp: Sendable, Equatable {
 
     var timespec: timespec { .init(tv_sec: seconds, tv_nsec: nanoseconds) }
 
+    /// `2026-11-24T01:48:56.123Z`
+    var utc: String {
+        var text = [CChar](repeating: 0, count: 32)
+        unsafe cfuse_utc(seconds, &text, text.count)
+        let whole = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
+        return "\(whole).\(String(1000 + nanoseconds / 1_000_000).dropFirst())Z"
+    }
+
     /// CLOCK_REALTIME.
     static func now() -> Timestamp { Timestamp(Clock.read(CLOCK_REALTIME)) }
 }

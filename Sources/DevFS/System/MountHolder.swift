@@ -25,8 +25,7 @@ public struct MountHolder: Sendable {
     /// One process for each namespace, as far as this user may look.
     private static func of(_ matches: (MountEntry) -> Bool) -> [MountHolder] {
         let end = ContinuousClock.now + patience
-        guard let proc = try? Syscalls.open("/proc", flags: O_RDONLY | O_DIRECTORY),
-            let names = try? Syscalls.names(in: proc.raw), let own = namespace(of: "self")
+        guard let names = try? Syscalls.names(in: "/proc"), let own = namespace(of: "self")
         else { return [] }
         var (seen, found) = (Set([own]), [MountHolder]())
         for process in names.compactMap({ pid_t($0) }).sorted().prefix(processes) {

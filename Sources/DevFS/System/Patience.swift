@@ -15,7 +15,7 @@ struct Patience {
                 return try body()
             } catch {
                 guard isBusy(error) else { throw error }
-                usleep(microseconds)
+                Syscalls.pause(microseconds: microseconds)
             }
         }
         return try body()

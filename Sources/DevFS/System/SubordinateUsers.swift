@@ -11,9 +11,7 @@ struct SubordinateUsers: Sendable {
     ///   known.
     init(readingFrom path: String) {
         let text = (try? Syscalls.contents(of: path)).map { String(decoding: $0, as: UTF8.self) }
-        self.init(text ?? "") { name in
-            unsafe getpwnam(name).map { unsafe $0.pointee.pw_uid }
-        }
+        self.init(text ?? "", uid: Accounts.uid)
     }
 
     /// - Parameters:

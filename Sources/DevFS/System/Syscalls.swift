@@ -1,11 +1,11 @@
 import CFuse
 import Glibc
-import Synchronization
 import SystemPackage
 
-/// Every raw call on files, with its errno thrown. Paths are relative to a directory descriptor;
-/// `AT_FDCWD` and an absolute path is fine.
-enum Syscalls {
+/// Every raw call on files, with its errno thrown; its extensions have the others, and no other folder
+/// of DevFS makes one (Tests/lint-syscalls). Paths are relative to a directory descriptor; `AT_FDCWD`
+/// and an absolute path is fine.
+package enum Syscalls {
     static let currentDirectory: CInt = AT_FDCWD
 
     /// An offset or a length as the kernel takes it. One beyond 63 bits becomes negative, which is EINVAL.
@@ -190,71 +190,6 @@ enum Syscalls {
         try check { unsafe unlinkat(directory, name, 0) }
     }
 
-    /// `renameat2(2)` within one directory.
-    static func rename(
-        _ old: String, to new: String, at directory: CInt, flags: RenameFlags
-    ) throws(Errno) {
-        try check { unsafe cfuse_renameat2(directory, old, directory, new, flags.rawValue) }
-    }
-
-    /// `mkdirat(2)`; a directory that is there already is fine.
-    static func makeDirectory(
-        _ path: String, at directory: CInt = currentDirectory, mode: mode_t
-    ) throws(Errno) {
-        do throws(Errno) {
-            try check { unsafe mkdirat(directory, path, mode) }
-        } catch .fileExists {
-            guard try status(of: path, at: directory).isDirectory else { throw .notDirectory }
-        }
-    }
-
-    /// `rmdir(2)`
-    static func removeDirectory(_ path: String) throws(Errno) {
-        try check { unsafe rmdir(path) }
-    }
-
-    /// Makes the name of a fresh link one of its own.
-    private static let linkNumber = Atomic<UInt64>(0)
-
-    /// Makes or replaces a symbolic link in one step. `symlinkat(2)`, `renameat(2)`
-    static func setLink(_ name: String, to text: String, at directory: CInt) throws(Errno) {
-        let fresh = ".\(name).\(linkNumber.add(1, ordering: .relaxed).newValue)"
-        do throws(Errno) {
-            try check { unsafe symlinkat(text, directory, fresh) }
-        } catch .fileExists {
-            try unlink(fresh, at: directory)
-            try check { unsafe symlinkat(text, directory, fresh) }
-        }
-        try rename(fresh, to: name, at: directory, flags: [])
-    }
-
-    /// The text of a symbolic link, at most 4,095 bytes. `readlinkat(2)`
-    static func link(_ name: String, at directory: CInt) throws(Errno) -> String {
-        var text = [CChar](repeating: 0, count: 4096)
-        let count = try check { unsafe readlinkat(directory, name, &text, text.count) }
-        return unsafe text.withUnsafeBytes { bytes in
-            unsafe String(decoding: bytes[..<count], as: UTF8.self)
-        }
-    }
-
-    /// The names in a directory, without `.` and `..`. `readdir(3)`
-    static func names(in directory: CInt) throws(Errno) -> [String] {
-        let fresh = try open(".", at: directory, flags: O_RDONLY | O_DIRECTORY)
-        guard let stream = unsafe fdopendir(fresh.raw) else { throw lastError }
-        _ = fresh.take()
-        defer { unsafe closedir(stream) }
-        var names: [String] = []
-        while let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { bytes in
-                unsafe bytes.withMemoryRebound(to: CChar.self, capacity: 256) {
-                    unsafe String(cString: $0)
-                }
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names
-    }
-
     /// `fchmod(2)`
     static func setMode(_ descriptor: CInt, _ mode: mode_t) throws(Errno) {
         try check { fchmod(descriptor, mode) }
@@ -291,52 +226,25 @@ enum Syscalls {
             files: UInt64(status.f_files), freeFiles: UInt64(status.f_favail))
     }
 
-    /// Takes the lock of a server's own file without waiting; EAGAIN where another server has it.
-    /// Unlike flock(2) it can be asked for without being taken. `fcntl(2)`, F_OFD_SETLK
-    static func claim(_ descriptor: CInt) throws(Errno) {
-        try check { cfuse_lock(descriptor) }
-    }
-
-    /// Somebody else has claimed it.
-    static func isClaimed(_ descriptor: CInt) throws(Errno) -> Bool {
-        try check { cfuse_is_locked(descriptor) } == 1
-    }
-
-    /// Somebody has a block device for his own, as file systems, swap, LVM and RAID do; false where
-    /// it can't be told. It is open for a moment: udev looks after writers alone, and no medium is
-    /// asked for. `open(2)`, O_EXCL without O_CREAT; block/bdev.c
-    static func isClaimed(blockDevice path: String) -> Bool {
-        do throws(Errno) {
-            _ = try open(path, flags: O_RDONLY | O_EXCL | O_NONBLOCK)
-            return false
-        } catch {
-            return error == .resourceBusy
-        }
-    }
-
-    /// Does `body` to its end: SIGHUP, SIGINT and SIGTERM of this thread come afterwards.
-    /// `pthread_sigmask(3)`
-    static func uninterrupted<Result, Failure>(
-        _ body: () throws(Failure) -> Result
-    ) throws(Failure) -> Result {
-        var waiting = sigset_t()
-        var before = sigset_t()
-        unsafe sigemptyset(&waiting)
-        for signal in [SIGHUP, SIGINT, SIGTERM] { unsafe sigaddset(&waiting, signal) }
-        unsafe pthread_sigmask(SIG_BLOCK, &waiting, &before)
-        defer { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
-        return try body()
-    }
-
-    /// Takes the whole-file lock without waiting; EWOULDBLOCK where another has it. `flock(2)`
-    static func lock(_ descriptor: CInt) throws(Errno) {
-        try check { flock(descriptor, LOCK_EX | LOCK_NB) }
-    }
-
     /// A short write would not wait. `poll(2)`
     static func canWrite(_ descriptor: CInt) -> Bool {
         var wish = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
         return unsafe poll(&wish, 1, 0) == 1 && wish.revents & Int16(POLLOUT) != 0
+    }
+
+    /// How many bytes were there, which is 0 at the end. `read(2)`
+    static func read(_ descriptor: CInt, into room: inout [UInt8]) throws(Errno) -> Int {
+        try check {
+            unsafe room.withUnsafeMutableBytes {
+                unsafe CFuse.read(descriptor, $0.baseAddress, $0.count)
+            }
+        }
+    }
+
+    /// Writes what a file of the kernel's takes at once. `write(2)`
+    static func write(_ text: String, to descriptor: CInt) throws(Errno) {
+        let bytes = Array(text.utf8)
+        try check { unsafe CFuse.write(descriptor, bytes, bytes.count) }
     }
 
     /// All of a file of the kernel's, however long it is. `read(2)`
@@ -347,39 +255,21 @@ enum Syscalls {
         var all: [UInt8] = []
         var room = [UInt8](repeating: 0, count: 16384)
         while true {
-            let count = try check {
-                unsafe room.withUnsafeMutableBytes {
-                    unsafe CFuse.read(file.raw, $0.baseAddress, $0.count)
-                }
-            }
+            let count = try read(file.raw, into: &room)
             if count == 0 { return all }
             all += room[..<count]
         }
     }
 
-    /// True where the descriptor's is the only open file description of its inode, mappings
-    /// included: a write lease is given then alone. `fcntl(2)`, F_SETLEASE; fs/locks.c
-    static func isSoleUser(_ descriptor: CInt) -> Bool {
-        // Not every file system has leases: only EAGAIN says that there is another one.
-        cfuse_try_lease(descriptor) == 0 || lastError != .resourceTemporarilyUnavailable
+    /// The path without symbolic links and dots. `realpath(3)`
+    package static func realPath(_ path: String) throws(Errno) -> String {
+        guard let resolved = unsafe realpath(path, nil) else { throw lastError }
+        defer { unsafe free(resolved) }
+        return unsafe String(cString: resolved)
     }
 
     /// `fcntl(2)`, F_SETFL: O_NONBLOCK, O_APPEND and the like.
     static func setFlags(_ descriptor: CInt, _ flags: CInt) throws(Errno) {
         try check { cfuse_fcntl(descriptor, F_SETFL, flags) }
     }
-
-    /// Marks the open file description, whoever it is given to, until its last copy and mapping
-    /// is gone. `flock(2)`, LOCK_SH
-    static func mark(_ descriptor: CInt) throws(Errno) {
-        try check { flock(descriptor, LOCK_SH | LOCK_NB) }
-    }
-}
-
-/// Flags of `renameat2(2)`, from linux/fs.h.
-struct RenameFlags: OptionSet, Sendable {
-    let rawValue: UInt32
-
-    static let noReplace = RenameFlags(rawValue: 1)
-    static let exchange = RenameFlags(rawValue: 2)
 }

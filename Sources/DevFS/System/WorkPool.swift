@@ -201,7 +201,7 @@ final class WorkPool: Sendable {
 
     /// A thread's life.
     private func work(once: Bool = false) {
-        let thread = cfuse_thread()
+        let thread = Syscalls.thread()
         while true {
             let taken: (UInt64, Item)? = state.withLock { state in
                 guard !state.ready.isEmpty else { return nil }
@@ -286,7 +286,7 @@ final class WorkPool: Sendable {
         state.withLock { $0.sleepers = 0 }
         bell.add(UInt64(sleepers))
         for _ in 0..<200 where state.withLock({ $0.running.contains { !$0.value.isStuck } }) {
-            usleep(5000)
+            Syscalls.pause(microseconds: 5000)
         }
     }
 }

@@ -42,40 +42,28 @@ final class DescriptorSocket: Sendable {
         loop = try EventLoop("devfs-accept")
         // What a server that died left there.
         try? Syscalls.unlink(path, at: Syscalls.currentDirectory)
-        let descriptor = Descriptor(
-            owning: try check {
-                cfuse_unix_socket()
-            })
-        try check { unsafe cfuse_bind(descriptor.raw, path) }
-        try check {
-            unsafe chown(path, tree.options.uid, tree.options.gid)
-        }
         // Who asks is checked by his credentials.
         let isOpen = tree.options.allowsOthers && !isPrivate
-        try check { unsafe chmod(path, isOpen ? 0o666 : 0o600) }
-        try check { listen(descriptor.raw, 64) }
-        listener = SharedDescriptor(descriptor)
+        listener = SharedDescriptor(
+            try Syscalls.listen(
+                at: path, uid: tree.options.uid, gid: tree.options.gid,
+                mode: isOpen ? 0o666 : 0o600))
         spare.withLock { $0 = Self.spareDescriptor() }
         let started = try loop.watch(listener.raw) { [weak self] in self?.accept() }
         watch.withLock { $0 = started }
     }
 
     private func accept() {
-        let raw = cfuse_accept(listener.raw)
-        guard raw >= 0 else {
-            if lastError == .tooManyOpenFiles || lastError == .tooManyOpenFilesInSystem {
-                refuseOne()
-            }
-            return
+        do throws(Errno) {
+            let connection = try Syscalls.accept(listener.raw)
+            // Without a user there is nobody whose thread could close it.
+            guard let uid = (try? Self.peer(of: connection.raw))?.1.uid,
+                let user = user(tree.quotas.payer(of: uid))
+            else { return }
+            if user.take(connection) >= Self.flood { keepOut(uid, of: user.uid) }
+        } catch {
+            if error == .tooManyOpenFiles || error == .tooManyOpenFilesInSystem { refuseOne() }
         }
-        guard let uid = (try? Self.peer(of: raw))?.1.uid,
-            let user = user(tree.quotas.payer(of: uid))
-        else {
-            // There is nobody whose thread could close it.
-            Glibc.close(raw)
-            return
-        }
-        if user.take(raw) >= Self.flood { keepOut(uid, of: user.uid) }
     }
 
     private func user(_ uid: UInt32) -> SocketUser? {
@@ -128,15 +116,14 @@ final class DescriptorSocket: Sendable {
 
     private func deny() {
         let denied = state.withLock { $0.denied.values.flatMap { $0 }.sorted() }
-        _ = unsafe cfuse_deny(path, denied, denied.count)
+        Syscalls.deny(path, to: denied)
     }
 
     /// Without a free descriptor the caller would be announced for ever: the spare one is used to
     /// take him off the queue.
     private func refuseOne() {
         spare.withLock { $0 = nil }
-        let raw = cfuse_accept(listener.raw)
-        if raw >= 0 { Glibc.close(raw) }
+        _ = try? Syscalls.accept(listener.raw)
         spare.withLock { $0 = Self.spareDescriptor() }
     }
 
@@ -147,19 +134,10 @@ final class DescriptorSocket: Sendable {
 
     /// Who connected, as the kernel noted it then: SO_PEERCRED and SO_PEERGROUPS of unix(7).
     static func peer(of raw: CInt) throws(Refusal) -> (Caller, Credentials) {
-        var pid: pid_t = 0
-        var uid: uid_t = 0
-        var gid: gid_t = 0
-        guard unsafe cfuse_peer(raw, &pid, &uid, &gid) == 0 else {
+        guard let (caller, groups) = try? Syscalls.peer(of: raw) else {
             throw Refusal(.permissionDenied, "the peer is not known")
         }
-        var groups = [gid_t](repeating: 0, count: 1024)
-        let count = unsafe cfuse_peer_groups(raw, &groups, CInt(groups.count))
-        return (
-            Caller(pid: ProcessID(pid), uid: uid, gid: gid),
-            Credentials(
-                uid: uid, gid: gid, groups: Array(groups.prefix(Int(max(count, 0)))))
-        )
+        return (caller, Credentials(uid: caller.uid, gid: caller.gid, groups: groups))
     }
 
     /// Ends all connections. Whoever keeps his own thread waiting is not waited for.
@@ -174,6 +152,8 @@ final class DescriptorSocket: Sendable {
         for user in users { end(user) }
         loop.shutDown(waits: false)
         try? Syscalls.unlink(path, at: Syscalls.currentDirectory)
-        for _ in 0..<(waits ? 100 : 0) where living.load(ordering: .relaxed) > 0 { usleep(2000) }
+        for _ in 0..<(waits ? 100 : 0) where living.load(ordering: .relaxed) > 0 {
+            Syscalls.pause(microseconds: 2000)
+        }
     }
 }

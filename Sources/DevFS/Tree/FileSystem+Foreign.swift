@@ -1,4 +1,3 @@
-import CFuse
 import SystemPackage
 
 /// What the socket is asked to make a buffer of.
@@ -43,7 +42,7 @@ extension FileSystem {
     /// Memory that is there without anybody's help: a page of a file on a disk, or of a file system
     /// that its owner serves, could keep the server waiting for ever.
     private static func check(_ descriptor: CInt, _ range: Range<UInt64>) throws(Refusal) {
-        guard cfuse_is_shared_memory(descriptor) else {
+        guard Syscalls.isSharedMemory(descriptor) else {
             throw .invalid("the descriptor is no shared memory: a memfd, or a file on a tmpfs")
         }
         let size: UInt64

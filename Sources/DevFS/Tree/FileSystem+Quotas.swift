@@ -1,4 +1,3 @@
-import Glibc
 import SystemPackage
 
 /// What users have, and what is kept for the administrators.
@@ -6,12 +5,11 @@ extension FileSystem {
     /// Sets what all users together can have of what the device and this process have, and counts
     /// the buffers that are there.
     func limitUsers() {
-        var limit = rlimit()
-        if unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 {
+        if let descriptors = try? Syscalls.descriptorLimit() {
             // An open buffer takes a descriptor; so do a notification (2), a timer and a connection.
-            quotas.limit(.files, toAll: UInt64(limit.rlim_cur) / 2)
+            quotas.limit(.files, toAll: descriptors / 2)
             for resource in [Quotas.Resource.notifications, .signals, .connections, .counters] {
-                quotas.limit(resource, toAll: max(8, UInt64(limit.rlim_cur) / 16))
+                quotas.limit(resource, toAll: max(8, descriptors / 16))
             }
         }
         if let size = try? backend.space().size { quotas.limit(.bytes, toAll: size - size / 16) }

@@ -94,7 +94,7 @@ public final class FileSystem: Sendable {
             metrics.frees.add()
         }
         // Not before the last of them is let go of by who removes it.
-        buffers.emptied.set { [loop] in loop.perform { cfuse_give_back_memory() } }
+        buffers.emptied.set { [loop] in loop.perform { Syscalls.giveBackMemory() } }
         limitUsers()
         if let events = hardware?.events { try follow(events) }
         for buffer in buffers.all where buffer.traits.lease == .process {

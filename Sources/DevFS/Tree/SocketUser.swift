@@ -43,10 +43,11 @@ final class SocketUser: Sendable {
     }
 
     /// Takes a connection; how many it has now. From any thread.
-    func take(_ raw: CInt) -> Int {
+    func take(_ connection: consuming Descriptor) -> Int {
         let count = open.add(1, ordering: .relaxed).newValue
+        let raw = connection.take()
         loop.perform { [weak self] in
-            if let self { admit(raw) } else { close(raw) }
+            if let self { admit(raw) } else { _ = Descriptor(owning: raw) }
         }
         return count
     }
@@ -72,7 +73,7 @@ final class SocketUser: Sendable {
 
     /// Closes it, with whatever of its peer's is still in it.
     private func finish(_ raw: CInt) {
-        Glibc.close(raw)
+        _ = Descriptor(owning: raw)
         closed(self, open.subtract(1, ordering: .relaxed).newValue)
     }
 
@@ -90,15 +91,17 @@ final class SocketUser: Sendable {
 
     private func receive(_ raw: CInt) {
         var room = [UInt8](repeating: 0, count: Self.limit)
-        var given: CInt = -1
-        let count = unsafe cfuse_receive_fd(
-            raw, &room, room.count, &given, tree.closings.welcomes(uid))
-        let descriptor =
-            given >= 0 ? GivenDescriptor(owning: given, of: uid, tree.closings) : nil
-        guard count > 0 else {
-            if count == 0 || (lastError != .wouldBlock && lastError != .interrupted) { drop(raw) }
+        let (count, given): (Int, CInt)
+        do throws(Errno) {
+            (count, given) = try Syscalls.receive(
+                raw, into: &room, wantsDescriptor: tree.closings.welcomes(uid))
+        } catch {
+            if error != .wouldBlock && error != .interrupted { drop(raw) }
             return
         }
+        let descriptor =
+            given >= 0 ? GivenDescriptor(owning: given, of: uid, tree.closings) : nil
+        guard count > 0 else { return drop(raw) }
         let lines: [ArraySlice<UInt8>]? = connections.withLock { connections in
             guard var connection = connections[raw] else { return nil }
             connection.pending += room[..<count]
@@ -145,8 +148,7 @@ final class SocketUser: Sendable {
     /// False where the peer did not take it: one that does not read its answers is not waited for.
     @discardableResult
     private func answer(_ raw: CInt, _ text: String, descriptor: CInt = -1) -> Bool {
-        let bytes = Array((text + "\n").utf8)
-        return unsafe cfuse_send_fd(raw, bytes, bytes.count, descriptor) == bytes.count
+        Syscalls.send(Array((text + "\n").utf8), descriptor: descriptor, to: raw)
     }
 
     private func reply(_ raw: CInt, _ text: String, descriptor: CInt = -1) {
