@@ -275,7 +275,11 @@ enum Syscalls {
 
     /// `statvfs(3)`
     static func space(of path: String) throws(Errno) -> SpaceStatus {
-        try space(of: try open(path, flags: O_RDONLY | O_DIRECTORY).raw)
+        // One that nobody has would be closed before it is asked.
+        let directory = SharedDescriptor(try open(path, flags: O_RDONLY | O_DIRECTORY))
+        return try withExtendedLifetime(directory) { () throws(Errno) in
+            try space(of: directory.raw)
+        }
     }
 
     /// `fstatvfs(3)`
