@@ -53,9 +53,13 @@ version := $(shell sed -n 's/^.define DEVFS_VERSION.*"\(.*\)"/\1/p' kmod/version
 # Where the module's sources are, below kmod/.
 module_rooms := bus node buffer dmabuf heap region signal core
 module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
-scripts := .ci/run .ci/setup docs/demo.sh examples/edu/edu.sh mount-helpers/mount.devfs \
+# Where `dist` and `deb` put what they make, and where the packages are built.
+dist := dist
+deb_tree := .build-deb/devfs-$(version)
+scripts := .ci/run .ci/setup docs/demo.sh debian/write-changelog debian/devfs.postinst \
+    debian/devfs.prerm debian/devfs.postrm examples/edu/edu.sh mount-helpers/mount.devfs \
     mount-helpers/install-module mount-helpers/devfs-completion.bash Tests/packaging \
-    Tests/Fuzz/run Tests/Fuzz/sanitize $(addprefix Tests/fresh/,run enter checks) \
+    Tests/Fuzz/run Tests/Fuzz/sanitize $(addprefix Tests/fresh/,run enter checks sources.sh) $(addprefix Tests/boot/,run guest image) \
     $(addprefix Tests/VM/,all run dkms tree root bench init init-tree init-overlay init-root init-bench \
         tree-tests tree-signals root-tests example-tests fetch-kernel fetch-arm64 build-in-trixie \
         build-debug-kernel lint-kmod)
@@ -78,7 +82,8 @@ SHELL := bash
 .ONESHELL:
 .DEFAULT_GOAL := build
 .PHONY: help setup build debug kmod run test host-test vm-test fresh-test fresh-quick kasan fuzz \
-    sanitize bench bench-quick bench-tools vm-bench lint lint-kmod docs man unmount install uninstall clean distclean
+    sanitize bench bench-quick bench-tools vm-bench lint lint-kmod docs site man unmount install \
+    uninstall clean distclean program dist deb boot-test
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -90,10 +95,12 @@ help: ## show this
 setup: ## install what building needs, and a libfuse with passthrough in .deps/
 	@.ci/setup build
 
+build: setup program ## build the program for release (the default)
+	@if $(has_sphinx); then $(MAKE) -s --no-print-directory man; fi
+
 # The linker warns of a function of Foundation's that nothing calls.
-build: setup ## build the program for release (the default)
+program:
 	$(SWIFT) build $(release_flags) | sed -u "/the use of .mktemp. is dangerous/d"
-	if $(has_sphinx); then $(MAKE) -s --no-print-directory man; fi
 
 debug: setup ## build everything for debugging, tests included
 	$(SWIFT) build --build-tests $(swift_flags)
@@ -213,9 +220,11 @@ lint-kmod: ## check the kernel module with sparse and checkpatch
 
 docs: ## make the manual as a site, .build/docs/html/index.html, and the manual pages
 	@.ci/setup docs
-	$(sphinx) -b html docs $(docs_built)/html
-	$(MAKE) -s --no-print-directory man
+	$(MAKE) -s --no-print-directory site man
 	echo 'the manual is $(docs_built)/html/index.html'
+
+site:
+	$(sphinx) -b html docs $(docs_built)/html
 
 # `install` takes what is there. Pages of an earlier time that have no source any more go.
 man: ## make the manual pages alone, .build/docs/man, without installing what that needs
@@ -230,6 +239,39 @@ unmount: ## unmount what run mounted
 	    echo '$(abspath $(MOUNT)) is not mounted'
 	fi
 
+# What is committed, and changes of files that git knows. The date is that of the newest commit.
+dist: ## pack the sources as dist/devfs-VERSION.tar.xz, which packages are built from
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo 'dist: this is no checkout of git' >&2; exit 1; }
+	mkdir -p $(dist)
+	date=$$(git log -1 --format=%cD)
+	changelog=$$(debian/write-changelog '$(version)' "$$date")
+	tree=$$(git stash create)
+	git archive --prefix='devfs-$(version)/' \
+	    --add-virtual-file="devfs-$(version)/debian/changelog:$$changelog"$$'\n' \
+	    "$${tree:-HEAD}" | xz -T1 >'$(dist)/devfs-$(version).tar.xz'
+	echo '$(dist)/devfs-$(version).tar.xz'
+
+# .build and .deps stay from one time to the next; all else is as the tarball has it.
+deb: dist ## build the packages of Debian in dist/: devfs, devfs-dkms, devfs-doc (RELEASE=: in clean systems)
+	@.ci/setup deb
+	mkdir -p '$(deb_tree)' .build-deb/new
+	tar -xJf '$(dist)/devfs-$(version).tar.xz' -C .build-deb/new
+	rsync -a --delete --checksum --exclude=/.build --exclude=/.deps \
+	    '.build-deb/new/devfs-$(version)/' '$(deb_tree)/'
+	rm -rf .build-deb/new
+	[[ -e '$(deb_tree)/.deps' ]] || cp -a .deps '$(deb_tree)/.deps'
+	cd '$(deb_tree)'
+	# The Swift tool chain is in no package, so the build dependencies are never all met.
+	dpkg-buildpackage -us -uc -b -nc -d
+	cd ..
+	lintian --fail-on error --info --display-info --tag-display-limit 0 ./*.changes
+	mv ./*_'$(version)'_*.deb ./*.changes ./*.buildinfo '../$(dist)/'
+	ls ../$(dist)
+
+boot-test: deb ## install, upgrade, kill and remove the packages in booted systems of Debian 12 and 13
+	@.ci/setup boot
+	Tests/boot/run $(RELEASE)
+
 install: ## install the program, its manual pages, mount(8) helper, completions, the module's source
 	@test -x $(release) || { echo 'nothing is built yet: run make first' >&2; exit 1; }
 	set -x
@@ -239,7 +281,8 @@ install: ## install the program, its manual pages, mount(8) helper, completions,
 	install -d '$(DESTDIR)$(BASH_COMPLETION_DIR)' '$(DESTDIR)$(ZSH_COMPLETION_DIR)' \
 	    '$(DESTDIR)$(FISH_COMPLETION_DIR)' '$(DESTDIR)$(SYSTEMD_UNIT_DIR)' \
 	    '$(DESTDIR)$(module_source).new/uapi'
-	{ $(release) --generate-completion-script bash; cat mount-helpers/devfs-completion.bash; } \
+	{ $(release) --generate-completion-script bash | sed '1{/^#!/d}'; \
+	    cat mount-helpers/devfs-completion.bash; } \
 	    >'$(DESTDIR)$(BASH_COMPLETION_DIR)/devfs'
 	$(release) --generate-completion-script zsh >'$(DESTDIR)$(ZSH_COMPLETION_DIR)/_devfs'
 	$(release) --generate-completion-script fish >'$(DESTDIR)$(FISH_COMPLETION_DIR)/devfs.fish'
@@ -297,7 +340,7 @@ uninstall: ## remove what install installed, but for the group dma
 	rm -rf '$(DESTDIR)$(module_source)'
 
 clean: ## remove what was built
-	rm -rf .build .build-*
+	rm -rf .build .build-* $(dist)
 
 distclean: clean ## remove the libfuse in .deps/ and the empty mount point as well
 	rm -rf .deps .deps.* Package.resolved

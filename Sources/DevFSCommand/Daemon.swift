@@ -102,6 +102,8 @@ struct DaemonReport {
     private let pipe: FileDescriptor
     /// Where errors go once there is no terminal. Connected to before the server gives up connect(2).
     private let journal: FileDescriptor?
+    /// Where its messages go then; what is left for `journal` is the text of a trap.
+    let entries = JournalSocket(isOn: false)
 
     init(_ pipe: FileDescriptor) {
         self.pipe = pipe
@@ -138,6 +140,7 @@ struct DaemonReport {
             _ = try? journal.duplicate(as: .standardError)
             try? journal.close()
         }
+        entries?.switchOn()
         _ = try? pipe.writeAll([Self.success])
         try? pipe.close()
     }

@@ -13,6 +13,7 @@ struct DevFSCommand: ParsableCommand {
               1    the operation failed; stderr says `devfs: WHAT: WHY`
               2    not a DevFS mount, or nothing of that name
               64   wrong usage
+              78   a wrong mount option
               124  timed out
               130  interrupted by Ctrl-C
 

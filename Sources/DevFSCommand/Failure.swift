@@ -4,6 +4,8 @@ import SystemPackage
 enum ExitStatus: Int32 {
     case failed = 1
     case notFound = 2
+    /// A mount option that there is not, or with a bad value: EX_CONFIG of sysexits(3).
+    case configuration = 78
     case timedOut = 124
     case interrupted = 130
     case terminated = 143
@@ -25,9 +27,10 @@ struct Failure: Error, CustomStringConvertible {
 
     /// A system call's error, with what is known beyond it in brackets. Something that is not there
     /// is "nothing found" to a script.
-    init(_ what: String, _ errno: Errno, detail: String? = nil) {
+    init(_ what: String, _ errno: Errno, detail: String? = nil, status: ExitStatus? = nil) {
         let why = detail.map { "\(errno) (\($0))" } ?? "\(errno)"
-        self.init(what, why, status: errno == .noSuchFileOrDirectory ? .notFound : .failed)
+        let usual = errno == .noSuchFileOrDirectory ? ExitStatus.notFound : .failed
+        self.init(what, why, status: status ?? usual)
     }
 
     /// Ends the command with `status` and no message: everything was said already.

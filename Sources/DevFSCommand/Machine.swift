@@ -233,6 +233,7 @@ struct Machine {
             guard Syscalls.isAccessible("/proc/modules", F_OK) else {
                 return .warn(name, "\(what); this kernel takes no modules", fix: nil)
             }
+            if hasModule, let refused = ModuleSignature().refusal(name) { return refused }
             return .warn(
                 name, what,
                 fix: hasModule

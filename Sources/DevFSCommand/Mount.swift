@@ -30,8 +30,10 @@ struct MountCommand: ParsableCommand {
               no_sandbox       keep all capabilities and system calls, for debugging
               huge=always      huge pages: never, always, within_size, advise
 
-            `remount` changes these options of an existing mount, and no others: ro noexec nosuid \
-            nodev noatime sync dirsync and their opposites, which are as for mount(8). nofail, _netdev, noauto, user, x-*, comment= and the like are ignored.
+            `remount` changes size= and huge= of a memory device, and ro noexec nosuid nodev \
+            noatime sync dirsync and their opposites, which are as for mount(8); it names those \
+            that it can't change. nofail, _netdev, noauto, user, x-*, comment= and the like are \
+            ignored.
 
             EXAMPLE
               devfs mount memory:lab /mnt/dma -o size=64M,umask=007,allow_other
@@ -80,17 +82,35 @@ struct MountCommand: ParsableCommand {
     }
 
     private func mount() throws {
-        let parsed = try MountOptions.parse(o, isSloppy: sloppy)
+        let manager = foreground && readyDescriptor == nil ? ServiceManager() : nil
+        do {
+            try mount(for: manager)
+        } catch let error as SetupError {
+            manager?.failed(error)
+            throw error
+        } catch let failure as Failure {
+            if !failure.isSilent { manager?.failed(failure.description) }
+            throw failure
+        }
+    }
+
+    private func options() throws -> MountOptions {
+        do {
+            return try MountOptions.parse(o, isSloppy: sloppy)
+        } catch {
+            throw Failure(error.attempt, error.errno, detail: error.hint, status: .configuration)
+        }
+    }
+
+    private func mount(for manager: ServiceManager?) throws {
+        let parsed = try options()
         // The server leaves its working directory. It alone looks the path up, once.
         let absolute = try Mounts.unresolvedPath(mountpoint)
         if parsed.isRemount { return try remount(parsed) }
         if let readyDescriptor {
             try serve(at: absolute, parsed, for: FileDescriptor(rawValue: readyDescriptor))
         } else if foreground {
-            try Server.make(
-                source: source, mountpoint: absolute, options: parsed, isVerbose: true
-            )
-            .run()
+            try serve(at: absolute, parsed, for: manager)
         } else {
             var arguments = ["devfs", "mount", "-f", "--ready-descriptor", "3"]
             if sloppy { arguments.append("--sloppy") }
@@ -99,21 +119,16 @@ struct MountCommand: ParsableCommand {
         }
     }
 
-    private func remount(_ options: MountOptions) throws {
-        let what = "remounting \(mountpoint)"
-        let entry = try Mounts.toUnmount(mountpoint)
-        do throws(Errno) {
-            try entry.remount(options)
-        } catch {
-            let why =
-                switch error {
-                case .resourceBusy:
-                    "a file is open for writing; `fuser -vm \(mountpoint.shellQuoted)` shows by whom"
-                case .notPermitted: "only root can; unmount it, and mount it with other options"
-                default: ""
-                }
-            throw Failure(what, error, detail: why)
-        }
+    /// Serves in the foreground, be it for who types or for a manager of services.
+    private func serve(
+        at mountpoint: String, _ options: MountOptions, for manager: ServiceManager?
+    ) throws {
+        let journal = JournalSocket.isStandardError ? JournalSocket(isOn: true) : nil
+        let server = try Server.make(
+            source: source, mountpoint: mountpoint, options: options, isVerbose: true,
+            journal: journal)
+        try server.run(
+            whenReady: { manager?.ready($0) }, whenEnding: { manager?.stopping() })
     }
 
     /// Serves for a parent that waits at the other end of `pipe` for the mount, or for the error.
@@ -126,11 +141,12 @@ struct MountCommand: ParsableCommand {
             // A parent that was killed must not take the mount with it.
             Syscalls.ignore(signal: SIGPIPE)
             try Syscalls.changeDirectory("/")
-            let server = try Server.make(source: source, mountpoint: mountpoint, options: options)
+            let server = try Server.make(
+                source: source, mountpoint: mountpoint, options: options, journal: report.entries)
             // Fails for the leader of a process group, which this is not. Not before it is mounted:
             // systemd's automounts let their own process group pass, and have others wait.
             Syscalls.leaveSession()
-            try server.run {
+            try server.run { _ in
                 report.ready()
                 isReady.store(true, ordering: .releasing)
             }

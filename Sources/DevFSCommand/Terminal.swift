@@ -6,8 +6,11 @@ import SystemPackage
 enum Terminal {
     /// Prints `devfs: MESSAGE` on one line. Names of others are in it, so that what does not print
     /// is escaped.
+    ///
+    /// The journal takes it for an error by the number before it. `sd-daemon(3)`
     static func complain(_ message: String) {
-        write("devfs: \(message.printable)\n")
+        let level = JournalSocket.isStandardError ? "<3>" : ""
+        write("\(level)devfs: \(message.printable)\n")
     }
 
     /// Nobody can be told when stderr itself fails.

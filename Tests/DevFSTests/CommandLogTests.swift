@@ -82,7 +82,7 @@ struct CommandLogTests {
     /// docs/man/devfs-mount.1.md: "at most ten a minute for each user"
     @Test func `what is told beyond the log has a bound for each user and for all`() {
         let lines = Mutex<[String]>([])
-        log.told.set { line in lines.withLock { $0.append(line) } }
+        log.told.set { told in lines.withLock { $0.append(told.line) } }
         for uid: UInt32 in 1...30 {
             for _ in 0..<20 {
                 let caller = Caller(pid: ProcessID(1), uid: uid, gid: 0)

@@ -210,6 +210,15 @@ int cfuse_dma_import(int node, struct devfs_dma_import *_Nonnull import);
 int cfuse_dma_pin(int node, struct devfs_dma_alloc *_Nonnull alloc, int memory, uint64_t offset);
 
 /*
+ * A UNIX datagram socket that is connected to a path, or to an abstract name behind `@`; -1 where
+ * nobody listens. Sending never raises SIGPIPE, and only waits for room where it is asked to.
+ */
+int cfuse_datagram_connect(const char *_Nonnull address);
+ssize_t cfuse_datagram_send(int fd, const void *_Nullable bytes, size_t size, bool waits);
+/* The other end of a UNIX socket has this path. getpeername(2) */
+bool cfuse_peer_is(int fd, const char *_Nonnull path);
+
+/*
  * Drops all capabilities of this thread, and of those that it starts from now on, but those whose bit
  * is set in `kept`: from each set and the bounding one. capabilities(7)
  */

@@ -179,6 +179,25 @@ public enum MemoryDevices {
         lock.letGo()
     }
 
+    /// Gives a device that is mounted another limit, and another policy of huge pages, where they are
+    /// asked for.
+    /// - Throws: EBUSY where more than that is in use; ENOTSUP where the server keeps the limit.
+    public static func change(
+        _ source: String, size: UInt64?, huge: String?
+    ) throws(SetupError) {
+        guard size != nil || huge != nil else { return }
+        let attempt = "resizing \(source)"
+        guard source.hasPrefix("memory:"), let name = Name(source.dropFirst("memory:".utf8.count))
+        else { throw SetupError(attempt, .invalidArgument, hint: "it is no memory device") }
+        let device = MemoryDevice(name)
+        guard try device.isMounted() else {
+            throw SetupError(
+                attempt, .notSupported,
+                hint: "it has no tmpfs of its own: unmount it, and mount it with size=")
+        }
+        _ = try device.mountData(size: size, huge: huge)
+    }
+
     /// The last device of an ordinary user takes the directory of all with it.
     private static func removeBase() {
         let base = MemoryDevice.base()

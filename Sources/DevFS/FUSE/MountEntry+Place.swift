@@ -64,6 +64,14 @@ extension MountEntry {
         }
     }
 
+    /// Has its server look how much memory there is. `statfs(2)`
+    public func askSpace() throws(Errno) {
+        let directory = try place().directory
+        try withExtendedLifetime(directory) { () throws(Errno) in
+            _ = try Syscalls.space(of: "/proc/self/fd/\(directory.raw)/.")
+        }
+    }
+
     private func parent() throws(Errno) -> (SharedDescriptor, String)? {
         let place = try place()
         return place.parent.map { ($0, place.name) }

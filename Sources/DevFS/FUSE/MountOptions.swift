@@ -49,6 +49,8 @@ public struct MountOptions: Sendable, Equatable {
     /// took back: `ro rw noexec exec nosuid suid nodev dev noatime atime sync dirsync`.
     /// `dev` and `suid` are root's; for others they are left out.
     public var kernelOptions: [String] = []
+    /// The names of the options that were given.
+    private(set) var given: Set<String> = []
 
     /// The defaults, as of a mount without `-o`.
     public init() {}
@@ -70,8 +72,9 @@ public struct MountOptions: Sendable, Equatable {
         for text in texts {
             for item in text.split(separator: ",").map(String.init) {
                 let isKnown = try options.apply(item, isRoot: isRoot)
+                let key = String(item.prefix { $0 != "=" })
+                options.given.insert(key)
                 guard isKnown || isSloppy else {
-                    let key = String(item.prefix { $0 != "=" })
                     let near = Suggestion.nearest(key, names).map { "; did you mean \($0)?" } ?? ""
                     throw invalid(item, "no such option; `devfs mount --help` lists them\(near)")
                 }

@@ -31,18 +31,25 @@ import SystemPackage
     ///   - source: `memory:NAME`, `memory` for `memory:default`, or a node of the kernel module.
     ///   - mountpoint: an absolute path of a directory.
     ///   - isVerbose: says on stderr when it is mounted and unmounted, too.
+    ///   - journal: where messages go in place of stderr, once it is switched on.
     /// - Throws: what could not be had, and why.
     public init(
-        source: String, mountpoint: String, options: MountOptions, isVerbose: Bool = false
+        source: String, mountpoint: String, options: MountOptions, isVerbose: Bool = false,
+        journal: JournalSocket? = nil
     ) throws(SetupError) {
         self.options = options
-        var log = Logger(label: "devfs") { StreamLogHandler.standardError(label: $0) }
+        var log = Logger(label: "devfs") { _ in ServerLog(journal) }
         log.logLevel = isVerbose ? .info : .notice
+        log[metadataKey: "device"] = "\(source == "memory" ? "memory:default" : source)"
+        log[metadataKey: "mountpoint"] = "\(mountpoint)"
         self.log = log
         // Sent to who holds a lease that somebody breaks, and fatal by default.
         Syscalls.ignore(signal: SIGIO)
         // Beyond RLIMIT_FSIZE: EFBIG for the one client instead.
         Syscalls.ignore(signal: SIGXFSZ)
+        // Modes are given where files are made; a stricter umask than usual would shut others out of
+        // the socket's directory.
+        Syscalls.setUmask(0o022)
         if options.ioUring && !options.poll {
             throw SetupError(
                 "mounting with io_uring and no_poll", .invalidArgument,
@@ -79,9 +86,13 @@ import SystemPackage
         } catch {
             throw SetupError("setting up the tree of \(backend.source)", error)
         }
-        tree.log.told.set { [log] line in
-            // Whoever reads our errors, or does not, keeps nobody waiting.
-            if Syscalls.canWrite(2) { log.notice("\(line)") }
+        tree.log.told.set { [log] told in
+            log.notice(
+                "\(told.line)",
+                metadata: [
+                    "pid": "\(told.pid)", "uid": "\(told.uid)", "file": "\(told.file)",
+                    "command": "\(told.command)", "errno": "\(told.errno)",
+                ])
         }
         session = Session(
             tree,
@@ -120,12 +131,14 @@ import SystemPackage
 
     /// As `init`; a memory device that was made for a mount which then failed is removed again.
     public static func make(
-        source: String, mountpoint: String, options: MountOptions, isVerbose: Bool = false
+        source: String, mountpoint: String, options: MountOptions, isVerbose: Bool = false,
+        journal: JournalSocket? = nil
     ) throws(SetupError) -> Server {
         let isNew = MemoryDevices.isMissing(source)
         do throws(SetupError) {
             return try Server(
-                source: source, mountpoint: mountpoint, options: options, isVerbose: isVerbose)
+                source: source, mountpoint: mountpoint, options: options, isVerbose: isVerbose,
+                journal: journal)
         } catch {
             // Refused where another server has it meanwhile.
             if isNew { try? MemoryDevices.remove(source == "memory" ? "default" : source) }
@@ -137,14 +150,29 @@ import SystemPackage
         unsafe fuse_session_destroy(fuse)
     }
 
+    /// A line for people: what is served, where, and how the bytes travel.
+    private static func summary(_ tree: FileSystem, on mountpoint: String) -> String {
+        let isDirect = tree.features.contains { $0.name == "passthrough" && $0.isThere }
+        return "Serving \(tree.backend.source) on \(mountpoint.printable)"
+            + (isDirect ? ", zero-copy" : ", through the server")
+    }
+
     /// Serves until the mount is taken away or SIGTERM, SIGINT or SIGHUP comes; buffers stay.
     ///
-    /// - Parameter whenReady: called once, when the kernel has agreed and requests are answered.
-    public func run(whenReady: @escaping @Sendable () -> Void = {}) throws(SetupError) {
-        session.whenReady(whenReady)
+    /// - Parameters:
+    ///   - whenReady: called once, when the kernel has agreed and requests are answered, with a line
+    ///     that says what is served.
+    ///   - whenEnding: called once, when it serves no more.
+    public func run(
+        whenReady: @escaping @Sendable (_ summary: String) -> Void = { _ in },
+        whenEnding: () -> Void = {}
+    ) throws(SetupError) {
+        let (tree, place) = (session.tree, mountpoint)
+        session.whenReady { whenReady(Self.summary(tree, on: place)) }
         log.info("\(session.tree.backend.source) is mounted on \(mountpoint.printable)")
         try sandbox.enter(options)
         let result = unsafe cfuse_session_loop(fuse, Self.threads)
+        whenEnding()
         // Who mounts the device next waits for our end from here on.
         session.tree.backend.lock?.announceEnd()
         // Whoever waits is answered as long as there is a connection to answer on.

@@ -59,9 +59,20 @@ final class CommandLog: Sendable {
         }
     }
 
+    /// A refusal as others are told of it.
+    struct Told: Sendable {
+        /// Without its end.
+        var line: String
+        var pid: pid_t
+        var uid: UInt32
+        var file: String
+        var command: String
+        var errno: String
+    }
+
     private let state = Mutex(State())
-    /// Called with refusals, each a line without its end, as far as the budget goes.
-    let told = Callback<String>()
+    /// Called with refusals, as far as the budget goes.
+    let told = Callback<Told>()
     /// Who pays for a user.
     private let payer: @Sendable (UInt32) -> UInt32
 
@@ -112,7 +123,11 @@ final class CommandLog: Sendable {
         }
         if let isLast {
             let more = isLast ? "; for a minute, more of such is in control/log alone" : ""
-            told.call("refused: \(text)\(more)")
+            told.call(
+                Told(
+                    line: "refused: \(text)\(more)", pid: process.number, uid: caller.uid,
+                    file: file, command: Self.printable(command),
+                    errno: ErrnoName.of(refusal.errno)))
         }
         return refusal.errno
     }

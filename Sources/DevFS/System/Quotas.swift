@@ -189,6 +189,8 @@ final class Quotas: Sendable {
 
     private let administrators: Set<UInt32>
     private let subordinates: SubordinateUsers
+    /// As they were asked for, whatever the device has.
+    private let asked: [Limit]
     private let each: [Counter]
     private let all: [Counter]
     /// Of all users that have limits.
@@ -213,6 +215,7 @@ final class Quotas: Sendable {
             }
             return limit
         }
+        asked = table
         each = table.map { Counter($0.each) }
         all = table.map { Counter($0.all) }
     }
@@ -224,9 +227,11 @@ final class Quotas: Sendable {
 
     func isLimited(_ uid: UInt32) -> Bool { !administrators.contains(uid) }
 
-    /// Lowers what all users together can have; before anybody has something.
+    /// Lowers what all users together can have, as far as more was asked for.
     func limit(_ resource: Resource, toAll most: UInt64) {
-        for limit in [each, all] { limit[resource.rawValue].change { min($0, most) } }
+        let asked = asked[resource.rawValue]
+        each[resource.rawValue].change { _ in min(asked.each, most) }
+        all[resource.rawValue].change { _ in min(asked.all, most) }
     }
 
     func limit(of resource: Resource) -> Limit {

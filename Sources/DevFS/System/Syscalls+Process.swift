@@ -35,6 +35,9 @@ extension Syscalls {
     /// `signal(2)`, SIG_IGN
     package static func ignore(signal number: Int32) { _ = Glibc.signal(number, SIG_IGN) }
 
+    /// `umask(2)`
+    static func setUmask(_ mask: UInt32) { umask(mask) }
+
     /// Does `body` to its end: SIGHUP, SIGINT and SIGTERM of this thread come afterwards.
     /// `pthread_sigmask(3)`
     static func uninterrupted<Result, Failure>(

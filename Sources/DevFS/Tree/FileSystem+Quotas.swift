@@ -12,10 +12,12 @@ extension FileSystem {
                 quotas.limit(resource, toAll: max(8, descriptors / 16))
             }
         }
-        if let size = try? backend.space().size { quotas.limit(.bytes, toAll: size - size / 16) }
+        if let size = try? backend.space().size { limitBytes(to: size) }
         for buffer in buffers.all {
             guard let status = try? buffers.status(of: buffer) else { continue }
             buffer.pay(by: .counting(status.taken, of: status.uid, in: quotas))
         }
     }
+    /// What is kept for the administrators of a device of `size` bytes.
+    func limitBytes(to size: UInt64) { quotas.limit(.bytes, toAll: size - size / 16) }
 }

@@ -281,9 +281,10 @@ public final class FileSystem: Sendable {
         }
     }
 
-    /// What `df` shows.
+    /// What `df` shows. Whoever resizes the device asks for it, so that users' limits follow.
     func space() throws(Errno) -> SpaceStatus {
         var space = try backend.space()
+        limitBytes(to: space.size)
         space.files = UInt64(buffers.count)
         return space
     }

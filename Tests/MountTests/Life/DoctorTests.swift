@@ -64,6 +64,44 @@ extension MountTests {
             #expect(installed.last?.hasSuffix("sudo modprobe devfs_dma") == true, "\(installed)")
         }
 
+        /// A kernel that is locked down, and a modinfo that says `signer` of the module.
+        private static func locked(signer: String, keys: String) -> String {
+            """
+            mount -t tmpfs tmpfs /sys/module
+            mount -t tmpfs tmpfs /usr/lib/modules
+            mkdir -p /usr/lib/modules/$(uname -r)
+            echo updates/dkms/devfs_dma.ko: > /usr/lib/modules/$(uname -r)/modules.dep
+            mount -t tmpfs tmpfs /sys/kernel
+            mkdir /sys/kernel/security
+            echo 'none [integrity] confidentiality' > /sys/kernel/security/lockdown
+            mount -t tmpfs tmpfs /mnt
+            printf '#!/bin/sh\necho "%s"\n' '\(signer)' > /mnt/modinfo
+            chmod +x /mnt/modinfo
+            echo '\(keys)' > /mnt/keys
+            mount --bind /mnt/keys /proc/keys
+            PATH=/mnt:$PATH
+            """
+        }
+
+        private static let hasKeys = loadsModules && exists("/proc/keys")
+
+        @Test(.enabled(if: hasKeys, "a container, or a kernel without modules or keys"))
+        func `a module whose signature the kernel refuses is told, with what mends it`() throws {
+            let bare = try check("module", after: Self.locked(signer: "", keys: ""))
+            #expect(bare[0].hasPrefix("warn ") && bare[0].contains("is not signed"), "\(bare)")
+            #expect(bare.last?.contains("mokutil --import") == true, "\(bare)")
+            let unknown = try check(
+                "module", after: Self.locked(signer: "DKMS module signing key", keys: "other"))
+            #expect(unknown[0].contains("does not know"), "\(unknown)")
+            #expect(unknown.last?.contains("mokutil --import") == true, "\(unknown)")
+            let known = try check(
+                "module",
+                after: Self.locked(
+                    signer: "DKMS module signing key",
+                    keys: "1 I--- 1 perm 1f030000 0 0 asymmetri DKMS module signing key: 00"))
+            #expect(known.last?.hasSuffix("sudo modprobe devfs_dma") == true, "\(known)")
+        }
+
         @Test(.enabled(if: Machine.hasOverlays, "needs overlayfs to hide /etc/mtab"))
         func `without mtab an ordinary user cannot unmount, and is told`() throws {
             let lines = try check(

@@ -127,6 +127,49 @@ extension MountTests {
             return try Child(["unshare", "-m", "bash", "-c", script]).wait(within: .seconds(45))
         }
 
+        /// docs/man/mount.devfs.8.md: "A remount changes `size=` and `huge=` of a memory device"
+        @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
+        func `a remount gives a memory device another size, and its users another limit`() throws {
+            let output = try run(
+                """
+                $DEVFS mount -o remount,size=8M memory:$NAME $DIR/dma
+                stat -f -c %b $DIR/dma
+                ! truncate -s 9M $DIR/dma/buffers/a 2> /dev/null
+                $DEVFS mount -o remount,size=128M,ro memory:$NAME $DIR/dma
+                stat -f -c %b $DIR/dma
+                # The files that it can have follow.
+                [ $(stat -f -c %c /run/devfs/$NAME/data) = 398304 ]
+                ! touch $DIR/dma/buffers/b 2> /dev/null
+                $DEVFS mount -o remount,rw memory:$NAME $DIR/dma
+                rm -f $DIR/dma/buffers/a
+                truncate -s 100M $DIR/dma/buffers/a
+                fallocate -l 100M $DIR/dma/buffers/a
+                $DEVFS mount -o remount,size=8M memory:$NAME $DIR/dma 2>&1 && exit 3
+                stat -f -c %b $DIR/dma
+                $DEVFS unmount $DIR/dma
+                """)
+            #expect(output.status == 0, "\(output)")
+            let lines = output.text.split(separator: "\n")
+            #expect(lines.count == 4 && lines[2].contains("more than that is in use"), "\(output)")
+            #expect([lines[0], lines[1], lines[3]] == ["2048", "32768", "32768"], "\(output)")
+        }
+
+        @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
+        func `a remount names what it can't change, and changes nothing`() throws {
+            let output = try run(
+                """
+                $DEVFS unmount $DIR/dma
+                $DEVFS mount memory:$NAME $DIR/dma -o uid=12,umask=027,allow_other
+                $DEVFS mount -o remount,ro,uid=12,umask=027,allow_other memory:$NAME $DIR/dma
+                $DEVFS mount -o remount,rw,uid=13,gid=5,umask=027 memory:$NAME $DIR/dma 2>&1 && exit 3
+                grep -o " $DIR/dma fuse.devfs r[ow]" /proc/mounts | grep -o 'r.$'
+                $DEVFS unmount $DIR/dma
+                """)
+            #expect(output.status == 0, "\(output)")
+            #expect(output.text.contains("(gid, uid can't be changed while it is mounted"), "\(output)")
+            #expect(output.text.hasSuffix("\nro\n"), "\(output)")
+        }
+
         @Test(.enabled(if: Machine.canBeOthers, "\(Machine.whyNotOthers)"))
         func `a bind mount of a dead tree is named, and nothing reaches the disk below it`() throws
         {

@@ -104,5 +104,57 @@ extension MountTests {
             #expect(output.status == 0, "\(output)")
             #expect(output.text == "inactive\nsuccess\n", "\(output)")
         }
+
+        @Test func `systemctl status tells what is served, and reload gives it another size`() throws {
+            let output = try run(
+                """
+                mkdir -p /run/devfs
+                echo 'OPTIONS=size=8M,umask=007' > /run/devfs/lab.conf
+                unit start devfs@lab
+                state StatusText
+                echo 'OPTIONS=size=16M,umask=007' > /run/devfs/lab.conf
+                unit reload devfs@lab
+                stat -f -c %b $M
+                echo 'OPTIONS=size=16M,umask=000' > /run/devfs/lab.conf
+                ! unit reload devfs@lab 2> /dev/null
+                state ActiveState
+                unit stop devfs@lab
+                """)
+            #expect(output.status == 0, "\(output)")
+            let lines = output.text.split(separator: "\n")
+            #expect(lines.first?.hasPrefix("Serving memory:lab on /mnt/devfs/lab, ") == true)
+            #expect(lines.dropFirst() == ["4096", "active"], "\(output)")
+        }
+
+        /// Whatever is in OPTIONS is one word: neither a space nor a quotation mark begins another.
+        @Test(arguments: ["size=8M, uid=0", "size=8M -f", "size=8M;true", "\\\"size=8M\\\" uid=0"])
+        func `options that are none end the service at once, with the reason`(options: String) throws
+        {
+            let output = try run(
+                """
+                mkdir -p /run/devfs
+                echo "OPTIONS=\(options)" > /run/devfs/lab.conf
+                ! unit start devfs@lab 2> /dev/null
+                state ActiveState
+                state NRestarts
+                state ExecMainStatus
+                state StatusErrno
+                ! grep " $M " /proc/mounts
+                """)
+            #expect(output.status == 0, "\(output)")
+            #expect(output.text == "failed\n0\n78\n0\n", "\(output)")
+        }
+
+        @Test func `an option in quotation marks is the option`() throws {
+            let output = try run(
+                """
+                mkdir -p /run/devfs
+                echo 'OPTIONS="size=8M,umask=007"' > /run/devfs/lab.conf
+                unit start devfs@lab
+                stat -f -c %b $M
+                unit stop devfs@lab
+                """)
+            #expect(output.status == 0 && output.text == "2048\n", "\(output)")
+        }
     }
 }
