@@ -49,7 +49,7 @@ struct BufferGateTests {
     }
 }
 
-private final class SharedFlag: Sendable {
+final class SharedFlag: Sendable {
     private let value = Atomic(false)
     var isSet: Bool { value.load(ordering: .acquiring) }
     func set() { value.store(true, ordering: .releasing) }

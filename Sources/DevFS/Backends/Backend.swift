@@ -93,8 +93,10 @@ protocol Backend: AnyObject, Sendable {
     /// - Throws: ENODATA where the memory has no such address.
     func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64
     func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64
-    /// Address and length of each entry of the scatter-gather list.
+    /// Address and length of each entry of the scatter-gather list. May wait for who has the buffer.
     func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)]
+    /// Entries of the scatter-gather list. It waits for nobody.
+    func segments(of buffer: BufferDescription) throws(Errno) -> Int
     /// Cpu and device see the same without a sync.
     func isCoherent(_ buffer: BufferDescription) throws(Errno) -> Bool
     /// The node of the memory; -1 for none or unknown.
@@ -131,6 +133,10 @@ extension Backend {
     func discard(_ id: BufferID) {}
     var discardMayWait: Bool { false }
     func remains(of id: BufferID) -> String? { nil }
+
+    func segments(of buffer: BufferDescription) throws(Errno) -> Int {
+        try scatterGather(of: buffer).count
+    }
 
     func openReadOnly(_ buffer: BufferDescription) throws(Errno) -> Descriptor {
         let own = try open(buffer)

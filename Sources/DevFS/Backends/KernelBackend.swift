@@ -340,6 +340,10 @@ final class KernelBackend: Backend {
         return info.phys_addr
     }
 
+    func segments(of buffer: BufferDescription) throws(Errno) -> Int {
+        Int(try info(of: buffer).nents)
+    }
+
     func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)] {
         let file = try open(buffer)
         var all: [(UInt64, UInt64)] = []

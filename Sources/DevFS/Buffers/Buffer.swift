@@ -87,15 +87,24 @@ final class Buffer: Sendable {
     /// A client may have it by what the mount does not know of: a descriptor from the socket, or a
     /// mapping of a file whose descriptor is closed.
     private let wasOutside = Atomic(false)
+    /// Its memory is about to be filled up: once is enough, however many open it.
+    private let isFilling = Atomic(false)
+    /// False where somebody else is about to.
+    func beginFill() -> Bool { !isFilling.exchange(true, ordering: .acquiring) }
+    func endFill() { isFilling.store(false, ordering: .releasing) }
+
     /// An address of it was read: a device may have been told where it is.
     private let wasLocated = Atomic(false)
     /// Others may give it up at any time, so nothing of it is kept beyond its use.
     let isOfOthers: Bool
+    /// See `Heap.isForeign`.
+    let isForeign: Bool
     let state: Mutex<State>
 
     init(_ description: BufferDescription, ofOthers: Bool = false) {
         id = description.id
         isOfOthers = ofOthers || description.isTransient
+        isForeign = description.traits.heap.isForeign
         state = Mutex(State(name: description.name, traits: description.traits))
     }
 
@@ -103,9 +112,10 @@ final class Buffer: Sendable {
     /// are under way without fear of that.
     private let gate = Atomic<UInt>(0)
 
-    /// Before a write by a thread that serves everybody: false where it may have to wait for a client.
-    /// Until `leave` no client gets the file.
+    /// Before a write by a thread that serves everybody: false where it may have to wait for a client,
+    /// or for a device of others. Until `leave` no client gets the file.
     func enter() -> Bool {
+        if isForeign { return false }
         if gate.add(2, ordering: .acquiring).oldValue & 1 == 0 { return true }
         leave()
         return false

@@ -6,13 +6,14 @@ import SystemPackage
 /// count no references and allocate nothing on the way: a request takes hardly more instructions
 /// than libfuse itself needs for it (docs/PERFORMANCE.md).
 enum BufferOperations {
-    /// False where the open file is no buffer.
+    /// False where the open file is no buffer, or one whose reads may have to wait.
     static func read(
         _ request: fuse_req_t?, _ size: Int, _ offset: off_t,
         _ info: UnsafeMutablePointer<fuse_file_info>?
     ) -> Bool {
         guard let request = unsafe request, let info = unsafe info,
-            let file = unsafe HandleTable.buffer(info.pointee.fh)
+            let file = unsafe HandleTable.buffer(info.pointee.fh),
+            unsafe !file._withUnsafeGuaranteedRef({ $0.buffer.isForeign })
         else { return false }
         unsafe Session.with(request) { session in
             session.count { $0.count(.read) }

@@ -39,8 +39,7 @@ enum Operations {
         session.tree.metrics.count(kind)
         do throws(Errno) {
             let caller = unsafe caller(of: request)
-            // A request on a ring can't be replied to later: see Session.read.
-            if !session.usesRings, let work = try later(session, caller) {
+            if let work = try later(session, caller), try session.canWait(work.lane) {
                 return unsafe try session.serveLater(
                     request, info?.pointee, of: work.uid, lane: work.lane, bytes: bytes, body)
             }
@@ -166,7 +165,8 @@ enum Operations {
                 throw .badFileDescriptor
             }
             let given = unsafe UnsafeRawBufferPointer(start: bytes, count: size)
-            guard !session.usesRings, file.writesWait(size) else {
+            let lane = unsafe file.lane(writing: given)
+            guard file.writesWait(size), try session.canWait(lane) else {
                 let count = unsafe try file.write(given, at: UInt64(offset))
                 session.tree.metrics.addWritten(count)
                 return unsafe Reply(request).written(count)
@@ -174,7 +174,7 @@ enum Operations {
             // libfuse uses its own memory again for the next request.
             let kept = unsafe Array(given)
             unsafe try session.serveLater(
-                request, info, of: caller(of: request).uid, lane: file.lane, bytes: size
+                request, info, of: caller(of: request).uid, lane: lane, bytes: size
             ) { (session, _, _) throws(Errno) in
                 let count = try file.write(kept, at: UInt64(offset))
                 session.tree.metrics.addWritten(count)
@@ -183,6 +183,28 @@ enum Operations {
         } catch {
             unsafe Reply(request).error(error)
         }
+    }
+
+    /// A read that may take long, or wait for somebody; false for any other.
+    private static func readLater(
+        _ request: fuse_req_t?, _ size: Int, _ offset: off_t,
+        _ info: UnsafeMutablePointer<fuse_file_info>?
+    ) -> Bool {
+        guard let request = unsafe request, let info = unsafe info?.pointee,
+            let file = (try? file(info)) ?? nil, file.readsWait
+        else { return false }
+        unsafe serve(
+            request, .read, nil,
+            later: { (_, caller) throws(Errno) in (caller.uid, file.lane) },
+            { (session, _, _) throws(Errno) in
+                let result = try file.read(at: UInt64(offset), size: size, parked: nil)
+                guard case .bytes(let bytes)? = result else {
+                    throw .resourceTemporarilyUnavailable
+                }
+                session.tree.metrics.addRead(bytes.count)
+                return .bytes(bytes)
+            })
+        return true
     }
 
     private static func bufferFile(
@@ -338,6 +360,7 @@ enum Operations {
         }
         unsafe ops.read = { request, _, size, offset, info in
             if unsafe BufferOperations.read(request, size, offset, info) { return }
+            if unsafe Operations.readLater(request, size, offset, info) { return }
             unsafe Operations.serve(request, .read) { (session, _) throws(Errno) in
                 guard let request = unsafe request, let info = unsafe info else {
                     throw .invalidArgument

@@ -230,6 +230,15 @@ import SystemPackage
 
     // MARK: Requests that may take long
 
+    /// Whether a request in that lane is left to the pool. One on a ring can't be replied to later (see
+    /// `read`): it is done by the ring's thread, which is everyone's.
+    /// - Throws: EOPNOTSUPP where that could wait for a device of others.
+    func canWait(_ lane: BufferID?) throws(Errno) -> Bool {
+        guard usesRings else { return true }
+        if let lane, tree.buffers[lane]?.isForeign ?? false { throw .notSupported }
+        return false
+    }
+
     /// Serves a request on a thread of the pool, as work of `uid`, in the lane of a buffer.
     /// - Parameters:
     ///   - bytes: that the request keeps until then.

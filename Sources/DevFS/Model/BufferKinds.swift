@@ -56,6 +56,9 @@ public enum Heap: Int, Sendable, CaseIterable {
 
     /// Sized once: memory that can't grow.
     var isFixed: Bool { self != .system }
+    /// Memory of another driver: an access waits for what other devices do with it, for ever where
+    /// they do not end. No thread that serves others reads, writes or syncs it.
+    var isForeign: Bool { self == .imported }
     /// A command can take memory from it.
     var isAllocatable: Bool { self != .user && self != .imported }
 

@@ -95,6 +95,7 @@ final class BufferFile: BackedFile {
         unsafe try Syscalls.read(descriptor, into: room, at: offset)
     }
 
+    var readsWait: Bool { buffer.isForeign }
     /// One that entered the buffer does not: see `BufferOperations.write`.
     func writesWait(_ count: Int) -> Bool { true }
     var lane: BufferID? { buffer.id }

@@ -41,6 +41,8 @@ protocol OpenFile: AnyObject, Sendable {
     func read(at offset: UInt64, size: Int, parked: (any ParkedRead)?) throws(Errno) -> ReadResult?
     /// Gives a parked read up; it is not finished afterwards by the file.
     func cancel(_ parked: any ParkedRead) -> Bool
+    /// A read may take long, or wait for somebody: no thread that serves others does it.
+    var readsWait: Bool { get }
     /// Writes with the rights of who opened the file.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int
     /// A write may take long, or wait for somebody: no thread that serves others does it.
@@ -55,6 +57,8 @@ protocol OpenFile: AnyObject, Sendable {
     func flush(by caller: Caller) throws(Errno)
     /// The buffer whose users it has to wait for, if any.
     var lane: BufferID? { get }
+    /// The same of a write, which may name a buffer.
+    func lane(writing bytes: UnsafeRawBufferPointer) -> BufferID?
     /// What can be done now; `waiter` is woken when that changes.
     func poll(_ waiter: (any PollWaiter)?) -> PollEvents
     /// Bytes that a reader of this open file will find, where it is a text.
@@ -78,7 +82,9 @@ extension OpenFile {
     var hasEnd: Bool { false }
     var flushWaits: Bool { false }
     func flush(by caller: Caller) throws(Errno) {}
+    var readsWait: Bool { false }
     var lane: BufferID? { nil }
+    func lane(writing bytes: UnsafeRawBufferPointer) -> BufferID? { lane }
     func cancel(_ parked: any ParkedRead) -> Bool { false }
     func poll(_ waiter: (any PollWaiter)?) -> PollEvents { [.readable, .writable] }
     var length: UInt64? { nil }

@@ -10,20 +10,22 @@ import SystemPackage
 /// want that buffer, and nobody else. A user has a bounded number of threads at a time. What does not
 /// get on for `patience` is told so, once, and its lane takes nothing more until it does.
 final class WorkPool: Sendable {
-    /// Threads of one user, and of one without limits.
-    private static let threadsOfUser = 4
-    private static let threadsOfAdministrator = 16
-    /// Threads of all users that have limits; administrators' come on top.
-    private static let threadsInAll = 64
-    /// Threads of one user that are stuck: beyond that nothing of his is begun that could get stuck. Where
-    /// all users together have so many, that holds for each who has some.
-    private static let stuckOfUser = 64
-    private static let stuckInAll = 512
+    struct Limits: Sendable {
+        /// Threads of one user, and of one without limits.
+        var threadsOfUser = 4
+        var threadsOfAdministrator = 16
+        /// Threads of all users that have limits; administrators' come on top.
+        var threadsInAll = 64
+        /// Threads of one user that are stuck: beyond that nothing of his is begun. Where all users
+        /// together have so many, that holds for each who has some.
+        var stuckOfUser = 64
+        var stuckInAll = 512
+        /// Seconds after which something that does not get on is given up.
+        var patience = 5
+    }
+
     /// Threads that stay when there is nothing to do.
     private static let idle = 2
-    /// Seconds after which something that does not get on is given up.
-    static let patience = 5
-
     /// A piece of work.
     struct Item: Sendable {
         /// Whose it is.
@@ -65,6 +67,7 @@ final class WorkPool: Sendable {
         var isShutDown = false
     }
 
+    private let limits: Limits
     private let isLimited: @Sendable (UInt32) -> Bool
     private let state = Mutex(State())
     /// Wakes threads that have nothing to do.
@@ -72,7 +75,11 @@ final class WorkPool: Sendable {
     private let watchdog: PeriodicTimer
 
     /// - Parameter isLimited: a user has limits.
-    init(_ loop: EventLoop, isLimited: @escaping @Sendable (UInt32) -> Bool) throws(Errno) {
+    init(
+        _ loop: EventLoop, _ limits: Limits = Limits(),
+        isLimited: @escaping @Sendable (UInt32) -> Bool
+    ) throws(Errno) {
+        self.limits = limits
         self.isLimited = isLimited
         bell = try EventCounter(isSemaphore: true)
         watchdog = try PeriodicTimer()
@@ -85,8 +92,8 @@ final class WorkPool: Sendable {
         let (number, threads): (UInt64, Threads?) = state.withLock { state in
             let number = state.next
             state.next += 1
-            let isRefused = state.isShutDown || item.lane.map { isClosed($0, item, state) } ?? false
-            if isRefused { return (number, nil) }
+            let isClosed = item.lane.map { state.lanes[$0] == true } ?? false
+            if state.isShutDown || isClosed || isStuck(item.uid, state) { return (number, nil) }
             if state.queues[item.uid] == nil { state.turns.append(item.uid) }
             state.queues[item.uid, default: []].append((number, item))
             return (number, admit(&state))
@@ -106,11 +113,10 @@ final class WorkPool: Sendable {
         }
     }
 
-    /// What goes on in a lane is stuck, or what comes next could get stuck and must not.
-    private func isClosed(_ lane: BufferID, _ item: Item, _ state: State) -> Bool {
-        if state.lanes[lane] == true { return true }
-        guard isLimited(item.uid), let own = state.stuck[item.uid] else { return false }
-        return own >= Self.stuckOfUser || state.stuckInAll >= Self.stuckInAll
+    /// So much of a user's is stuck that nothing more is begun, which could get stuck as well.
+    private func isStuck(_ uid: UInt32, _ state: State) -> Bool {
+        guard isLimited(uid), let own = state.stuck[uid] else { return false }
+        return own >= limits.stuckOfUser || state.stuckInAll >= limits.stuckInAll
     }
 
     private func count(stuck change: Int, of uid: UInt32, _ state: inout State) {
@@ -122,8 +128,8 @@ final class WorkPool: Sendable {
     private func canBegin(_ item: Item, _ state: State) -> Bool {
         if let lane = item.lane, state.lanes[lane] != nil { return false }
         let own = state.threads[item.uid] ?? 0
-        guard isLimited(item.uid) else { return own < Self.threadsOfAdministrator }
-        return own < Self.threadsOfUser && state.limited < Self.threadsInAll
+        guard isLimited(item.uid) else { return own < limits.threadsOfAdministrator }
+        return own < limits.threadsOfUser && state.limited < limits.threadsInAll
     }
 
     /// Threads that are needed for what was admitted.
@@ -235,7 +241,7 @@ final class WorkPool: Sendable {
         state.withLock { state in
             for (number, var running) in state.running where !running.isStuck {
                 running.age += 1
-                if running.age >= Self.patience {
+                if running.age >= limits.patience {
                     running.asleep = Self.isAsleep(running.thread) ? running.asleep + 1 : 0
                 }
                 if running.asleep >= 2 {
@@ -246,6 +252,12 @@ final class WorkPool: Sendable {
                     if let lane = running.item.lane {
                         state.lanes[lane] = true
                         stalled += Self.takeAll(of: lane, &state)
+                    }
+                    // What he has queued meanwhile could get stuck as well.
+                    if isStuck(running.item.uid, state) {
+                        // Not nil: his turn is in the list.
+                        stalled += (state.queues[running.item.uid] ?? []).map(\.item)
+                        state.queues[running.item.uid] = []
                     }
                 }
                 state.running[number] = running

@@ -68,6 +68,13 @@ extension FileSystem {
             // Its reader sees the buffer, and the generator writes it.
             let buffer = try buffer(
                 definition.buffer, for: Credentials(opener), writes: definition.isGenerated)
+            if buffer.isForeign {
+                // Readers are served by the event loop, which nobody may keep waiting.
+                throw Refusal(
+                    .notSupported,
+                    "\(definition.buffer) is memory of another driver, whose devices an access "
+                        + "waits for: map it")
+            }
             try streams.create(
                 definition, on: buffer, owner: options.forcesUID ? options.uid : opener.uid,
                 payer: opener.uid)

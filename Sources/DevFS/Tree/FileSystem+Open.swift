@@ -94,6 +94,8 @@ extension FileSystem {
         _ name: Name, _ flags: OpenFlags, by caller: Caller
     ) throws(Errno) -> (FileStatus, any OpenFile) {
         guard let buffer = buffers[name] else { throw .noSuchFileOrDirectory }
+        // Cutting may wait: it is for an open(2), which is the pool's then.
+        if flags.truncates { throw .staleNFSFileHandle }
         let found = try buffers.status(of: buffer)
         let user = Credentials(Opener(waiting: caller))
         guard
@@ -106,22 +108,33 @@ extension FileSystem {
 
     /// Gives a fixed buffer back what a mapping of it gave away, which nothing below refuses:
     /// `madvise(2)`, MADV_REMOVE, on a tmpfs. Not here: it waits for who has the file's lock.
+    ///
+    /// Whoever opens it while that is still to be done asks for nothing more.
     func fill(_ buffer: Buffer, for caller: Caller) {
+        guard buffer.beginFill() else { return }
         pool.run(
-            WorkPool.Item(uid: quotas.payer(of: caller.uid), lane: buffer.id) { [self] in
-                do throws(Refusal) {
-                    try buffers.withMemory(of: buffer) { (memory) throws(Refusal) in
-                        let size = try refusing("reading its size failed") { () throws(Errno) in
-                            try Syscalls.status(of: memory.descriptor.raw).size
-                        }
-                        try backend.populate(memory.descriptor.raw, 0..<size)
-                    }
-                } catch {
-                    log.add(
-                        error, command: "open: it has lost memory".utf8,
-                        file: "buffers/\(buffer.name)", by: caller)
+            WorkPool.Item(
+                uid: quotas.payer(of: caller.uid), lane: buffer.id,
+                body: { [self] in
+                    // What is lost from here on takes another one.
+                    buffer.endFill()
+                    fillNow(buffer, for: caller)
+                }, stalled: { buffer.endFill() }))
+    }
+
+    private func fillNow(_ buffer: Buffer, for caller: Caller) {
+        do throws(Refusal) {
+            try buffers.withMemory(of: buffer) { (memory) throws(Refusal) in
+                let size = try refusing("reading its size failed") { () throws(Errno) in
+                    try Syscalls.status(of: memory.descriptor.raw).size
                 }
-            })
+                try backend.populate(memory.descriptor.raw, 0..<size)
+            }
+        } catch {
+            log.add(
+                error, command: "open: it has lost memory".utf8,
+                file: "buffers/\(buffer.name)", by: caller)
+        }
     }
 
     func ownership(of caller: Caller, mode: UInt32) -> Ownership {

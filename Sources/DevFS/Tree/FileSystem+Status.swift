@@ -68,6 +68,11 @@ extension FileSystem {
         // In whole pages, which no tool takes for an exact length.
         let count = file.isReport ? buffers.count : 0
         if count > 16 { return UInt64(16 + count / 16 + 1) * 4096 }
+        if file.traits.contains(.slowToRead) {
+            // An address and a length a line.
+            let lines = (subject as? Buffer).flatMap { try? backend.segments(of: $0.description) }
+            return UInt64(lines ?? 0) * 40
+        }
         return UInt64((try? file.read?(self, subject))?.utf8.count ?? 0)
     }
 

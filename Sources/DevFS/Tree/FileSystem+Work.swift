@@ -10,7 +10,7 @@ extension FileSystem {
 
     /// The lane of a sync. Memory that is on no bus needs none.
     func lane(syncing buffer: Buffer) -> BufferID? {
-        backend is any BuslessBackend ? nil : buffer.id
+        backend is any BuslessBackend && !buffer.isForeign ? nil : buffer.id
     }
 
     /// What of an open may wait: cutting a buffer for its users, a region for the other file of its

@@ -77,7 +77,7 @@ enum Layout {
                 }
             }),
         .commands(
-            "sync", 0o222, .slow, parse: SyncRequest.parse,
+            "sync", 0o222, [.slow, .naming], parse: SyncRequest.parse,
             run: { tree, _, request, opener throws(Refusal) in
                 let buffer = try tree.buffer(
                     request.name, for: Credentials(opener), reads: false, writes: true)
@@ -161,9 +161,9 @@ enum Layout {
             Number.address(try tree.backend.physicalAddress(of: buffer.description))
         },
         .value("nents", 0o444) { tree, buffer throws(Errno) in
-            try tree.backend.scatterGather(of: buffer.description).count
+            try tree.backend.segments(of: buffer.description)
         },
-        .value("sg_table", secret, .locating) { tree, buffer throws(Errno) in
+        .value("sg_table", secret, [.locating, .slowToRead]) { tree, buffer throws(Errno) in
             try tree.backend.scatterGather(of: buffer.description)
                 .map { "\(Number.address($0.0)) \($0.1)" }.joined(separator: "\n")
         },

@@ -62,7 +62,12 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
         return .bytes(bytes[Int(offset)...].prefix(size))
     }
 
-    var length: UInt64? { (try? whole(anew: false)).map { UInt64($0.count) } }
+    var length: UInt64? {
+        if readsWait { return text.withLock { $0.map { UInt64($0.bytes.count) } } }
+        return (try? whole(anew: false)).map { UInt64($0.count) }
+    }
+
+    var readsWait: Bool { file.traits.contains(.slowToRead) }
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
         guard let write = file.write else { throw .badFileDescriptor }
@@ -134,4 +139,11 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
     }
     /// An attribute is one of a buffer's.
     var lane: BufferID? { (subject as? Buffer)?.id }
+
+    func lane(writing bytes: UnsafeRawBufferPointer) -> BufferID? {
+        guard file.traits.contains(.naming) else { return lane }
+        let word = unsafe (line.withLock { Array($0.rest) } + bytes.prefix(Name.longest + 1))
+            .prefix { $0 > UInt8(ascii: " ") }
+        return Name(String(decoding: word, as: UTF8.self)).flatMap { tree.buffers[$0]?.id }
+    }
 }

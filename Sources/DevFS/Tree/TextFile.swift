@@ -83,4 +83,8 @@ struct CommandTraits: OptionSet, Sendable {
     static let slowInBulk = CommandTraits(rawValue: 8)
     /// Who reads it knows where the buffer is.
     static let locating = CommandTraits(rawValue: 16)
+    /// Making the text may take long, or wait for somebody.
+    static let slowToRead = CommandTraits(rawValue: 32)
+    /// The first word of a command is the buffer that it may have to wait for.
+    static let naming = CommandTraits(rawValue: 64)
 }

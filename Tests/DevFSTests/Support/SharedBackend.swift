@@ -17,6 +17,9 @@ final class SharedBackend: BuslessBackend {
     /// Of every buffer.
     let address = Mutex<UInt64?>(nil)
     private let state = Mutex(State())
+    /// How often all of a buffer was given its memory, and its scatter-gather list was asked for.
+    let populations = Atomic(0)
+    let tables = Atomic(0)
     /// What happens once a list was made, and before it is looked at.
     let whenListed = Callback<Void>()
 
@@ -117,6 +120,7 @@ final class SharedBackend: BuslessBackend {
         try memory.resize(descriptor, to: size)
     }
     func populate(_ descriptor: CInt, _ range: Range<UInt64>) throws(Refusal) {
+        populations.add(1, ordering: .relaxed)
         try memory.populate(descriptor, range)
     }
     func zero(_ descriptor: CInt, _ range: Range<UInt64>) throws(Errno) {
@@ -134,6 +138,11 @@ final class SharedBackend: BuslessBackend {
         guard let address = address.withLock({ $0 }) else { throw .noData }
         return address
     }
+    func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)] {
+        tables.add(1, ordering: .relaxed)
+        return [(0x1000, 4096), (0x8000, 4096)]
+    }
+    func segments(of buffer: BufferDescription) throws(Errno) -> Int { 2 }
     func freed(_ id: BufferID) { memory.freed(id) }
     var discardMayWait: Bool { memory.discardMayWait }
     func discard(_ id: BufferID) { memory.discard(id) }
