@@ -58,6 +58,7 @@ dist := dist
 deb_tree := .build-deb/devfs-$(version)
 scripts := .ci/run .ci/setup docs/demo.sh debian/write-changelog debian/devfs.postinst \
     debian/devfs.prerm debian/devfs.postrm examples/edu/edu.sh mount-helpers/mount.devfs \
+    python/make-dist python/tests/run \
     mount-helpers/install-module mount-helpers/devfs-completion.bash Tests/packaging \
     Tests/Fuzz/run Tests/Fuzz/sanitize $(addprefix Tests/fresh/,run enter checks sources.sh) $(addprefix Tests/boot/,run guest image) \
     $(addprefix Tests/VM/,all run dkms tree root bench init init-tree init-overlay init-root init-bench \
@@ -71,6 +72,9 @@ sphinx := sphinx-build -q -W --keep-going -d $(docs_built)/doctrees
 has_sphinx := command -v sphinx-build >/dev/null && \
     $$(sed '1s/^..//;q' "$$(command -v sphinx-build)") -c 'import myst_parser' 2>/dev/null
 
+# Builds and tests the Python package: the one that Debian's packages are for.
+PYTHON ?= /usr/bin/python3
+
 # How long `fuzz` runs, half of it with passthrough and half without, and from where it starts.
 MINUTES ?= 60
 SEED ?=
@@ -82,7 +86,7 @@ SHELL := bash
 .ONESHELL:
 .DEFAULT_GOAL := build
 .PHONY: help setup build debug kmod run test host-test vm-test fresh-test fresh-quick kasan fuzz \
-    sanitize bench bench-quick bench-tools vm-bench lint lint-kmod docs site man unmount install \
+    sanitize bench bench-quick bench-tools vm-bench lint lint-kmod docs site man python python-test unmount install \
     uninstall clean distclean program dist deb boot-test
 
 help: ## show this
@@ -162,6 +166,7 @@ host-test: ## run the tests that need no kernel module
 	if $(has_sphinx); then $(MAKE) -s --no-print-directory man; fi
 	Tests/packaging
 	Tests/manual .build/debug/devfs
+	PYTHON='$(PYTHON)' python/tests/run || status=$$?
 	$(MAKE) -s --no-print-directory -C Tests/Fuzz
 	DEVFS_BINARY='$(CURDIR)/.build/debug/devfs' Tests/Fuzz/run 30 $(SEED) || status=$$?
 	timeout $$foreground --kill-after=30 $(TEST_TIMEOUT) \
@@ -176,6 +181,16 @@ host-test: ## run the tests that need no kernel module
 	done
 	printf 'the tests left behind:\n%s\n' "$$left" >&2
 	exit 1
+
+python: ## build wheel and sdist of the Python package, .build/python
+	@.ci/setup python
+	rm -rf .build/python
+	PYTHON='$(PYTHON)' python/make-dist .build/python
+	ls .build/python/*
+
+python-test: ## check the types of the Python package, run its tests on real mounts
+	@.ci/setup python
+	PYTHON='$(PYTHON)' python/tests/run
 
 fuzz: build ## let two hostile users loose on a mount for MINUTES, in both modes (SEED)
 	@.ci/setup test

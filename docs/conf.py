@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import sys
 
 root = pathlib.Path(__file__).resolve().parent.parent
 
@@ -11,7 +12,14 @@ copyright = author
 version = release = re.search(
     r'DEVFS_VERSION\s+"(.*)"', (root / "kmod/version.h").read_text())[1]
 
-extensions = ["myst_parser", "sphinx.ext.graphviz"]
+# The Python package is described by its own docstrings.
+sys.path.insert(0, str(root / "python/src"))
+sys.dont_write_bytecode = True
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.graphviz"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "inherited-members": "OSError,list,tuple"}
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 # `--option` is two hyphens.

@@ -72,7 +72,7 @@ int cfuse_no_new_privileges(void)
 
 pid_t cfuse_unmounter_start(const char *mountpoint, int *ask)
 {
-	int ends[2];
+	int ends[2], null;
 	char byte;
 	pid_t pid;
 
@@ -92,8 +92,16 @@ pid_t cfuse_unmounter_start(const char *mountpoint, int *ask)
 	prctl(PR_SET_NAME, "devfs-unmount", 0, 0, 0);
 	(void)!chdir("/");
 	dup2(ends[0], STDIN_FILENO);
-	/* Nothing of the server's is kept open, least of all the connection. */
+	/*
+	 * Nothing of the server's is kept open, least of all the connection, nor what was the
+	 * output of `devfs mount`: who reads that waits for its end.
+	 */
 	cfuse_close_from(3);
+	null = open("/dev/null", O_WRONLY);
+	if (null >= 0) {
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+	}
 	if (read(STDIN_FILENO, &byte, 1) == 1)
 		execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", mountpoint, NULL);
 	/* The server was killed: its mount stays, as a root mount does. */

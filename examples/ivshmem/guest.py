@@ -7,8 +7,9 @@ Usage: guest.py MOUNT
 import os
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from devfs import Region, Signal  # noqa: E402
+# In a checkout; elsewhere the package is installed.
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../python/src"))
+import devfs  # noqa: E402
 
 IV_POSITION, DOORBELL = 8, 12
 HOST = 0
@@ -16,14 +17,15 @@ ANSWER = 2048
 
 
 def main(mount):
-    registers, shared = Region(mount, "bar0"), Region(mount, "bar2")
-    ring = Signal(mount, "irq0")
-    print("this is peer", registers.read(IV_POSITION))
-    registers.write(DOORBELL, HOST << 16)
-    ring.wait(60)
-    question = os.pread(shared.file, 1024, 0)
-    os.pwrite(shared.file, bytes(byte ^ 0xFF for byte in question), ANSWER)
-    registers.write(DOORBELL, HOST << 16)
+    device = devfs.Device(mount)
+    registers, shared = device.region("bar0"), device.region("bar2")
+    ring = device.signal("irq0")
+    print("this is peer", registers.read32(IV_POSITION))
+    registers.write32(DOORBELL, HOST << 16)
+    ring.wait(timeout=60)
+    question = shared.read(0, 1024)
+    shared.write(bytes(byte ^ 0xFF for byte in question), ANSWER)
+    registers.write32(DOORBELL, HOST << 16)
     print("answered")
 
 

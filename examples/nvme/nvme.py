@@ -13,8 +13,9 @@ import os
 import struct
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from devfs import Buffer, Region, Signal  # noqa: E402
+# In a checkout; elsewhere the package is installed.
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../python/src"))
+import devfs  # noqa: E402
 
 CAP, CC, CSTS, AQA, ASQ, ACQ, DOORBELLS = 0x00, 0x14, 0x1C, 0x24, 0x28, 0x30, 0x1000
 CREATE_SQ, CREATE_CQ, IDENTIFY = 0x01, 0x05, 0x06
@@ -28,9 +29,10 @@ class QueuePair:
 
     def __init__(self, controller, number, vector):
         self.controller, self.number = controller, number
-        self.submissions = Buffer(controller.mount, f"sq{number}", PAGE)
-        self.completions = Buffer(controller.mount, f"cq{number}", PAGE)
-        self.interrupt = Signal(controller.mount, f"irq{vector}")
+        self.submissions = controller.alloc(f"sq{number}")
+        self.completions = controller.alloc(f"cq{number}")
+        self.commands, self.results = self.submissions.memory, self.completions.memory
+        self.interrupt = controller.device.signal(f"irq{vector}")
         self.tail = self.head = self.command = 0
         self.phase = 1
 
@@ -44,58 +46,62 @@ class QueuePair:
         words += (0,) * (6 - len(words))
         entry = struct.pack(
             "<BBHIQQQQ6I", opcode, 0, self.command, namespace, 0, 0, address, 0, *words)
-        self.submissions.memory[64 * self.tail : 64 * self.tail + 64] = entry
+        self.commands[64 * self.tail : 64 * self.tail + 64] = entry
         self.tail = (self.tail + 1) % ENTRIES
-        self.controller.registers.write(self.doorbell(0), self.tail)
+        self.controller.registers.write32(self.doorbell(0), self.tail)
         return self.complete()
 
     def complete(self):
         offset = 16 * self.head
         while True:
             result, _, _, _, command, status = struct.unpack(
-                "<IIHHHH", self.completions.memory[offset : offset + 16])
+                "<IIHHHH", self.results[offset : offset + 16])
             if status & 1 == self.phase:
                 break
-            self.interrupt.wait()
+            self.interrupt.wait(timeout=10)
             self.interrupt.enable()
         self.head = (self.head + 1) % ENTRIES
         if self.head == 0:
             self.phase ^= 1
-        self.controller.registers.write(self.doorbell(1), self.head)
+        self.controller.registers.write32(self.doorbell(1), self.head)
         if command != self.command or status >> 1:
-            raise OSError(f"command {command} ended with status {status >> 1:#x}")
+            raise ValueError(f"command {command} ended with status {status >> 1:#x}")
         return result
 
     def close(self):
-        self.submissions.close()
-        self.completions.close()
+        self.submissions.free()
+        self.completions.free()
 
 
 class Controller:
     """An NVMe controller whose registers are `regions/bar0`."""
 
     def __init__(self, mount):
-        self.mount = mount
-        self.registers = registers = Region(mount, "bar0")
-        self.stride = 4 << (registers.read(CAP, 8) >> 32 & 0xF)
-        registers.write(CC, 0)
-        registers.wait(CSTS, 1, 0)
+        self.device = devfs.Device(mount)
+        self.registers = registers = self.device.region("bar0")
+        self.stride = 4 << (registers.read64(CAP) >> 32 & 0xF)
+        registers.write32(CC, 0)
+        registers.wait32(CSTS, 1, 0)
         self.admin = QueuePair(self, 0, 0)
         self.queues = [self.admin]
-        self.data = Buffer(mount, "nvme-data", PAGE)
-        registers.write(AQA, (ENTRIES - 1) << 16 | ENTRIES - 1)
-        registers.write(ASQ, self.admin.submissions.address, 8)
-        registers.write(ACQ, self.admin.completions.address, 8)
+        self.data = self.alloc("nvme-data")
+        registers.write32(AQA, (ENTRIES - 1) << 16 | ENTRIES - 1)
+        registers.write64(ASQ, self.admin.submissions.dma_addr)
+        registers.write64(ACQ, self.admin.completions.dma_addr)
         # Entries of 64 and 16 bytes, pages of 4 KiB, on.
-        registers.write(CC, 6 << 16 | 4 << 20 | 1)
-        registers.wait(CSTS, 1, 1)
+        registers.write32(CC, 6 << 16 | 4 << 20 | 1)
+        registers.wait32(CSTS, 1, 1)
+
+    def alloc(self, name):
+        """A page. What a killed run left of that name is freed, as the controller is off."""
+        return self.device.alloc(name, PAGE, heap="coherent", reclaim=True)
 
     def identify(self):
         """Serial number, model and firmware; then size in blocks and bytes a block."""
-        self.admin.submit(IDENTIFY, 0, self.data.address, 1)
+        self.admin.submit(IDENTIFY, 0, self.data.dma_addr, 1)
         page = bytes(self.data.memory)
         names = [page[a:b].decode().strip() for a, b in ((4, 24), (24, 64), (64, 72))]
-        self.admin.submit(IDENTIFY, 1, self.data.address, 0)
+        self.admin.submit(IDENTIFY, 1, self.data.dma_addr, 0)
         page = bytes(self.data.memory)
         (blocks,) = struct.unpack("<Q", page[:8])
         (form,) = struct.unpack_from("<I", page, 128 + 4 * (page[26] & 0xF))
@@ -103,20 +109,20 @@ class Controller:
 
     def make_queue(self):
         """I/O queue 1, with an interrupt of its own where there is one."""
-        vector = 1 if os.path.exists(f"{self.mount}/signals/irq1") else 0
+        vector = 1 if "irq1" in self.device.signals else 0
         queue = QueuePair(self, 1, vector)
         self.queues.append(queue)
         size = (ENTRIES - 1) << 16 | 1
-        self.admin.submit(CREATE_CQ, 0, queue.completions.address, size, vector << 16 | 3)
-        self.admin.submit(CREATE_SQ, 0, queue.submissions.address, size, 1 << 16 | 1)
+        self.admin.submit(CREATE_CQ, 0, queue.completions.dma_addr, size, vector << 16 | 3)
+        self.admin.submit(CREATE_SQ, 0, queue.submissions.dma_addr, size, 1 << 16 | 1)
         return queue
 
     def close(self):
-        self.registers.write(CC, 0)
-        self.registers.wait(CSTS, 1, 0)
+        self.registers.write32(CC, 0)
+        self.registers.wait32(CSTS, 1, 0)
         for queue in self.queues:
             queue.close()
-        self.data.close()
+        self.data.free()
 
 
 def main(mount, action, *arguments):
@@ -135,7 +141,7 @@ def main(mount, action, *arguments):
             while count:
                 part = min(count, at_once)
                 queue.submit(
-                    READ, 1, controller.data.address, block & 0xFFFFFFFF, block >> 32, part - 1)
+                    READ, 1, controller.data.dma_addr, block & 0xFFFFFFFF, block >> 32, part - 1)
                 sys.stdout.buffer.write(controller.data.memory[: part * size])
                 block, count = block + part, count - part
         elif action == "write":
@@ -145,7 +151,7 @@ def main(mount, action, *arguments):
                     raise ValueError(f"{rest} bytes are no whole block of {size}")
                 controller.data.memory[: len(data)] = data
                 queue.submit(
-                    WRITE, 1, controller.data.address, block & 0xFFFFFFFF, block >> 32, part - 1)
+                    WRITE, 1, controller.data.dma_addr, block & 0xFFFFFFFF, block >> 32, part - 1)
                 block += part
         else:
             raise ValueError(f"{action} is none of identify, read, write")
@@ -156,4 +162,7 @@ def main(mount, action, *arguments):
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except devfs.DevFSError as error:
+        sys.exit(f"nvme.py: {error}")

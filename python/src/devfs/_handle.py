@@ -1,0 +1,197 @@
+"""What all handles have in common: a device, a name, a descriptor that is closed once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import socket
+from types import TracebackType
+from typing import TYPE_CHECKING, ContextManager, List, Optional, Sequence, Tuple, Type, TypeVar
+
+from ._errors import error_of, refusals
+from ._text import checked_name, read_text, write_text
+
+if TYPE_CHECKING:
+    from ._device import Device
+
+Self = TypeVar("Self", bound="Handle")
+
+
+class Descriptor:
+    """A file descriptor with one owner."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def fileno(self) -> int:
+        """The number; ValueError when it is closed."""
+        if self._number < 0:
+            raise ValueError("I/O operation on closed file")
+        return self._number
+
+    def close(self) -> None:
+        """Closes it; a second time does nothing."""
+        number, self._number = self._number, -1
+        if number >= 0:
+            os.close(number)
+
+    def __del__(self) -> None:
+        # At the end of the interpreter `os` may be gone, and the kernel closes what is left.
+        with contextlib.suppress(Exception):
+            self.close()
+
+
+class Handle:
+    """An object of a device by its name. Pickled, it is the mount's path and that name."""
+
+    _folder = ""
+
+    def __init__(self, parent: "Device", name: str, *, owned: bool = False) -> None:
+        self.parent = parent
+        """The mount that it is of."""
+        self._name = checked_name(name)
+        self._owned = owned
+        with self._refusals():
+            os.stat(self._path())
+        parent._handles.add(self)
+
+    @property
+    def name(self) -> str:
+        """The name in the tree."""
+        return self._name
+
+    @property
+    def path(self) -> str:
+        """The path in the mount."""
+        return self._path()
+
+    def close(self) -> None:
+        """Closes what the handle has open. The object itself stays."""
+
+    def _remove(self) -> None:
+        """Removes the object itself: what made it with ``with`` does so at the end."""
+
+    def _path(self, file: str = "") -> str:
+        path = os.path.join(self.parent.path, self._folder, self._name)
+        return os.path.join(path, file) if file else path
+
+    def _refusals(self, reason: Optional[str] = None) -> ContextManager[None]:
+        return refusals(self.parent.path, self._path(), reason)
+
+    def _read(self, file: str, reason: Optional[str] = None) -> str:
+        with self._refusals(reason):
+            return read_text(self._path(file)).rstrip("\n")
+
+    def _write(self, file: str, value: object) -> None:
+        with self._refusals():
+            write_text(self._path(file), str(value))
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+        if not self._owned:
+            return
+        try:
+            self._remove()
+        except OSError:
+            # The error of the body says more than that what it broke cannot be removed.
+            if error is None:
+                raise
+
+    def __reduce__(self) -> Tuple[object, ...]:
+        return type(self), (self.parent, self._name)
+
+    def __repr__(self) -> str:
+        return f"<devfs.{type(self).__name__} {self.path}>"
+
+
+def open_file(path: str, *, writable: Optional[bool] = None, flags: int = 0) \
+        -> Tuple[Descriptor, bool]:
+    """Opens a file, and says whether for writing: None is for writing where that is allowed."""
+    if writable is not False:
+        try:
+            return Descriptor(os.open(path, os.O_RDWR | os.O_CLOEXEC | flags)), True
+        except OSError as error:
+            refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+            if writable or not refused:
+                raise
+    return Descriptor(os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)), False
+
+
+class Connection:
+    """A connection to the socket of a mount, for one request after the other."""
+
+    def __init__(self, root: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            self._socket.connect(read_text(os.path.join(root, "control/socket")).strip())
+        except OSError:
+            self._socket.close()
+            raise
+
+    def ask(self, request: str, given: Sequence[int] = ()) -> List[Descriptor]:
+        """Sends one request, with a descriptor where it takes one, and gives those that come."""
+        data = f"{request}\n".encode()
+        if given:
+            socket.send_fds(self._socket, [data], list(given))
+        else:
+            self._socket.sendall(data)
+        answer, numbers, _, _ = socket.recv_fds(
+            self._socket, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+        found = [Descriptor(number) for number in numbers]
+        text = answer.decode(errors="replace").strip()
+        if text != "ok":
+            words = text.split(" ", 2) + ["", "", ""]
+            raise error_of(
+                getattr(errno, words[1], errno.ECONNABORTED), None,
+                words[2] or f"the socket answered {text!r} to {request!r}")
+        return found
+
+    def close(self) -> None:
+        """What the server keeps for the connection, an eventfd for example, goes with it."""
+        self._socket.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
+
+
+def ask_once(root: str, request: str, given: Sequence[int] = ()) -> List[Descriptor]:
+    """One request on a connection of its own."""
+    connection = Connection(root)
+    try:
+        return connection.ask(request, given)
+    finally:
+        connection.close()
+
+
+def map_file(
+    path: str, file: Descriptor, size: int, writable: bool, root: str, request: str
+) -> mmap.mmap:
+    """The memory of a buffer or region: through the mount, else by the socket's descriptor."""
+    access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+    try:
+        return mmap.mmap(file.fileno(), size, access=access)
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+    try:
+        (other,) = ask_once(root, f"{request} {'rw' if writable else 'ro'}")
+        try:
+            return mmap.mmap(other.fileno(), size, access=access)
+        finally:
+            other.close()
+    except OSError as error:
+        if error.errno != errno.ENODEV or not os.path.exists(path):
+            raise
+    raise error_of(
+        errno.EOPNOTSUPP, path, "this memory has no mapping; read and write work") from None

@@ -1,0 +1,89 @@
+"""Real mounts of the memory device: with passthrough, without, and without poll.
+
+DEVFS_BINARY is the program. DEVFS_TEST_MODES are the modes to run in; `user` is an ordinary user's,
+see python/tests/run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import sys
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from devfs import Device
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = os.environ.get("DEVFS_BINARY", str(TOP / ".build/debug/devfs"))
+# What children of the tests import.
+os.environ["PYTHONPATH"] = str(TOP / "python/src")
+
+OPTIONS: Dict[str, Dict[str, Any]] = {
+    "passthrough": {"passthrough": True},
+    "served": {"passthrough": False},
+    "no_poll": {"passthrough": False, "poll": False},
+    "user": {},
+}
+MODES: List[str] = os.environ.get("DEVFS_TEST_MODES", "passthrough served no_poll").split()
+
+_numbers = itertools.count()
+
+
+def mounted(mode: str, **more: Any) -> Device:
+    """A mount of a device of its own."""
+    return Device.mount(
+        f"memory:pytest-{os.getpid()}-{next(_numbers)}", remove=True, command=PROGRAM,
+        **{"size": "64M", **OPTIONS[mode], **more})
+
+
+@pytest.fixture(params=MODES, scope="session")
+def shared(request: pytest.FixtureRequest) -> Iterator[Device]:
+    """One mount a mode, as mounting takes longest."""
+    with mounted(request.param) as device:
+        yield device
+
+
+@pytest.fixture
+def device(shared: Device) -> Iterator[Device]:
+    """The mount, without what an earlier test left."""
+    yield shared
+    shared.close()
+    for stream in shared.streams.values():
+        stream.remove()
+    for signal in shared.signals.values():
+        signal.close()
+        signal.remove()
+    for buffer in shared.buffers.values():
+        buffer.free()
+
+
+@pytest.fixture
+def own(request: pytest.FixtureRequest) -> Iterator[Device]:
+    """A mount that the test may break, in the first of the modes."""
+    device = mounted(MODES[0])
+    made = device._made
+    yield device
+    device.close()
+    if device._made is not None and made is not None:
+        made.end(lazy=True)
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """`no_poll` is of interest where something waits, and takes no time elsewhere."""
+    waits = ("test_signal", "test_stream", "test_multiprocessing")
+    items[:] = [
+        item for item in items
+        if "no_poll" not in item.name or item.path.stem in waits]
+
+
+@pytest.fixture
+def has_numpy() -> None:
+    pytest.importorskip("numpy")
+
+
+def python(*words: str) -> List[str]:
+    """A Python of the tests' own."""
+    return [sys.executable, *words]
