@@ -205,6 +205,7 @@ enum Operations {
         addNames(&ops)
         addAttributes(&ops)
         addFiles(&ops)
+        addBytes(&ops)
         if polls { addPoll(&ops) }
         addDirectories(&ops)
         return ops
@@ -336,6 +337,11 @@ enum Operations {
                 return .done
             }
         }
+    }
+
+    // MARK: Bytes
+
+    private static func addBytes(_ ops: inout fuse_lowlevel_ops) {
         unsafe ops.read = { request, _, size, offset, info in
             if unsafe BufferOperations.read(request, size, offset, info) { return }
             unsafe Operations.serve(request, .read) { (session, _) throws(Errno) in
