@@ -27,7 +27,7 @@ extension Machine {
 
     func capability() -> Check {
         let name = "cap_sys_admin"
-        if Environment.isSystemAdministrator {
+        if Capability.isHeld(Capability.systemAdministration) {
             return .ok(name, "held, so the server may use passthrough")
         }
         if let container, isRoot {
@@ -43,7 +43,7 @@ extension Machine {
         var missing: [String] = []
         if kernel < passthroughKernel { missing.append("kernel") }
         if libfuse < passthroughLibrary || !cfuse_has_passthrough() { missing.append("libfuse") }
-        if !Environment.isSystemAdministrator { missing.append("cap_sys_admin") }
+        if !Capability.isHeld(Capability.systemAdministration) { missing.append("cap_sys_admin") }
         if missing.isEmpty {
             return .ok("passthrough", "buffers are zero-copy, and mmap maps the memory itself")
         }
