@@ -18,16 +18,6 @@ enum Environment {
         let marks = ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"]
         return marks.contains { Syscalls.isAccessible($0, F_OK) } ? "this container" : nil
     }
-
-    /// True if the effective set has CAP_SYS_ADMIN, 21 in linux/capability.h.
-    static var isSystemAdministrator: Bool {
-        guard let status = try? Files.text(of: "/proc/self/status"),
-            let line = status.split(separator: "\n").first(where: { $0.hasPrefix("CapEff:") }),
-            let word = line.split(whereSeparator: { $0 == "\t" || $0 == " " }).last,
-            let set = UInt64(word, radix: 16)
-        else { return false }
-        return set >> 21 & 1 == 1
-    }
 }
 
 /// The leading numbers of a version such as `6.12.4-amd64`; `6.9` is before `6.12`.

@@ -48,7 +48,7 @@ final class KernelBackend: Backend {
         regions = Self.regions(node.raw, info.regions)
         flags = info.flags
         mask = info.dma_mask
-        isPrivileged = ProcessHandle.isSystemAdministrator
+        isPrivileged = Capability.isHeld(Capability.systemAdministration)
         let device = path.split(separator: "/").last.map(String.init) ?? "device"
         // Not a name of a memory device, which live beside it.
         runtimeDirectory = "\(MemoryDevice.base())/.\(device)"

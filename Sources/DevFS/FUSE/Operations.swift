@@ -227,6 +227,7 @@ enum Operations {
         addNames(&ops)
         addAttributes(&ops)
         addFiles(&ops)
+        addBytes(&ops)
         if polls { addPoll(&ops) }
         addDirectories(&ops)
         return ops
@@ -358,6 +359,11 @@ enum Operations {
                 return .done
             }
         }
+    }
+
+    // MARK: Bytes
+
+    private static func addBytes(_ ops: inout fuse_lowlevel_ops) {
         unsafe ops.read = { request, _, size, offset, info in
             if unsafe BufferOperations.read(request, size, offset, info) { return }
             if unsafe Operations.readLater(request, size, offset, info) { return }

@@ -214,7 +214,7 @@ import SystemPackage
         _ fuse: OpaquePointer, _ source: String, on place: Place, _ options: MountOptions
     ) throws(SetupError) -> KernelMount? {
         let attempt = "mounting \(source) on \(place.path)"
-        guard ProcessHandle.isSystemAdministrator else {
+        guard Capability.isHeld(Capability.systemAdministration) else {
             guard geteuid() != 0 || place.isStable else {
                 throw SetupError(
                     attempt, .permissionDenied,

@@ -74,13 +74,7 @@ final class StreamTable: Sendable {
     private func start(
         _ definition: StreamDefinition, _ buffer: Buffer, _ owner: UInt32, _ charge: Quotas.Charge
     ) throws(Refusal) {
-        var signal: Signal?
-        if case .signal(let name) = definition.source {
-            guard let found = signals.find(name) else {
-                throw Refusal(.noSuchFileOrDirectory, "no signal \(name)")
-            }
-            signal = found
-        }
+        let signal = try source(of: definition)
         var isDone = false
         var why = "the stream can't be started"
         do throws(Errno) {
@@ -89,21 +83,13 @@ final class StreamTable: Sendable {
                 try buffers.acquire(buffer, as: .stream)
             }
             defer { if !isDone { buffers.release(buffer, as: .stream) } }
-            let size = try Syscalls.status(of: memory.descriptor.raw).size
-            guard size.isMultiple(of: definition.period), size / definition.period >= 2 else {
-                throw Errno.invalidArgument
-            }
+            let size = try Self.size(of: memory, for: definition)
             // A device can't fill a hole.
             do throws(Refusal) {
                 try buffers.backend.populate(memory.descriptor.raw, 0..<size)
             } catch {
                 why = error.why
                 throw error.errno
-            }
-            if let watermark = definition.watermark {
-                guard (1...size - definition.period).contains(watermark) else {
-                    throw Errno.invalidArgument
-                }
             }
             let number = state.withLock { state in
                 defer { state.next += 1 }
@@ -116,16 +102,7 @@ final class StreamTable: Sendable {
             if case .pattern(let rate) = definition.source {
                 generator = try PatternGenerator(stream, rate: rate, by: patterns)
             }
-            if let signal {
-                if signal.origin != nil { stream.setClock { try? signal.summary().count } }
-                signal.addStream(1, of: owner)
-                guard signal.add(stream) else {
-                    signal.addStream(-1, of: owner)
-                    throw Errno.noSuchFileOrDirectory
-                }
-                // What comes from here on it is told.
-                stream.pass(try signal.summary().count)
-            }
+            if let signal { try connect(stream, to: signal) }
             state.withLock { state in
                 state.entries.insert(
                     Entry(stream: stream, buffer: buffer, signal: signal, generator: generator))
@@ -140,6 +117,43 @@ final class StreamTable: Sendable {
         } catch {
             throw Refusal(error, why)
         }
+    }
+
+    /// The signal that drives it; nil for a pattern.
+    private func source(of definition: StreamDefinition) throws(Refusal) -> Signal? {
+        guard case .signal(let name) = definition.source else { return nil }
+        guard let signal = signals.find(name) else {
+            throw Refusal(.noSuchFileOrDirectory, "no signal \(name)")
+        }
+        return signal
+    }
+
+    /// Bytes of the buffer.
+    /// - Throws: EINVAL where they are not two periods or more, or less than the watermark takes.
+    private static func size(
+        of memory: BufferMemory, for definition: StreamDefinition
+    ) throws(Errno) -> UInt64 {
+        let size = try Syscalls.status(of: memory.descriptor.raw).size
+        guard size.isMultiple(of: definition.period), size / definition.period >= 2 else {
+            throw .invalidArgument
+        }
+        if let watermark = definition.watermark {
+            guard (1...size - definition.period).contains(watermark) else {
+                throw .invalidArgument
+            }
+        }
+        return size
+    }
+
+    private func connect(_ stream: Stream, to signal: Signal) throws(Errno) {
+        if signal.origin != nil { stream.setClock { try? signal.summary().count } }
+        signal.addStream(1, of: stream.owner)
+        guard signal.add(stream) else {
+            signal.addStream(-1, of: stream.owner)
+            throw .noSuchFileOrDirectory
+        }
+        // What comes from here on it is told.
+        stream.pass(try signal.summary().count)
     }
 
     func remove(_ stream: Stream) {

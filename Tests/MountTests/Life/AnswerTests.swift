@@ -46,6 +46,19 @@ extension MountTests {
             }
         }
 
+        @Test(.enabled(if: Tools.canTrace, "strace cannot trace here"))
+        func `doctor connects to a server that does not answer once`() throws {
+            try whileStopped { mount in
+                let report = mount.directory + "/connects"
+                let trace = ["strace", "-f", "-qq", "-e", "trace=connect", "-o", report]
+                try Child(trace + [Machine.devfs, "doctor", "--timeout", "0.5"]).wait()
+                let name = mount.device.split(separator: ":")[1]
+                let connects = try text(of: report).split(separator: "\n")
+                    .filter { $0.contains("/\(name)/") }
+                #expect(connects.count == 1, "\(connects)")
+            }
+        }
+
         @Test func `unmount takes the mount away, and --force the server, too`() throws {
             try whileStopped { mount in
                 let plain = try Child([Machine.devfs, "unmount", mount.root, "--timeout", "0.5"])

@@ -45,11 +45,7 @@ final class ProcessHandle: Sendable {
     /// The process of a thread, which is what FUSE names as the caller; the same number where it
     /// can't be told. `proc_pid_status(5)`, Tgid
     static func process(of thread: ProcessID) -> ProcessID {
-        ProcessID(statusField("Tgid", thread).flatMap { Int32($0) } ?? thread.number)
-    }
-
-    private static func statusField(_ name: String, _ id: ProcessID) -> Substring? {
-        (try? ProcessStatus(id))?[name]
+        ProcessID((try? ProcessStatus(thread))?["Tgid"].flatMap { Int32($0) } ?? thread.number)
     }
 
     /// When a process started, in clock ticks since boot; nil where there is none.
@@ -78,43 +74,4 @@ final class ProcessHandle: Sendable {
             (status[name].flatMap { UInt64($0, radix: 16) } ?? 0) & killed != 0
         }
     }
-
-    /// True where this server has CAP_SYS_ADMIN in its effective set. `capabilities(7)`
-    static var isSystemAdministrator: Bool {
-        let set = statusField("CapEff", ProcessID(getpid())).flatMap { UInt64($0, radix: 16) } ?? 0
-        return set & 1 << 21 != 0
-    }
-}
-
-/// `/proc/PID/status` of a thread, read at once. `proc_pid_status(5)`
-public struct ProcessStatus {
-    private let lines: [Substring]
-
-    /// - Throws: ENOENT or ESRCH where there is no such thread.
-    public init(_ thread: ProcessID) throws(Errno) {
-        try self.init(try Syscalls.contents(of: "/proc/\(thread.number)/status"))
-    }
-
-    /// - Parameter directory: the process's in /proc.
-    init(in directory: CInt) throws(Errno) {
-        try self.init(try Syscalls.contents(of: "status", at: directory))
-    }
-
-    private init(_ bytes: [UInt8]) throws(Errno) {
-        lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-    }
-
-    public subscript(name: String) -> Substring? {
-        lines.first { $0.hasPrefix("\(name):\t") }?.dropFirst(name.utf8.count + 2)
-    }
-
-    /// The numbers of a field.
-    func numbers(_ name: String) -> [UInt32] {
-        self[name]?.split { $0 == "\t" || $0 == " " }.compactMap { UInt32($0) } ?? []
-    }
-}
-
-/// Numbers of `capabilities(7)`, from linux/capability.h.
-enum Capability {
-    static let systemAdministration = 21
 }
