@@ -102,6 +102,7 @@ static struct devfs_buffer *devfs_buffer_inode(struct devfs_device *dev)
 	INIT_LIST_HEAD(&buf->attachments);
 	INIT_LIST_HEAD(&buf->revocable);
 	init_rwsem(&buf->sync_lock);
+	mutex_init(&buf->turn);
 	dma_resv_init(&buf->resv);
 	INIT_WORK(&buf->revoke, devfs_buffer_revoke);
 	err = devfs_buffer_attach(buf);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The device goes while others have its memory, and it has theirs. */
+#include "tests/importer/importer.h"
 #include "tests/pci.h"
 #include "tests/removal.h"
 
+#include <signal.h>
 #include <time.h>
 
 static long status_kib(const char *field)
@@ -227,4 +229,75 @@ TEST(foreign, "pinned memory is given back, imported dma-bufs are let go of")
 	CHECK(is_zapped(map));
 	bind_again();
 	works();
+}
+
+/* One who reads from what is imported, until its device is gone. */
+static pid_t reader(int fd)
+{
+	pid_t pid = fork();
+	char c;
+
+	if (!pid) {
+		REFUSES(pread(fd, &c, 1, 0), ENODEV);
+		_exit(0);
+	}
+	return pid;
+}
+
+TEST(late, "removal does not wait for a fence that comes when an access to imported memory begins")
+{
+	int other = open("/dev/devfs_importer", O_RDWR | O_CLOEXEC), dmabuf, fd, status;
+	pid_t reads, unbinds;
+	char c;
+
+	if (other < 0)
+		check_skip("the test importer is not loaded");
+	dmabuf = ioctl(other, IMPORTER_EXPORT);
+	CHECK(dmabuf >= 0);
+	fd = import_dmabuf("late", dmabuf);
+	CHECK(pwrite(fd, "x", 1, 0) == 1 && pread(fd, &c, 1, 0) == 1 && c == 'x');
+	CHECK(!ioctl(other, IMPORTER_LATE));
+	reads = reader(fd);
+	EVENTUALLY(ioctl(other, IMPORTER_BEGAN) == 1 && sleeps(reads));
+	/* Nor does who only looks at the buffer. */
+	CHECK(buffer_info(fd).size == 4 * PAGE && !fchmod(fd, 0640));
+	unbinds = fork();
+	if (!unbinds) {
+		unbind();
+		_exit(0);
+	}
+	EVENTUALLY(waitpid(unbinds, &status, WNOHANG) == unbinds);
+	CHECK(!status && waitpid(reads, &status, WNOHANG) == 0);
+	CHECK(!ioctl(other, IMPORTER_SIGNAL));
+	CHECK(waitpid(reads, &status, 0) == reads && !status);
+	close(fd);
+	close(dmabuf);
+	bind_again();
+	works();
+}
+
+TEST(signalled, "who waits for such a fence is woken by a signal, and others have their turn")
+{
+	int other = open("/dev/devfs_importer", O_RDWR | O_CLOEXEC), dmabuf, fd, status;
+	pid_t pid;
+	char c;
+
+	if (other < 0)
+		check_skip("the test importer is not loaded");
+	dmabuf = ioctl(other, IMPORTER_EXPORT);
+	CHECK(dmabuf >= 0);
+	fd = import_dmabuf("late", dmabuf);
+	CHECK(!ioctl(other, IMPORTER_LATE));
+	pid = reader(fd);
+	EVENTUALLY(ioctl(other, IMPORTER_BEGAN) == 1 && sleeps(pid));
+	/* It grew smaller, and would have to be made zero where it grows again. */
+	CHECK(!ftruncate(fd, PAGE));
+	REFUSES(ftruncate(fd, 2 * PAGE), EBUSY);
+	kill(pid, SIGTERM);
+	CHECK(waitpid(pid, &status, 0) == pid && WTERMSIG(status) == SIGTERM);
+	CHECK(!ioctl(other, IMPORTER_SIGNAL));
+	CHECK(!ftruncate(fd, 2 * PAGE) && pread(fd, &c, 1, PAGE) == 1 && !c);
+	close(fd);
+	close(dmabuf);
+	EVENTUALLY(bytes_used() == 0);
 }
