@@ -78,6 +78,7 @@ struct devfs_buffer {
 	struct rw_semaphore sync_lock;
 	struct list_head attachments;	/* of its dma-bufs: sync_lock */
 	struct dma_resv resv;		/* the fences of all its dma-bufs */
+	struct dma_buf *dmabufs[2];	/* resv: the latest to be read, and to be written */
 
 	atomic_t opens;
 	atomic_t mappings;
