@@ -26,9 +26,12 @@ static int __init devfs_init(void)
 	err = devfs_pseudofs_init(max(sizeof(struct devfs_buffer), devfs_region_size));
 	if (err)
 		goto err_module;
-	err = devfs_platform_init();
+	err = devfs_mates_init();
 	if (err)
 		goto err_pseudofs;
+	err = devfs_platform_init();
+	if (err)
+		goto err_mates;
 	err = devfs_pci_init();
 	if (err)
 		goto err_platform;
@@ -36,6 +39,8 @@ static int __init devfs_init(void)
 
 err_platform:
 	devfs_platform_exit();
+err_mates:
+	devfs_mates_exit();
 err_pseudofs:
 	devfs_pseudofs_exit();
 err_module:
@@ -48,6 +53,7 @@ static void __exit devfs_exit(void)
 	/* No node is open and no buffer lives, or the module would be in use. */
 	devfs_pci_exit();
 	devfs_platform_exit();
+	devfs_mates_exit();
 	devfs_pseudofs_exit();
 	devfs_module_exit();
 }

@@ -3,7 +3,6 @@
  * devfs_dma - accesses of the CPU to a buffer: what comes before one and after it,
  * and the syncs that programs ask for.
  */
-#include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/sizes.h>
 
@@ -13,53 +12,69 @@
 #include "heap/heap.h"
 #include "heap/sync.h"
 
-static bool devfs_is_idle(struct devfs_buffer *buf, bool write)
+static void devfs_unlock(struct devfs_hold *hold)
 {
-	return buf->heap != DEVFS_DMA_HEAP_IMPORTED || devfs_import_is_idle(buf, write);
+	if (hold->exclusive)
+		inode_unlock(&hold->buf->base.inode);
+	else
+		inode_unlock_shared(&hold->buf->base.inode);
 }
 
 /**
  * devfs_lock_access - take i_rwsem for an access of the CPU to the memory
+ * @hold: what devfs_unlock_access() is given
  * @buf: the buffer
  * @write: it may write, else it reads
  * @exclusive: how the lock is taken
  *
- * What other devices do with imported memory is waited for before.
+ * What other devices do with imported memory is waited for before, and another
+ * exporter begins the access before, too.
  *
- * Return: 0, -ENODEV as devfs_lock(), or that a signal came, and no lock.
+ * Return: 0; -ENODEV as devfs_lock(); -EACCES; that a signal came, or what the
+ * exporter says. No lock then.
  */
-int devfs_lock_access(struct devfs_buffer *buf, bool write, bool exclusive)
+int devfs_lock_access(struct devfs_hold *hold, struct devfs_buffer *buf, bool write,
+		      bool exclusive)
 {
 	int err = 0;
 
+	*hold = (struct devfs_hold){ .buf = buf, .write = write, .exclusive = exclusive };
 	do {
 		if (buf->heap == DEVFS_DMA_HEAP_IMPORTED)
-			err = devfs_import_wait(buf, write);
-		if (!err)
-			err = exclusive ? devfs_lock(buf) : devfs_lock_shared(buf);
-		if (err || devfs_is_idle(buf, write))
+			err = devfs_import_begin(buf, write, &hold->begun);
+		if (err)
 			return err;
+		err = exclusive ? devfs_lock(buf) : devfs_lock_shared(buf);
+		if (err) {
+			devfs_import_end(buf, hold->begun, write);
+			return err;
+		}
+		if (hold->begun || buf->heap != DEVFS_DMA_HEAP_IMPORTED ||
+		    devfs_import_is_idle(buf, write))
+			return 0;
 		/* Something was begun meanwhile. */
-		if (exclusive)
-			inode_unlock(&buf->base.inode);
-		else
-			inode_unlock_shared(&buf->base.inode);
+		devfs_unlock(hold);
 	} while (true);
 }
 
-/* Shared, for a sync: one for the CPU begins an access, and one for the device ends it. */
-int devfs_lock_sync(struct devfs_buffer *buf, enum dma_data_direction direction, u32 what)
+/* @ret is what the access gave. Returns it, or what the exporter says of its end. */
+ssize_t devfs_unlock_access(struct devfs_hold *hold, ssize_t ret)
 {
-	if (what & DEVFS_DMA_SYNC_FOR_CPU)
-		return devfs_lock_access(buf, direction != DMA_FROM_DEVICE && !buf->readonly,
-					 false);
-	return devfs_lock_shared(buf);
+	int err;
+
+	devfs_unlock(hold);
+	err = devfs_import_end(hold->buf, hold->begun, hold->write);
+	return ret >= 0 && err ? err : ret;
 }
 
-/* Memory of another exporter, which alone knows what it needs. */
-static bool devfs_is_foreign(struct devfs_buffer *buf)
+/*
+ * To write, for who has i_rwsem from the kernel: -EBUSY where it would be waited
+ * for. devfs_import_end() ends it.
+ */
+int devfs_try_access(struct devfs_hold *hold, struct devfs_buffer *buf)
 {
-	return buf->attach && !devfs_import_of(buf);
+	*hold = (struct devfs_hold){ .buf = buf, .write = true };
+	return devfs_is_foreign(buf) ? devfs_import_try(buf, &hold->begun) : 0;
 }
 
 /*
@@ -76,10 +91,8 @@ static int devfs_access_lock(struct devfs_access *access, struct devfs_buffer *b
 		access->by = buf->attach->priv;
 	}
 	access->buf = of ?: buf;
-	access->synced = devfs_is_synced(access->buf);
-	/* An exporter need not expect two at once. */
-	if (access->buf->attach)
-		access->shared = false;
+	/* Of another exporter's it was told before, by who has its lock. */
+	access->synced = !devfs_is_foreign(access->buf) && devfs_is_synced(access->buf);
 	if (access->synced && access->shared)
 		down_read_nested(&access->buf->sync_lock, devfs_sync_class(access->buf));
 	else if (access->synced)
@@ -139,13 +152,10 @@ static void devfs_fetch_lines(struct devfs_buffer *buf, size_t pos, size_t count
 	}
 }
 
-/*
- * Bytes of @left for one access, so that others get their turn. Exporters sync
- * their memory as a whole: it is all of it for those.
- */
-size_t devfs_access_step(struct devfs_buffer *buf, size_t left)
+/* Bytes of @left for one access, so that others get their turn. */
+size_t devfs_access_step(size_t left)
 {
-	return devfs_is_foreign(buf) ? left : min_t(size_t, left, SZ_1M);
+	return min_t(size_t, left, SZ_1M);
 }
 
 /**
@@ -162,7 +172,7 @@ size_t devfs_access_step(struct devfs_buffer *buf, size_t left)
  * Readers share the lock: what they sync for the CPU comes over nothing that was
  * written, as long as no writer is between its copy and its sync.
  *
- * Return: 0, or an errno of imported memory's exporter, and no end then.
+ * Return: 0, or -ENODEV, and no end then: whose memory it is went with its device.
  */
 int devfs_access_begin(struct devfs_access *access, struct devfs_buffer *buf, size_t pos,
 		       size_t count, bool write)
@@ -173,15 +183,11 @@ int devfs_access_begin(struct devfs_access *access, struct devfs_buffer *buf, si
 	err = devfs_access_lock(access, buf);
 	if (err || !access->synced)
 		return err;
-	if (access->buf->attach)
-		err = devfs_import_begin(buf, write ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
-	else if (write)
+	if (write)
 		devfs_fetch_lines(access->buf, pos, count);
 	else
 		devfs_fetch(access, pos, pos + count);
-	if (err)
-		devfs_access_unlock(access);
-	return err;
+	return 0;
 }
 
 /**
@@ -190,26 +196,16 @@ int devfs_access_begin(struct devfs_access *access, struct devfs_buffer *buf, si
  * @done: bytes that were
  *
  * What was written is the devices' to see.
- *
- * Return: 0, or an errno of imported memory's exporter.
  */
-int devfs_access_end(struct devfs_access *access, size_t done)
+void devfs_access_end(struct devfs_access *access, size_t done)
 {
-	int err = 0;
-
 	if (access->write) {
 		/* Memory written before is there before a doorbell that follows. */
 		wmb();
 	}
-	if (!access->synced)
-		return 0;
-	if (access->buf->attach)
-		err = devfs_import_end(access->buf,
-				       access->write ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
-	else if (access->write)
+	if (access->synced && access->write)
 		devfs_give(access, access->pos, access->pos + done, DMA_BIDIRECTIONAL);
 	devfs_access_unlock(access);
-	return err;
 }
 
 /* What a program asked for is counted, and told. */
@@ -229,68 +225,89 @@ static void devfs_note_device(struct devfs_buffer *buf, size_t offset, size_t le
 	trace_devfs_dma_sync_device(buf, offset, length);
 }
 
-/* The part of devfs_sync() that is under the lock. */
-static int devfs_sync_locked(struct devfs_access *access, size_t from, size_t to,
-			     enum dma_data_direction direction, u32 what)
+/* The exporter of the memory does all of it, and with no lock of the buffer's. */
+static int devfs_sync_foreign(struct devfs_buffer *buf, enum dma_data_direction direction, u32 what)
 {
-	struct devfs_buffer *buf = access->buf;
+	bool write = !buf->readonly && direction != DMA_FROM_DEVICE;
+	struct dma_buf *begun;
 	int err = 0;
 
-	if (what & DEVFS_DMA_SYNC_FOR_DEVICE) {
-		if (buf->attach)
-			err = devfs_import_flush(buf, direction);
-		else
-			devfs_give(access, from, to, direction);
-	}
+	if (what & DEVFS_DMA_SYNC_FOR_DEVICE)
+		err = devfs_import_flush(buf, direction);
 	/* What a device may have written to comes whole, if anything is written to it then. */
 	if (!err && what & DEVFS_DMA_SYNC_FOR_CPU) {
-		if (buf->attach)
-			err = devfs_import_begin(buf, buf->readonly ||
-						 direction == DMA_FROM_DEVICE ?
-						 DMA_FROM_DEVICE : DMA_BIDIRECTIONAL);
-		else
-			devfs_fetch(access, from, to);
+		err = devfs_import_begin(buf, write, &begun);
+		if (!err)
+			devfs_import_leave(buf, begun);
 	}
 	return err;
 }
 
+static int devfs_sync_own(struct devfs_buffer *buf, u64 from, u64 to,
+			  enum dma_data_direction direction, u32 what)
+{
+	bool write = !buf->readonly && direction != DMA_FROM_DEVICE;
+	struct devfs_access access = {};
+	struct devfs_hold hold = { .buf = buf };
+	int err;
+
+	/* One for the CPU begins an access, and one for the device ends it. */
+	if (what & DEVFS_DMA_SYNC_FOR_CPU)
+		err = devfs_lock_access(&hold, buf, write, false);
+	else
+		err = devfs_lock_shared(buf);
+	if (err)
+		return err;
+	to = min_t(u64, to, i_size_read(&buf->base.inode));
+	if (from < to)
+		err = devfs_access_lock(&access, buf);
+	if (!err && access.synced && what & DEVFS_DMA_SYNC_FOR_DEVICE)
+		devfs_give(&access, from, to, direction);
+	if (!err && access.synced && what & DEVFS_DMA_SYNC_FOR_CPU)
+		devfs_fetch(&access, from, to);
+	devfs_access_unlock(&access);
+	return devfs_unlock_access(&hold, err);
+}
+
+/* Who cannot write has stored nothing that is to come over what the device wrote. */
+enum dma_data_direction devfs_sync_direction(struct file *file, enum dma_data_direction direction)
+{
+	return direction == DMA_BIDIRECTIONAL && !(file->f_mode & FMODE_WRITE) ?
+	       DMA_FROM_DEVICE : direction;
+}
+
 /**
  * devfs_sync - what a program asks for by fsync() and the commands of a buffer
- * @buf: the buffer, with i_rwsem held
- * @offset: first byte
- * @length: bytes, within the capacity
+ * @buf: the buffer, with no lock held
+ * @from: first byte
+ * @to: the byte after the last; what is past the end is left out
  * @direction: of what is done with the memory; may be less than how it is mapped
  * @what: DEVFS_DMA_SYNC_FOR_CPU, _FOR_DEVICE, or both: for the device first, as
  *        nothing that the CPU wrote is lost then
  *
- * Return: 0, or an errno of imported memory's exporter.
+ * Return: 0, as devfs_lock_access(), or an errno of imported memory's exporter.
  */
-int devfs_sync(struct devfs_buffer *buf, size_t offset, size_t length,
-	       enum dma_data_direction direction, u32 what)
+int devfs_sync(struct devfs_buffer *buf, u64 from, u64 to, enum dma_data_direction direction,
+	       u32 what)
 {
-	struct devfs_access access = {};
-	int err = 0;
+	int err;
 
 	if (what & DEVFS_DMA_SYNC_FOR_DEVICE) {
 		/* Memory written before is there before a doorbell that follows. */
 		wmb();
 	}
-	if (length) {
-		err = devfs_access_lock(&access, buf);
-		if (err)
-			return err;
-		if (access.synced)
-			err = devfs_sync_locked(&access, offset, offset + length, direction, what);
-		devfs_access_unlock(&access);
-	}
+	if (devfs_is_foreign(buf))
+		err = devfs_sync_foreign(buf, direction, what);
+	else
+		err = devfs_sync_own(buf, from, to, direction, what);
 	if (!err && what & DEVFS_DMA_SYNC_FOR_DEVICE)
-		devfs_note_device(buf, offset, length);
+		devfs_note_device(buf, from, to - from);
 	if (!err && what & DEVFS_DMA_SYNC_FOR_CPU)
-		devfs_note_cpu(buf, offset, length);
+		devfs_note_cpu(buf, from, to - from);
 	return err;
 }
 
-/* For the devices to see, too. With i_rwsem held; fails for imported memory alone. */
+/* For the devices to see, too. Within devfs_lock_access(); fails for imported memory alone. */
 int devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to)
 {
 	struct devfs_access access;
@@ -299,7 +316,7 @@ int devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to)
 	if (devfs_is_iomem(buf))
 		return devfs_iomem_zero(buf, from, to);
 	while (from < to && !err) {
-		size_t count = devfs_access_step(buf, to - from), done, len;
+		size_t count = devfs_access_step(to - from), done, len;
 
 		err = devfs_access_begin(&access, buf, from, count, true);
 		if (err)
@@ -309,7 +326,7 @@ int devfs_heap_zero(struct devfs_buffer *buf, size_t from, size_t to)
 
 			memset(at, 0, len);
 		}
-		err = devfs_access_end(&access, count);
+		devfs_access_end(&access, count);
 		from += count;
 		cond_resched();
 	}

@@ -9,15 +9,17 @@
 /* buffer.c */
 int devfs_registry_init(struct devfs_device *dev);
 void devfs_registry_exit(struct devfs_device *dev);
+int devfs_buffer_open(struct devfs_client *client, struct devfs_dma_open *arg,
+		      struct file **file);
+int devfs_buffer_free(struct devfs_client *client, u64 id);
+struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id);
+
+/* create.c */
 int devfs_buffer_create(struct devfs_client *client, struct devfs_dma_alloc *arg,
 			int (*fill)(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why),
 			void *ctx, int (*report)(void *ctx), void *report_ctx);
 int devfs_buffer_preset(struct devfs_device *dev, const char *name, u64 size, u32 heap,
 			u32 direction);
-int devfs_buffer_open(struct devfs_client *client, struct devfs_dma_open *arg,
-		      struct file **file);
-int devfs_buffer_free(struct devfs_client *client, u64 id);
-struct devfs_buffer *devfs_buffer_get(struct devfs_device *dev, u64 id);
 
 /* rename.c */
 int devfs_buffer_rename(struct devfs_buffer *buf, const char *name, u32 flags,

@@ -18,6 +18,7 @@
 #include "buffer/heaps.h"
 #include "buffer/object.h"
 #include "core/compat.h"
+#include "dmabuf/dmabuf.h"
 #include "heap/heap.h"
 
 /* Step of growth by writing, so that appending is not one segment a write. */
@@ -79,14 +80,14 @@ static ssize_t devfs_copy_step(struct devfs_buffer *buf, size_t pos, size_t coun
 	if (err)
 		return err;
 	done = devfs_copy_runs(buf, pos, count, iter, write);
-	err = devfs_access_end(&access, done);
-	return err ?: done;
+	devfs_access_end(&access, done);
+	return done;
 }
 
 /*
  * Bytes copied between @iter and [pos, pos + count): fewer, or none, where the
  * next page of a user's is not in memory. An errno where there are none for
- * another reason. With i_rwsem held, for which removal waits.
+ * another reason. Within devfs_lock_access(), for which removal waits.
  */
 static ssize_t devfs_copy(struct devfs_buffer *buf, size_t pos, size_t count,
 			  struct iov_iter *iter, bool write)
@@ -105,7 +106,7 @@ static ssize_t devfs_copy(struct devfs_buffer *buf, size_t pos, size_t count,
 		return done;
 	}
 	while (done < count) {
-		want = devfs_access_step(buf, count - done);
+		want = devfs_access_step(count - done);
 		got = devfs_copy_step(buf, pos + done, want, iter, write);
 		if (got < 0)
 			break;
@@ -163,16 +164,26 @@ static bool devfs_rw_goes_on(struct devfs_rw *rw, ssize_t *ret, bool write)
 	return false;
 }
 
+/* What the exporter of the memory calls an error was no read and no write. */
+static ssize_t devfs_rw_end(struct devfs_rw *rw, struct devfs_hold *hold, loff_t pos, ssize_t ret)
+{
+	ret = devfs_unlock_access(hold, ret);
+	if (ret < 0)
+		rw->iocb->ki_pos = pos;
+	return ret;
+}
+
 static ssize_t devfs_read_part(struct devfs_rw *rw)
 {
 	struct inode *inode = file_inode(rw->iocb->ki_filp);
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
 	size_t count = iov_iter_count(rw->iter);
 	loff_t size, pos = rw->iocb->ki_pos;
+	struct devfs_hold hold;
 	ssize_t ret;
 
 	rw->missing = 0;
-	ret = devfs_lock_access(buf, false, false);
+	ret = devfs_lock_access(&hold, buf, false, false);
 	if (ret)
 		return ret;
 	size = i_size_read(inode);
@@ -188,8 +199,7 @@ static ssize_t devfs_read_part(struct devfs_rw *rw)
 			rw->missing = count - ret;
 		}
 	}
-	inode_unlock_shared(inode);
-	return ret;
+	return devfs_rw_end(rw, &hold, pos, ret);
 }
 
 /*
@@ -203,13 +213,19 @@ static int devfs_zero_tail(struct devfs_buffer *buf, size_t end, size_t limit)
 	return devfs_heap_zero(buf, end, min(PAGE_ALIGN(end), limit));
 }
 
-/* Makes [old size, to) part of the file. With i_rwsem held exclusively. */
+/*
+ * Makes [old size, to) zero: a mapping or the device may have written there. With
+ * i_rwsem held exclusively.
+ */
+static int devfs_zero_gap(struct devfs_buffer *buf, loff_t to, size_t old_capacity)
+{
+	return devfs_heap_zero(buf, i_size_read(&buf->base.inode), min_t(u64, to, old_capacity));
+}
+
+/* Makes [old size, to) part of the file. Likewise. */
 static int devfs_extend(struct devfs_buffer *buf, loff_t to, size_t old_capacity)
 {
-	loff_t size = i_size_read(&buf->base.inode);
-	/* A mapping or the device may have written past the end. */
-	int err = devfs_heap_zero(buf, size, min_t(u64, to, old_capacity)) ?:
-		  devfs_zero_tail(buf, to, old_capacity);
+	int err = devfs_zero_gap(buf, to, old_capacity) ?: devfs_zero_tail(buf, to, old_capacity);
 
 	if (!err)
 		i_size_write(&buf->base.inode, to);
@@ -281,8 +297,6 @@ static ssize_t devfs_write_locked(struct devfs_buffer *buf, struct devfs_rw *rw,
 	loff_t size = i_size_read(inode);
 	ssize_t count, done;
 
-	if (buf->readonly)
-		return -EACCES;
 	count = devfs_write_checks(rw, size);
 	if (count <= 0)
 		return count;
@@ -297,9 +311,9 @@ static ssize_t devfs_write_locked(struct devfs_buffer *buf, struct devfs_rw *rw,
 		count = devfs_make_capacity(buf, iocb->ki_pos, count);
 		if (count < 0)
 			return count;
-		/* The gap is zero before anything behind it is in the file. */
+		/* What is behind it may fail: nobody is to map the gap before. */
 		if (iocb->ki_pos > size) {
-			done = devfs_extend(buf, iocb->ki_pos, old_capacity);
+			done = devfs_zero_gap(buf, iocb->ki_pos, old_capacity);
 			if (done)
 				goto err_shrink;
 		}
@@ -318,36 +332,33 @@ static ssize_t devfs_write_locked(struct devfs_buffer *buf, struct devfs_rw *rw,
 	return done;
 
 err_shrink:
-	/* Nothing was written: nothing has grown. */
-	if (exclusive) {
-		i_size_write(inode, size);
+	/* Nothing was written: nothing has grown, and nobody has what is past the end. */
+	if (exclusive)
 		devfs_heap_shrink(buf, old_capacity);
-	}
 	return done;
 }
 
 static ssize_t devfs_write_part(struct devfs_rw *rw)
 {
-	struct inode *inode = file_inode(rw->iocb->ki_filp);
-	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	struct devfs_buffer *buf = devfs_buffer_of(file_inode(rw->iocb->ki_filp));
+	loff_t pos = rw->iocb->ki_pos;
+	struct devfs_hold hold;
 	ssize_t ret = -EXFULL;
 	int err;
 
 	rw->missing = 0;
 	if (!(rw->iocb->ki_flags & IOCB_APPEND)) {
-		err = devfs_lock_access(buf, true, false);
+		err = devfs_lock_access(&hold, buf, true, false);
 		if (err)
 			return err;
-		ret = devfs_write_locked(buf, rw, false);
-		inode_unlock_shared(inode);
+		ret = devfs_rw_end(rw, &hold, pos, devfs_write_locked(buf, rw, false));
 	}
 	/* EXFULL: it grows the file, which the shared lock does not allow. */
 	if (ret == -EXFULL) {
-		err = devfs_lock_access(buf, true, true);
+		err = devfs_lock_access(&hold, buf, true, true);
 		if (err)
 			return err;
-		ret = devfs_write_locked(buf, rw, true);
-		inode_unlock(inode);
+		ret = devfs_rw_end(rw, &hold, pos, devfs_write_locked(buf, rw, true));
 	}
 	return ret;
 }
@@ -379,23 +390,19 @@ static ssize_t devfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 
 static int devfs_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 {
-	struct inode *inode = file_inode(file);
-	struct devfs_buffer *buf = devfs_buffer_of(inode);
+	struct devfs_buffer *buf = devfs_buffer_of(file_inode(file));
+	enum dma_data_direction direction = devfs_sync_direction(file, buf->direction);
 	u32 what = DEVFS_DMA_SYNC_FOR_CPU;
-	loff_t size;
-	int err;
+	loff_t size = i_size_read(&buf->base.inode);
 
+	if (devfs_buffer_dead(buf))
+		return -ENODEV;
 	/* What only the device is to write is not written over. */
-	if (buf->direction != DMA_FROM_DEVICE)
+	if (direction != DMA_FROM_DEVICE)
 		what |= DEVFS_DMA_SYNC_FOR_DEVICE;
-	err = devfs_lock_sync(buf, buf->direction, what);
-	if (err)
-		return err;
-	size = i_size_read(inode);
-	if (start < size)
-		err = devfs_sync(buf, start, min(end, size - 1) - start + 1, buf->direction, what);
-	inode_unlock_shared(inode);
-	return err;
+	if (start >= size)
+		return 0;
+	return devfs_sync(buf, start, min(end, size - 1) + 1, direction, what);
 }
 
 static int devfs_resize(struct devfs_buffer *buf, loff_t size)
@@ -433,6 +440,7 @@ static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t l
 	struct inode *inode = file_inode(file);
 	struct devfs_buffer *buf = devfs_buffer_of(inode);
 	loff_t end = offset + length;
+	struct devfs_hold hold;
 	long err;
 	u32 why;
 
@@ -440,9 +448,7 @@ static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t l
 		return -EOPNOTSUPP;
 	if (end > SIZE_MAX)
 		return -ENOSPC;
-	if (buf->readonly)
-		return -EACCES;
-	err = devfs_lock_access(buf, true, true);
+	err = devfs_lock_access(&hold, buf, true, true);
 	if (err)
 		return err;
 	if (!(mode & FALLOC_FL_KEEP_SIZE)) {
@@ -459,8 +465,23 @@ static long devfs_fallocate(struct file *file, int mode, loff_t offset, loff_t l
 	}
 	if (!err)
 		devfs_touch_mtime(inode);
-	inode_unlock(inode);
-	return err;
+	return devfs_unlock_access(&hold, err);
+}
+
+/* The kernel has i_rwsem, within which what others do is not waited for. */
+static int devfs_truncate(struct devfs_buffer *buf, loff_t size)
+{
+	struct devfs_hold hold;
+	int err, end;
+
+	if (size <= i_size_read(&buf->base.inode))
+		return devfs_resize(buf, size);
+	err = devfs_try_access(&hold, buf);
+	if (err)
+		return err;
+	err = devfs_resize(buf, size);
+	end = devfs_import_end(buf, hold.begun, true);
+	return err ?: end;
 }
 
 static int devfs_setattr(devfs_idmap_t *idmap, struct dentry *dentry, struct iattr *attr)
@@ -476,7 +497,7 @@ static int devfs_setattr(devfs_idmap_t *idmap, struct dentry *dentry, struct iat
 	if (err)
 		return err;
 	if (attr->ia_valid & ATTR_SIZE) {
-		err = devfs_resize(buf, attr->ia_size);
+		err = devfs_truncate(buf, attr->ia_size);
 		if (err)
 			return err;
 		devfs_touch_mtime(inode);

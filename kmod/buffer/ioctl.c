@@ -35,8 +35,6 @@ static long devfs_buf_sync(struct devfs_call *call)
 	struct devfs_buffer *buf = devfs_call_buffer(call);
 	struct devfs_dma_buf_sync *arg = &call->arg.buf_sync;
 	enum dma_data_direction direction = buf->direction;
-	struct inode *inode = &buf->base.inode;
-	long err;
 	u64 size;
 
 	if (arg->flags != DEVFS_DMA_SYNC_FOR_CPU && arg->flags != DEVFS_DMA_SYNC_FOR_DEVICE)
@@ -48,18 +46,13 @@ static long devfs_buf_sync(struct devfs_call *call)
 	if (arg->direction != DEVFS_DMA_SYNC_BUFFER_DIRECTION)
 		direction = arg->direction;
 
-	err = devfs_lock_sync(buf, direction, arg->flags);
-	if (err)
-		return err;
-	err = -EINVAL;
-	size = i_size_read(inode);
-	if (arg->offset <= size && arg->length <= size - arg->offset) {
-		size_t length = arg->length ?: size - arg->offset;
-
-		err = devfs_sync(buf, arg->offset, length, direction, arg->flags);
-	}
-	inode_unlock_shared(inode);
-	return err;
+	size = i_size_read(&buf->base.inode);
+	if (devfs_buffer_dead(buf))
+		return -ENODEV;
+	if (arg->offset > size || arg->length > size - arg->offset)
+		return -EINVAL;
+	return devfs_sync(buf, arg->offset, arg->length ? arg->offset + arg->length : size,
+			  devfs_sync_direction(call->file, direction), arg->flags);
 }
 
 /* What dma-buf programs call, on the whole buffer. */
@@ -72,9 +65,7 @@ static long devfs_buf_dmabuf_sync(struct devfs_call *call)
 	struct devfs_buffer *buf = devfs_call_buffer(call);
 	enum dma_data_direction direction = buf->direction;
 	u64 flags = call->arg.dmabuf_sync.flags;
-	struct inode *inode = &buf->base.inode;
 	u32 what;
-	int err;
 
 	if (flags & ~(u64)DMA_BUF_SYNC_VALID_FLAGS_MASK || !(flags & DMA_BUF_SYNC_RW))
 		return -EINVAL;
@@ -83,12 +74,8 @@ static long devfs_buf_dmabuf_sync(struct devfs_call *call)
 		direction = directions[array_index_nospec(flags & DMA_BUF_SYNC_RW,
 							  ARRAY_SIZE(directions))];
 	what = flags & DMA_BUF_SYNC_END ? DEVFS_DMA_SYNC_FOR_DEVICE : DEVFS_DMA_SYNC_FOR_CPU;
-	err = devfs_lock_sync(buf, direction, what);
-	if (err)
-		return err;
-	err = devfs_sync(buf, 0, i_size_read(inode), direction, what);
-	inode_unlock_shared(inode);
-	return err;
+	return devfs_sync(buf, 0, i_size_read(&buf->base.inode),
+			  devfs_sync_direction(call->file, direction), what);
 }
 
 /* Ranges from @first on into @to, which has room for @room. With i_rwsem held. */

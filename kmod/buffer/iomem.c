@@ -14,7 +14,7 @@
 
 #define DEVFS_IOMEM_BOUNCE 256
 
-/* With i_rwsem held: its exporter is there, if maybe without the memory. */
+/* Within devfs_lock_access(): its exporter is there, if maybe without the memory. */
 static int devfs_iomem_access(struct devfs_buffer *buf, size_t pos, void *data, size_t count,
 			      bool write)
 {
@@ -29,21 +29,6 @@ static int devfs_iomem_access(struct devfs_buffer *buf, size_t pos, void *data, 
 	else
 		memcpy_fromio(data, buf->iomem + pos, count);
 	return 0;
-}
-
-/* The same within an access, as which the exporter has each. */
-static int devfs_iomem_bounce(struct devfs_buffer *buf, size_t pos, void *data, size_t count,
-			      bool write)
-{
-	struct devfs_access access;
-	int err, end;
-
-	err = devfs_access_begin(&access, buf, pos, count, write);
-	if (err)
-		return err;
-	err = devfs_iomem_access(buf, pos, data, count, write);
-	end = devfs_access_end(&access, err ? 0 : count);
-	return err ?: end;
 }
 
 /* Bytes up to @to that are bounced at once; the next ones are aligned. */
@@ -76,7 +61,7 @@ ssize_t devfs_iomem_copy(struct devfs_buffer *buf, size_t pos, size_t count,
 		got = write ? devfs_iomem_user(bounce, want, iter, true) : want;
 		if (!got)
 			break;
-		err = devfs_iomem_bounce(buf, pos + done, bounce, got, write);
+		err = devfs_iomem_access(buf, pos + done, bounce, got, write);
 		if (err)
 			break;
 		if (!write)
@@ -91,14 +76,14 @@ ssize_t devfs_iomem_copy(struct devfs_buffer *buf, size_t pos, size_t count,
 	return done ?: err;
 }
 
-/* With i_rwsem held. */
+/* Likewise. */
 int devfs_iomem_zero(struct devfs_buffer *buf, size_t from, size_t to)
 {
 	u8 zeros[DEVFS_IOMEM_BOUNCE] __aligned(8) = {};
 
 	while (from < to) {
 		size_t chunk = devfs_iomem_chunk(from, to);
-		int err = devfs_iomem_bounce(buf, from, zeros, chunk, true);
+		int err = devfs_iomem_access(buf, from, zeros, chunk, true);
 
 		if (err)
 			return err;

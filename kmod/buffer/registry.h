@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * devfs_dma - what buffer.c and rename.c share of the registry of buffers.
+ * devfs_dma - what buffer.c, create.c and rename.c share of the registry of buffers.
  */
 #ifndef DEVFS_DMA_REGISTRY_H
 #define DEVFS_DMA_REGISTRY_H
@@ -27,6 +27,9 @@ static inline void devfs_names_changed(struct devfs_device *dev, struct devfs_cl
 		by->name_changes++;
 }
 
+int devfs_enlist(struct devfs_buffer *buf, struct devfs_client *by);
+struct pid *devfs_owner_pid(u32 nr);
+struct file *devfs_file_for(struct devfs_client *client, struct devfs_buffer *buf, u32 fd_flags);
 bool devfs_may_manage(struct devfs_buffer *buf);
 struct devfs_lease *devfs_unlist_id(struct devfs_buffer *buf, bool *put);
 void devfs_unlisted(struct devfs_buffer *buf, struct devfs_lease *lease, bool put);

@@ -9,6 +9,12 @@ struct devfs_device *devfs_device_new(struct device *parent, const char *name);
 int devfs_device_register(struct devfs_device *dev);
 void devfs_device_remove(struct devfs_device *dev);
 
+/* mates.c */
+void devfs_watch(struct devfs_device *dev);
+void devfs_unwatch(struct devfs_device *dev);
+int devfs_mates_init(void);
+void devfs_mates_exit(void);
+
 int devfs_platform_init(void);
 void devfs_platform_exit(void);
 

@@ -47,6 +47,7 @@ struct devfs_device *devfs_device_new(struct device *parent, const char *name)
 	INIT_LIST_HEAD(&dev->leaving);
 	INIT_LIST_HEAD(&dev->reserved);
 	INIT_LIST_HEAD(&dev->users);
+	INIT_LIST_HEAD(&dev->watched);
 	init_waitqueue_head(&dev->detached);
 	strscpy(dev->name, name, sizeof(dev->name));
 	snprintf(dev->node, sizeof(dev->node), "devfs/%s", name);
@@ -70,6 +71,8 @@ err_free:
  * devfs_device_register - make a device's node, last of all
  * @dev: what devfs_device_new() made
  *
+ * The bus that does it calls devfs_unwatch() first of all when the device goes.
+ *
  * Return: 0, or an errno; devfs_device_remove() is the caller's in any case.
  */
 int devfs_device_register(struct devfs_device *dev)
@@ -89,6 +92,8 @@ int devfs_device_register(struct devfs_device *dev)
 	dev->misc.fops = &devfs_node_fops;
 	err = misc_register(&dev->misc);
 	dev->registered = !err;
+	if (!err)
+		devfs_watch(dev);
 	return err;
 }
 

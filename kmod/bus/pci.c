@@ -288,7 +288,7 @@ static pci_ers_result_t devfs_pci_slot_reset(struct pci_dev *pdev)
 	pci_restore_state(pdev);
 	pci_save_state(pdev);
 	if (dev) {
-		devfs_power_up(dev);
+		devfs_power_up(dev, false);
 		devfs_error_tell(dev, DEVFS_DMA_EVENT_RESET);
 	}
 	return PCI_ERS_RESULT_RECOVERED;
@@ -316,7 +316,7 @@ static int devfs_pci_resume(struct device *parent)
 
 	pci_set_master(to_pci_dev(parent));
 	pci_save_state(to_pci_dev(parent));
-	devfs_power_up(dev);
+	devfs_power_up(dev, !pci_device_is_present(to_pci_dev(parent)));
 	devfs_error_tell(dev, DEVFS_DMA_EVENT_POWER);
 	return 0;
 }
@@ -411,6 +411,7 @@ static void devfs_pci_remove(struct pci_dev *pdev)
 {
 	struct devfs_device *dev = pci_get_drvdata(pdev);
 
+	devfs_unwatch(dev);
 	/* Resets from here on are not its business. */
 	pci_set_drvdata(pdev, NULL);
 	/* A line's mask is in the register that has the bus mastering. */

@@ -421,6 +421,7 @@ static DEVFS_REMOVE_RESULT devfs_platform_remove(struct platform_device *pdev)
 {
 	struct devfs_device *dev = platform_get_drvdata(pdev);
 
+	devfs_unwatch(dev);
 	devfs_irqs_end(dev);
 	devfs_regions_end(dev);
 	/* No more DMA, where that is in our hands: then its buffers can go. */
@@ -450,7 +451,7 @@ static int devfs_platform_resume(struct device *parent)
 {
 	struct devfs_device *dev = dev_get_drvdata(parent);
 
-	devfs_power_up(dev);
+	devfs_power_up(dev, dev->stuck);
 	if (dev->error)
 		devfs_error_tell(dev, DEVFS_DMA_EVENT_POWER);
 	return 0;

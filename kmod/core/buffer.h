@@ -27,6 +27,7 @@ enum devfs_life {
 struct devfs_heap_ops;
 struct devfs_lease;
 struct devfs_segment;
+struct dma_buf;
 struct dma_buf_attachment;
 
 /* One buffer: an inode of the module's pseudo-fs. */
@@ -69,12 +70,15 @@ struct devfs_buffer {
 	struct sg_table *import_sgt;	/* as the exporter gave it */
 	void __iomem *iomem;		/* of imported device memory that is not ours */
 	bool readonly;			/* imported by a descriptor that cannot write */
+	bool foreign;			/* imported, and no buffer of the module's */
 	bool pinned;			/* its exporter was asked not to move it */
 	struct work_struct revoke;
+	struct mutex turn;		/* accesses that a foreign exporter has begun */
 
 	struct rw_semaphore sync_lock;
 	struct list_head attachments;	/* of its dma-bufs: sync_lock */
 	struct dma_resv resv;		/* the fences of all its dma-bufs */
+	struct dma_buf *dmabufs[2];	/* resv: the latest to be read, and to be written */
 
 	atomic_t opens;
 	atomic_t mappings;
@@ -105,6 +109,12 @@ static inline bool devfs_is_coherent(struct devfs_buffer *buf)
 static inline bool devfs_is_synced(struct devfs_buffer *buf)
 {
 	return buf->attach || buf->need_sync || atomic_read(&buf->exports);
+}
+
+/* Memory of another exporter, which alone knows what it needs. */
+static inline bool devfs_is_foreign(struct devfs_buffer *buf)
+{
+	return buf->foreign;
 }
 
 /* Imported memory of a device, which has no pages and is not for memcpy(). */

@@ -193,6 +193,16 @@ static inline bool devfs_has_isolated_msi(struct device *dev)
 }
 #endif
 
+/* One more reference to a file, unless it is on its way out: that waits for the caller. */
+static inline bool devfs_get_file_live(struct file *file)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+	return file_ref_get(&file->f_ref);
+#else
+	return atomic_long_inc_not_zero(&file->f_count);
+#endif
+}
+
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
 #define DEVFS_IMPORT_NS_DMA_BUF	MODULE_IMPORT_NS("DMA_BUF")
 #else

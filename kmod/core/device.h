@@ -39,7 +39,11 @@ struct devfs_device {
 
 	/* What is reached by registers: region/power.c. */
 	struct rw_semaphore reach;	/* shared by who reaches a region; exclusively: a reset */
-	bool off;			/* reach: the registers do not answer */
+	bool off;			/* reach: it has no power, or failed */
+	bool stuck;			/* reach: it did not come back from its last reset */
+	bool barred;			/* reach: it became unsafe while others had it open */
+	bool was_unsafe;		/* bus/mates.c has these two */
+	struct list_head watched;
 	struct devfs_source *error;	/* of hardware: the driver core's lock */
 	int (*reset)(struct devfs_device *dev);	/* NULL: it cannot be */
 	struct reset_control *lines;	/* of a platform device, or NULL */

@@ -27,42 +27,66 @@ MODULE_PARM_DESC(enable_unsafe_noiommu_mode,
  * Devices of one group reach each other, and share what is translated. Bridges have
  * no memory of their own there; vfio lets them have their drivers, too.
  */
-static int devfs_is_other(struct device *other, void *driver)
+struct devfs_mates {
+	struct device_driver *ours;
+	struct device *leaving;
+};
+
+static int devfs_is_other(struct device *other, void *data)
 {
 	struct device_driver *theirs = READ_ONCE(other->driver);
+	struct devfs_mates *mates = data;
 
-	if (!theirs || theirs == driver)
+	if (!theirs || theirs == mates->ours || other == mates->leaving)
 		return 0;
 	return !dev_is_pci(other) || to_pci_dev(other)->hdr_type == PCI_HEADER_TYPE_NORMAL;
 }
 
-/* Other drivers have devices in its IOMMU group. That changes as they come and go. */
-static bool devfs_is_shared(struct device *dev)
+/*
+ * Other drivers have devices in its IOMMU group, but for @leaving. That changes as they
+ * come and go.
+ */
+static bool devfs_is_shared(struct device *dev, struct device *leaving)
 {
+	struct devfs_mates mates = { .ours = READ_ONCE(dev->driver), .leaving = leaving };
 	struct iommu_group *group = iommu_group_get(dev);
 	bool shared;
 
 	if (!group)
 		return false;
-	shared = iommu_group_for_each_dev(group, READ_ONCE(dev->driver), devfs_is_other);
+	shared = iommu_group_for_each_dev(group, &mates, devfs_is_other);
 	iommu_group_put(group);
 	return shared;
 }
 
 /* Why the device reaches memory that is not its own; NULL where it does not. */
-static const char *devfs_danger(struct device *dev)
+static const char *devfs_danger(struct device *dev, struct device *leaving)
 {
 	if (!iommu_get_domain_for_dev(dev))
 		return "no IOMMU is before it";
 	if (!devfs_is_translated(dev))
 		return "its IOMMU translates nothing";
-	return devfs_is_shared(dev) ? "another driver has a device of its IOMMU group" : NULL;
+	if (devfs_is_shared(dev, leaving))
+		return "another driver has a device of its IOMMU group";
+	return NULL;
 }
 
 /* Whether who opens its node could reach all memory by it. */
 bool devfs_is_unsafe(struct devfs_device *dev)
 {
-	return dev->is_programmed && devfs_danger(dev->dev);
+	return devfs_becomes_unsafe(dev, NULL);
+}
+
+/* The same when the driver of another device is gone. */
+bool devfs_becomes_unsafe(struct devfs_device *dev, struct device *leaving)
+{
+	return dev->is_programmed && devfs_danger(dev->dev, leaving);
+}
+
+/* Who opened @file may have a device that is unsafe. What he opened is his to hand on. */
+bool devfs_may_program(struct file *file)
+{
+	return file_ns_capable(file, &init_user_ns, CAP_SYS_RAWIO);
 }
 
 /* Of DEVFS_DMA_INFO_*, what holds now. With the gate held. */
@@ -70,7 +94,7 @@ u32 devfs_safety_flags(struct devfs_device *dev)
 {
 	u32 flags = 0;
 
-	if (devfs_translates(dev) && devfs_is_shared(dev->dev))
+	if (devfs_translates(dev) && devfs_is_shared(dev->dev, NULL))
 		flags |= DEVFS_DMA_INFO_SHARED;
 	if (devfs_is_unsafe(dev))
 		flags |= DEVFS_DMA_INFO_UNSAFE;
@@ -88,7 +112,7 @@ u32 devfs_safety_flags(struct devfs_device *dev)
  */
 int devfs_may_bind(struct device *dev, bool is_wish)
 {
-	const char *danger = devfs_danger(dev);
+	const char *danger = devfs_danger(dev, NULL);
 
 	if (!danger)
 		return 0;

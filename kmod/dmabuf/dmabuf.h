@@ -21,10 +21,11 @@ void devfs_dmabuf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map);
 
 /* import.c */
 int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why);
-int devfs_import_wait(struct devfs_buffer *buf, bool write);
+int devfs_import_begin(struct devfs_buffer *buf, bool write, struct dma_buf **begun);
+int devfs_import_try(struct devfs_buffer *buf, struct dma_buf **begun);
+int devfs_import_end(struct devfs_buffer *buf, struct dma_buf *begun, bool write);
+void devfs_import_leave(struct devfs_buffer *buf, struct dma_buf *begun);
 bool devfs_import_is_idle(struct devfs_buffer *buf, bool write);
-int devfs_import_begin(struct devfs_buffer *buf, enum dma_data_direction direction);
-int devfs_import_end(struct devfs_buffer *buf, enum dma_data_direction direction);
 int devfs_import_flush(struct devfs_buffer *buf, enum dma_data_direction direction);
 
 #endif /* DEVFS_DMA_DMABUF_H */

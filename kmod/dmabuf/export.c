@@ -28,6 +28,7 @@ struct devfs_export {
 	struct devfs_revocable of;	/* listed where it is coherent memory */
 	struct devfs_buffer *buf;
 	struct file *file;
+	u32 flags;			/* O_RDONLY or O_RDWR */
 	size_t npages;
 };
 
@@ -221,9 +222,12 @@ static int devfs_dmabuf_begin(struct dma_buf *dmabuf, enum dma_data_direction di
 	return err ?: devfs_export_access(dmabuf->priv, DMA_BIDIRECTIONAL, true);
 }
 
+/* The end of one that wrote copies what the CPU has over what the device wrote. */
 static int devfs_dmabuf_end(struct dma_buf *dmabuf, enum dma_data_direction direction)
 {
-	return devfs_export_access(dmabuf->priv, direction, false);
+	int err = direction == DMA_FROM_DEVICE ? 0 : devfs_export_may_write(dmabuf->priv);
+
+	return err ?: devfs_export_access(dmabuf->priv, direction, false);
 }
 
 /* As the buffer's own file: counted, revocable, and the same pages. */
@@ -280,10 +284,46 @@ static void devfs_export_free(struct devfs_revocable *of)
 	kfree(export);
 }
 
+static struct dma_buf **devfs_latest(struct devfs_buffer *buf, u32 flags)
+{
+	return &buf->dmabufs[(flags & O_ACCMODE) == O_RDWR];
+}
+
+/*
+ * Drivers of GPUs lock the reservations of all that a job names, each once: two
+ * dma-bufs of one buffer would be EALREADY. As GPUs' own exporters do, the buffer
+ * gives the one that it has, while that is all of it. With a reference, or NULL.
+ */
+static struct dma_buf *devfs_exported(struct devfs_buffer *buf, u32 flags)
+{
+	struct dma_buf *dmabuf;
+
+	dma_resv_lock(&buf->resv, NULL);
+	dmabuf = *devfs_latest(buf, flags);
+	/* One that is being released waits for the lock. */
+	if (dmabuf && (dmabuf->size != PAGE_ALIGN(i_size_read(&buf->base.inode)) ||
+		       !devfs_get_file_live(dmabuf->file)))
+		dmabuf = NULL;
+	dma_resv_unlock(&buf->resv);
+	return dmabuf;
+}
+
+static void devfs_set_exported(struct devfs_buffer *buf, struct dma_buf *dmabuf, u32 flags)
+{
+	dma_resv_lock(&buf->resv, NULL);
+	*devfs_latest(buf, flags) = dmabuf;
+	dma_resv_unlock(&buf->resv);
+}
+
 static void devfs_dmabuf_release(struct dma_buf *dmabuf)
 {
 	struct devfs_export *export = dmabuf->priv;
+	struct dma_buf **latest = devfs_latest(export->buf, export->flags);
 
+	dma_resv_lock(&export->buf->resv, NULL);
+	if (*latest == dmabuf)
+		*latest = NULL;
+	dma_resv_unlock(&export->buf->resv);
 	devfs_revocable_end(&export->of, export->buf->base.dev);
 }
 
@@ -383,6 +423,7 @@ static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
 	if (!export)
 		return ERR_PTR(-ENOMEM);
 	export->buf = buf;
+	export->flags = flags;
 	export->file = devfs_inode_open(&buf->base.inode, flags);
 	if (IS_ERR(export->file)) {
 		err = PTR_ERR(export->file);
@@ -406,10 +447,12 @@ static struct dma_buf *devfs_export(struct devfs_buffer *buf, u32 flags)
 	if (devfs_is_coherent(buf))
 		err = devfs_revocable_list(&export->of, dmabuf, buf->base.dev, &buf->revocable,
 					   &buf->base.dev->dead);
-	if (!err)
-		return dmabuf;
-	dma_buf_put(dmabuf);
-	return ERR_PTR(err);
+	if (err) {
+		dma_buf_put(dmabuf);
+		return ERR_PTR(err);
+	}
+	devfs_set_exported(buf, dmabuf, flags);
+	return dmabuf;
 
 err_file:
 	fput(export->file);
@@ -435,7 +478,7 @@ long devfs_buffer_export(struct devfs_call *call)
 	 */
 	if (buf->heap >= DEVFS_DMA_HEAP_RESERVED)
 		return -EOPNOTSUPP;
-	dmabuf = devfs_export(buf, arg->fd_flags);
+	dmabuf = devfs_exported(buf, arg->fd_flags) ?: devfs_export(buf, arg->fd_flags);
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
 	return devfs_call_give(call, dmabuf->file, arg->fd_flags, &arg->fd);

@@ -89,14 +89,16 @@ static void devfs_import_unmap(struct devfs_buffer *buf, struct dma_buf_attachme
 
 	if (!attach->importer_ops) {
 		dma_buf_unmap_attachment_unlocked(attach, buf->import_sgt, buf->direction);
-		return;
+	} else {
+		dma_resv_lock(resv, NULL);
+		dma_buf_unmap_attachment(attach, buf->import_sgt, buf->direction);
+		buf->import_sgt = NULL;
+		if (buf->pinned)
+			dma_buf_unpin(attach);
+		dma_resv_unlock(resv);
 	}
-	dma_resv_lock(resv, NULL);
-	dma_buf_unmap_attachment(attach, buf->import_sgt, buf->direction);
-	buf->import_sgt = NULL;
-	if (buf->pinned)
-		dma_buf_unpin(attach);
-	dma_resv_unlock(resv);
+	/* The exporter gives it back when nobody has the dma-buf, and knows of no flush. */
+	devfs_flush_iommu(buf->base.dev->dev);
 }
 
 /* How the CPU reaches the memory. That of a region is reached through the region. */
@@ -205,6 +207,7 @@ int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
 	buf->readonly = !(dmabuf->file->f_mode & FMODE_WRITE);
+	buf->foreign = !devfs_is_buffer_dmabuf(dmabuf);
 	if (buf->readonly && buf->direction != DMA_TO_DEVICE) {
 		dma_buf_put(dmabuf);
 		return -EACCES;
@@ -229,7 +232,6 @@ static void devfs_unimport(struct devfs_buffer *buf)
 	dmabuf = buf->attach->dmabuf;
 	devfs_import_vunmap(buf, dmabuf);
 	devfs_import_unmap(buf, buf->attach);
-	devfs_flush_iommu(dev->dev);
 	dma_buf_detach(dmabuf, buf->attach);
 	devfs_uncharge(dev, buf->heap, dmabuf->size);
 	dma_buf_put(dmabuf);
@@ -252,59 +254,162 @@ static struct dma_buf *devfs_import_get(struct devfs_buffer *buf)
 	return dmabuf;
 }
 
-/**
- * devfs_import_wait - wait for what other devices do with imported memory
- * @buf: the buffer, with no lock held: it may last, and whoever else wants the
- *       buffer is not to wait for it, removal of the device above all
- * @write: the CPU will write, else it reads
- *
- * Return: 0, -ENODEV where the memory is out of reach, or that a signal came.
- */
-int devfs_import_wait(struct devfs_buffer *buf, bool write)
+static long devfs_import_wait(struct dma_buf *dmabuf, bool write)
 {
-	struct dma_buf *dmabuf = devfs_import_get(buf);
-	long left;
-
-	if (!dmabuf)
-		return -ENODEV;
-	left = dma_resv_wait_timeout(dmabuf->resv, dma_resv_usage_rw(write), true,
+	return dma_resv_wait_timeout(dmabuf->resv, dma_resv_usage_rw(write), true,
 				     MAX_SCHEDULE_TIMEOUT);
-	dma_buf_put(dmabuf);
-	return min(left, 0L);
 }
 
-/* Whether that would not wait now. With i_rwsem held. */
+static bool devfs_is_idle(struct dma_buf *dmabuf, bool write)
+{
+	return dma_resv_test_signaled(dmabuf->resv, dma_resv_usage_rw(write));
+}
+
+/* Whether nothing would be waited for now. With i_rwsem held. */
 bool devfs_import_is_idle(struct devfs_buffer *buf, bool write)
 {
-	return dma_resv_test_signaled(buf->attach->dmabuf->resv, dma_resv_usage_rw(write));
+	return devfs_is_idle(buf->attach->dmabuf, write);
+}
+
+/* Fences are waited for before, so that a sync for devices need not wait for them as well. */
+static int devfs_import_turn(struct devfs_buffer *buf, struct dma_buf *dmabuf, bool write)
+{
+	do {
+		long left = devfs_import_wait(dmabuf, write);
+
+		if (left < 0)
+			return left;
+		if (mutex_lock_interruptible(&buf->turn))
+			return -ERESTARTSYS;
+		if (devfs_is_idle(dmabuf, write))
+			return 0;
+		mutex_unlock(&buf->turn);
+	} while (true);
+}
+
+static enum dma_data_direction devfs_access_direction(bool write)
+{
+	return write ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE;
+}
+
+/* With the turn, which the caller has no more if it fails. */
+static int devfs_import_tell(struct devfs_buffer *buf, struct dma_buf *dmabuf, bool write)
+{
+	int err = dma_buf_begin_cpu_access(dmabuf, devfs_access_direction(write));
+
+	if (err)
+		mutex_unlock(&buf->turn);
+	return err;
+}
+
+/**
+ * devfs_import_begin - an access of the CPU to imported memory is to begin
+ * @buf: the buffer, with no lock held: whatever is waited for may last, and whoever
+ *       else wants the buffer is not to wait for it, removal of the device above all
+ * @write: the CPU will write, else it reads
+ * @begun: out: what devfs_import_end() or devfs_import_leave() is given
+ *
+ * Waits for what other devices do with the memory. Another exporter is told of the
+ * access, and of one at a time: until its end the caller has the buffer's turn. What
+ * is a buffer of the module's is synced by its own means, and @begun NULL.
+ *
+ * Return: 0; -ENODEV where the memory is out of reach; -EACCES; that a signal came; or
+ * what the exporter says.
+ */
+int devfs_import_begin(struct devfs_buffer *buf, bool write, struct dma_buf **begun)
+{
+	struct dma_buf *dmabuf;
+	int err;
+
+	*begun = NULL;
+	if (write && buf->readonly)
+		return -EACCES;
+	dmabuf = devfs_import_get(buf);
+	if (!dmabuf)
+		return -ENODEV;
+	if (!devfs_is_foreign(buf)) {
+		err = min(devfs_import_wait(dmabuf, write), 0L);
+		dma_buf_put(dmabuf);
+		return err;
+	}
+	err = devfs_import_turn(buf, dmabuf, write) ?: devfs_import_tell(buf, dmabuf, write);
+	if (err)
+		dma_buf_put(dmabuf);
+	else
+		*begun = dmabuf;
+	return err;
+}
+
+/* The same, to write, with i_rwsem held: -EBUSY where it would wait. */
+int devfs_import_try(struct devfs_buffer *buf, struct dma_buf **begun)
+{
+	struct dma_buf *dmabuf;
+	int err = -EBUSY;
+
+	*begun = NULL;
+	if (buf->readonly)
+		return -EACCES;
+	dmabuf = devfs_import_get(buf);
+	if (!dmabuf)
+		return -ENODEV;
+	if (mutex_trylock(&buf->turn)) {
+		if (devfs_is_idle(dmabuf, true))
+			err = devfs_import_tell(buf, dmabuf, true);
+		else
+			mutex_unlock(&buf->turn);
+	}
+	if (err)
+		dma_buf_put(dmabuf);
+	else
+		*begun = dmabuf;
+	return err;
+}
+
+/* The access goes on after the caller, in mappings. */
+void devfs_import_leave(struct devfs_buffer *buf, struct dma_buf *begun)
+{
+	if (!begun)
+		return;
+	mutex_unlock(&buf->turn);
+	dma_buf_put(begun);
+}
+
+int devfs_import_end(struct devfs_buffer *buf, struct dma_buf *begun, bool write)
+{
+	int err;
+
+	if (!begun)
+		return 0;
+	err = dma_buf_end_cpu_access(begun, devfs_access_direction(write));
+	devfs_import_leave(buf, begun);
+	return err;
 }
 
 /*
- * The exporter knows what its memory needs. It may sleep. With sync_lock held,
- * and for fences that came since the last look dma-buf's core waits.
+ * What was stored by a mapping is for the device: an access ends that need not have
+ * begun, for which no fence is waited for. With no lock held.
  */
-int devfs_import_begin(struct devfs_buffer *buf, enum dma_data_direction direction)
-{
-	return dma_buf_begin_cpu_access(buf->attach->dmabuf, direction);
-}
-
-int devfs_import_end(struct devfs_buffer *buf, enum dma_data_direction direction)
-{
-	return dma_buf_end_cpu_access(buf->attach->dmabuf, direction);
-}
-
-/* What was stored by a mapping is for the device: an access ends that need not have begun. */
 int devfs_import_flush(struct devfs_buffer *buf, enum dma_data_direction direction)
 {
-	int err = devfs_import_end(buf, direction);
+	struct dma_buf *dmabuf = devfs_import_get(buf);
+	int err;
 
+	if (!dmabuf)
+		return -ENODEV;
+	err = mutex_lock_interruptible(&buf->turn) ? -ERESTARTSYS : 0;
+	if (err)
+		goto out_put;
+	err = dma_buf_end_cpu_access(dmabuf, direction);
 	/*
 	 * udmabuf maps its memory when the first access begins, from the CPU's to
 	 * the device's, and has nothing to end before.
 	 */
 	if (err == -EINVAL)
-		err = devfs_import_begin(buf, DMA_BIDIRECTIONAL) ?:
-		      devfs_import_end(buf, direction);
+		err = dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL) ?:
+		      dma_buf_end_cpu_access(dmabuf, direction);
+	mutex_unlock(&buf->turn);
+out_put:
+	dma_buf_put(dmabuf);
 	return err;
 }
 

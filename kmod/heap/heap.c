@@ -101,11 +101,29 @@ int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 	return 0;
 }
 
-void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment)
+static void devfs_unmap_one(struct devfs_buffer *buf, struct devfs_segment *segment)
 {
 	devfs_unmap_shared(buf->base.dev->dev, &segment->sgt, segment->direction,
 			   segment->need_sync);
 	sg_free_table(&segment->sgt);
+}
+
+/* The device reaches the memory no more: it can be given back. */
+void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment)
+{
+	devfs_unmap_one(buf, segment);
+	devfs_flush_iommu(buf->base.dev->dev);
+}
+
+/* All of the buffer's, for which one flush is enough. */
+void devfs_unmap_segments(struct devfs_buffer *buf)
+{
+	unsigned int i;
+
+	for (i = 0; i < buf->nsegments; i++)
+		devfs_unmap_one(buf, buf->segments[i]);
+	if (i)
+		devfs_flush_iommu(buf->base.dev->dev);
 }
 
 /* Of memory that is mapped once and never grown. */

@@ -56,6 +56,7 @@ void devfs_uncharge(struct devfs_device *dev, u32 heap, size_t bytes);
 int devfs_map_segment(struct devfs_buffer *buf, struct devfs_segment *segment,
 		      struct page **pages, unsigned int offset, size_t size);
 void devfs_unmap_segment(struct devfs_buffer *buf, struct devfs_segment *segment);
+void devfs_unmap_segments(struct devfs_buffer *buf);
 struct devfs_segment *devfs_one_segment(struct devfs_buffer *buf);
 void *devfs_heap_run(struct devfs_buffer *buf, size_t pos, size_t max, size_t *len);
 

@@ -255,10 +255,8 @@ static void devfs_drop_segment(struct devfs_buffer *buf)
 	inode_set_bytes(&buf->base.inode, buf->capacity);
 	filemap_invalidate_unlock(buf->base.inode.i_mapping);
 
-	if (!devfs_is_detached(buf)) {
+	if (!devfs_is_detached(buf))
 		devfs_unmap_segment(buf, segment);
-		devfs_flush_iommu(buf->base.dev->dev);
-	}
 	devfs_put_pages(buf->pages + segment->first, segment->npages);
 	devfs_uncharge(buf->base.dev, buf->heap, segment->npages << PAGE_SHIFT);
 	if (segment->first == 0)
@@ -300,12 +298,7 @@ static void devfs_system_shrink(struct devfs_buffer *buf, size_t size)
 /* Pages stay for those who have them, such as devices that import them. */
 static void devfs_pages_detach(struct devfs_buffer *buf)
 {
-	unsigned int i;
-
-	for (i = 0; i < buf->nsegments; i++)
-		devfs_unmap_segment(buf, buf->segments[i]);
-	if (i)
-		devfs_flush_iommu(buf->base.dev->dev);
+	devfs_unmap_segments(buf);
 }
 
 /* All of it is unmapped first, for which one flush is enough. */

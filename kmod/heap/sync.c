@@ -76,8 +76,11 @@ int devfs_map_shared(struct device *dev, struct sg_table *sgt, enum dma_data_dir
 		dma_unmap_sgtable(dev, sgt, *direction, DEVFS_SHARED_ATTRS);
 		*direction = DMA_BIDIRECTIONAL;
 		err = dma_map_sgtable(dev, sgt, *direction, DEVFS_SHARED_ATTRS);
-		if (err)
+		if (err) {
+			/* The first one is over, and the memory goes back. */
+			devfs_flush_iommu(dev);
 			return err;
+		}
 	}
 	dma_sync_sgtable_for_device(dev, sgt, *direction);
 	return 0;

@@ -152,7 +152,6 @@ static void devfs_unpin(struct devfs_buffer *buf)
 		return;
 	segment = buf->segments[--buf->nsegments];
 	devfs_unmap_segment(buf, segment);
-	devfs_flush_iommu(dev->dev);
 	kfree(segment);
 	unpin_user_pages_dirty_lock(buf->pages, buf->npages, true);
 	devfs_uncharge_pinned(buf->mm, buf->npages);

@@ -108,6 +108,14 @@ static struct sg_table *devfs_peer_table(dma_addr_t addr, size_t size)
 	return sgt;
 }
 
+/* Another device may be where this one's memory was. */
+static void devfs_peer_forget(struct device *dev, dma_addr_t addr, size_t size,
+			      enum dma_data_direction direction)
+{
+	dma_unmap_resource(dev, addr, size, direction, DEVFS_PEER_ATTRS);
+	devfs_flush_iommu(dev);
+}
+
 static struct sg_table *devfs_peer_map(struct dma_buf_attachment *attach,
 				       enum dma_data_direction direction)
 {
@@ -130,7 +138,7 @@ static struct sg_table *devfs_peer_map(struct dma_buf_attachment *attach,
 		return ERR_PTR(-EIO);
 	sgt = devfs_peer_table(addr, export->size);
 	if (IS_ERR(sgt))
-		dma_unmap_resource(attach->dev, addr, export->size, direction, DEVFS_PEER_ATTRS);
+		devfs_peer_forget(attach->dev, addr, export->size, direction);
 	else
 		atomic_inc(&export->region->importers);
 	return sgt;
@@ -141,9 +149,7 @@ static void devfs_peer_unmap(struct dma_buf_attachment *attach, struct sg_table 
 {
 	struct devfs_region_export *export = attach->dmabuf->priv;
 
-	dma_unmap_resource(attach->dev, sg_dma_address(sgt->sgl), export->size, direction,
-			   DEVFS_PEER_ATTRS);
-	devfs_flush_iommu(attach->dev);
+	devfs_peer_forget(attach->dev, sg_dma_address(sgt->sgl), export->size, direction);
 	sg_free_table(sgt);
 	kfree(sgt);
 	devfs_importer_left(export->region->base.dev, &export->region->importers);
@@ -197,7 +203,8 @@ int devfs_region_dmabuf_access(struct dma_buf *dmabuf, size_t pos, void *data, s
 
 	int err = write ? devfs_peer_may_write(export) : 0;
 
-	return err ?: devfs_region_access(export->region, export->offset + pos, data, count, write);
+	return err ?: devfs_region_access(export->region, export->file, export->offset + pos, data,
+					  count, write);
 }
 
 static struct dma_buf *devfs_region_export(struct devfs_region *region,

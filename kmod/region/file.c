@@ -53,8 +53,8 @@ static unsigned int devfs_width(struct devfs_region *region, size_t at, size_t l
 }
 
 /* Carries out what was checked, unless the device is gone, or does not answer. */
-int devfs_region_access(struct devfs_region *region, size_t pos, void *data, size_t count,
-			bool write)
+int devfs_region_access(struct devfs_region *region, struct file *file, size_t pos, void *data,
+			size_t count, bool write)
 {
 	struct address_space *mapping = region->base.inode.i_mapping;
 	unsigned int width;
@@ -63,7 +63,7 @@ int devfs_region_access(struct devfs_region *region, size_t pos, void *data, siz
 	int err;
 
 	filemap_invalidate_lock_shared(mapping);
-	err = region->gone ? -ENODEV : devfs_region_reach(region);
+	err = region->gone ? -ENODEV : devfs_region_reach(region, file);
 	if (err) {
 		filemap_invalidate_unlock_shared(mapping);
 		return err;
@@ -87,13 +87,54 @@ int devfs_region_access(struct devfs_region *region, size_t pos, void *data, siz
 	return 0;
 }
 
-static ssize_t devfs_region_read(struct kiocb *iocb, struct iov_iter *to)
+/* Of @want bytes, in whole accesses, what came into @bounce or what a user can be given. */
+static size_t devfs_region_able(struct devfs_region *region, void *bounce, size_t want,
+				struct iov_iter *iter, bool write)
+{
+	size_t able, whole;
+
+	/* What nobody gets is not read: reading may have effects. */
+	if (!write)
+		return devfs_whole(region, want, want - fault_in_iov_iter_writeable(iter, want));
+	able = copy_from_iter(bounce, want, iter);
+	whole = devfs_whole(region, want, able);
+	iov_iter_revert(iter, able - whole);
+	return whole;
+}
+
+/* Of a range that was checked. */
+static ssize_t devfs_region_rw(struct kiocb *iocb, struct iov_iter *iter, size_t count, bool write)
 {
 	struct devfs_region *region = devfs_region_of(file_inode(iocb->ki_filp));
 	u8 bounce[DEVFS_BOUNCE] __aligned(8);
-	size_t count = iov_iter_count(to), done = 0;
+	size_t done = 0, want, got;
+	int err = 0;
+
+	while (!err && done < count) {
+		want = devfs_bounce_size(iocb->ki_pos, count - done);
+		got = devfs_region_able(region, bounce, want, iter, write);
+		err = got ? devfs_region_access(region, iocb->ki_filp, iocb->ki_pos, bounce, got,
+						write) : -EFAULT;
+		if (err)
+			break;
+		if (!write)
+			got = copy_to_iter(bounce, got, iter);
+		done += got;
+		iocb->ki_pos += got;
+		if (got < want)
+			err = -EFAULT;
+		else if (fatal_signal_pending(current))
+			err = -EINTR;
+		cond_resched();
+	}
+	return done ?: err;
+}
+
+static ssize_t devfs_region_read(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct devfs_region *region = devfs_region_of(file_inode(iocb->ki_filp));
+	size_t count = iov_iter_count(to);
 	loff_t pos = iocb->ki_pos;
-	int err;
 
 	if (READ_ONCE(region->gone))
 		return -ENODEV;
@@ -101,30 +142,7 @@ static ssize_t devfs_region_read(struct kiocb *iocb, struct iov_iter *to)
 		return 0;
 	if (count > region->is.ops->widest && pos >= 0 && pos < region->is.size)
 		count = min_t(u64, count, region->is.size - pos);
-	err = devfs_region_check(region, pos, count);
-	while (!err && done < count) {
-		size_t want = devfs_bounce_size(pos + done, count - done);
-		size_t size = want - fault_in_iov_iter_writeable(to, want);
-
-		/* What nobody gets is not read: reading may have effects. */
-		size = devfs_whole(region, want, size);
-		if (!size) {
-			err = -EFAULT;
-			break;
-		}
-		err = devfs_region_access(region, pos + done, bounce, size, false);
-		if (err)
-			break;
-		want = copy_to_iter(bounce, size, to);
-		done += want;
-		if (want < size)
-			err = -EFAULT;
-		else if (fatal_signal_pending(current))
-			err = -EINTR;
-		cond_resched();
-	}
-	iocb->ki_pos += done;
-	return done ?: err;
+	return devfs_region_check(region, pos, count) ?: devfs_region_rw(iocb, to, count, false);
 }
 
 static int devfs_region_may_write(struct devfs_region *region, struct file *file, size_t pos,
@@ -138,39 +156,16 @@ static int devfs_region_may_write(struct devfs_region *region, struct file *file
 static ssize_t devfs_region_write(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct devfs_region *region = devfs_region_of(file_inode(iocb->ki_filp));
-	u8 bounce[DEVFS_BOUNCE] __aligned(8);
-	size_t count = iov_iter_count(from), done = 0;
-	loff_t pos = iocb->ki_pos;
+	size_t count = iov_iter_count(from);
 	int err;
 
 	if (READ_ONCE(region->gone))
 		return -ENODEV;
 	if (!count)
 		return 0;
-	err = devfs_region_check(region, pos, count) ?:
-	      devfs_region_may_write(region, iocb->ki_filp, pos, count);
-	while (!err && done < count) {
-		size_t want = devfs_bounce_size(pos + done, count - done);
-		size_t got = copy_from_iter(bounce, want, from);
-		size_t size = devfs_whole(region, want, got);
-
-		iov_iter_revert(from, got - size);
-		if (!size) {
-			err = -EFAULT;
-			break;
-		}
-		err = devfs_region_access(region, pos + done, bounce, size, true);
-		if (err)
-			break;
-		done += size;
-		if (size < want)
-			err = -EFAULT;
-		else if (fatal_signal_pending(current))
-			err = -EINTR;
-		cond_resched();
-	}
-	iocb->ki_pos += done;
-	return done ?: err;
+	err = devfs_region_check(region, iocb->ki_pos, count) ?:
+	      devfs_region_may_write(region, iocb->ki_filp, iocb->ki_pos, count);
+	return err ?: devfs_region_rw(iocb, from, count, true);
 }
 
 /*
@@ -196,7 +191,7 @@ static vm_fault_t devfs_region_fault(struct vm_fault *vmf)
 
 	filemap_invalidate_lock_shared(inode->i_mapping);
 	if (!region->gone && devfs_region_mappable(region, vmf->pgoff, 1) &&
-	    !devfs_region_reach(region)) {
+	    !devfs_region_reach(region, vma->vm_file)) {
 		ret = vmf_insert_pfn(vma, vmf->address, PHYS_PFN(region->is.start) + vmf->pgoff);
 		devfs_region_leave(region);
 	}
@@ -216,7 +211,7 @@ static vm_fault_t devfs_region_huge_fault(struct vm_fault *vmf, unsigned int ord
 	if (region->gone) {
 		ret = VM_FAULT_SIGBUS;
 	} else if (devfs_region_mappable(region, index, HPAGE_PMD_NR) &&
-		   !devfs_region_reach(region)) {
+		   !devfs_region_reach(region, vmf->vma->vm_file)) {
 		ret = devfs_insert_huge(vmf, PHYS_PFN(region->is.start) + index);
 		devfs_region_leave(region);
 	}

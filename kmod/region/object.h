@@ -34,11 +34,11 @@ int devfs_region_release(struct inode *inode, struct file *file);
 
 /* file.c */
 extern const struct devfs_inode_kind devfs_region_kind;
-int devfs_region_access(struct devfs_region *region, size_t pos, void *data, size_t count,
-			bool write);
+int devfs_region_access(struct devfs_region *region, struct file *file, size_t pos, void *data,
+			size_t count, bool write);
 
 /* power.c */
-int devfs_region_reach(struct devfs_region *region);
+int devfs_region_reach(struct devfs_region *region, struct file *file);
 void devfs_region_leave(struct devfs_region *region);
 
 /* export.c */

@@ -12,6 +12,7 @@
 
 #include "core/client.h"
 #include "core/command.h"
+#include "core/safety.h"
 #include "region/object.h"
 #include "signal/signal.h"
 
@@ -24,18 +25,25 @@ static bool devfs_always_answers(struct devfs_region *region)
 	return region->is.flags & DEVFS_DMA_REGION_CONFIG;
 }
 
-/* The region answers: -EIO, and no lock, where not. devfs_region_leave() ends it. */
-int devfs_region_reach(struct devfs_region *region)
+/*
+ * The region answers: -EIO where not, and -EPERM to @file where the device became unsafe
+ * meanwhile; no lock then. devfs_region_leave() ends it.
+ */
+int devfs_region_reach(struct devfs_region *region, struct file *file)
 {
 	struct devfs_device *dev = region->base.dev;
+	int err = 0;
 
 	if (devfs_always_answers(region))
 		return 0;
 	down_read(&dev->reach);
-	if (!dev->off)
-		return 0;
-	up_read(&dev->reach);
-	return -EIO;
+	if (dev->off || dev->stuck)
+		err = -EIO;
+	else if (dev->barred && file->private_data != dev && !devfs_may_program(file))
+		err = -EPERM;
+	if (err)
+		up_read(&dev->reach);
+	return err;
 }
 
 void devfs_region_leave(struct devfs_region *region)
@@ -44,13 +52,26 @@ void devfs_region_leave(struct devfs_region *region)
 		up_read(&region->base.dev->reach);
 }
 
-/* The device's driver lock is held, which keeps its regions. */
+/* With what keeps its regions: its driver lock, or the watch for its mates. */
 static void devfs_regions_zap(struct devfs_device *dev)
 {
 	unsigned int i;
 
 	for (i = 0; i < dev->region_count; i++)
 		unmap_mapping_range(dev->regions[i]->base.inode.i_mapping, 0, 0, 1);
+}
+
+/*
+ * The device became unsafe, or is no more. With what keeps its regions. A file that was
+ * opened by way of a node whose opener may have it has that mark.
+ */
+void devfs_regions_bar(struct devfs_device *dev, bool barred)
+{
+	down_write(&dev->reach);
+	dev->barred = barred;
+	up_write(&dev->reach);
+	if (barred)
+		devfs_regions_zap(dev);
 }
 
 /* With the driver lock held, as are all that follow: nothing reaches the device until the end. */
@@ -64,10 +85,9 @@ void devfs_reset_begin(struct devfs_device *dev)
 /* @answers: it came back from the reset. */
 void devfs_reset_end(struct devfs_device *dev, bool answers)
 {
-	dev->off = !answers;
+	dev->stuck = !answers;
 	up_write(&dev->reach);
-	if (answers)
-		devfs_irqs_pause(dev, false);
+	devfs_irqs_pause(dev, dev->off || dev->stuck);
 	devfs_error_tell(dev, DEVFS_DMA_EVENT_RESET);
 }
 
@@ -82,13 +102,14 @@ void devfs_power_down(struct devfs_device *dev)
 	devfs_regions_zap(dev);
 }
 
-/* They do again. */
-void devfs_power_up(struct devfs_device *dev)
+/* They do again, but those of a device that is @stuck: power is no answer to a reset. */
+void devfs_power_up(struct devfs_device *dev, bool stuck)
 {
 	down_write(&dev->reach);
 	dev->off = false;
+	dev->stuck = stuck;
 	up_write(&dev->reach);
-	devfs_irqs_pause(dev, false);
+	devfs_irqs_pause(dev, stuck);
 }
 
 /* The command RESET. */

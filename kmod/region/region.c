@@ -15,6 +15,7 @@
 #include "core/command.h"
 #include "core/compat.h"
 #include "core/rights.h"
+#include "core/safety.h"
 #include "region/object.h"
 
 const size_t devfs_region_size = sizeof(struct devfs_region);
@@ -135,8 +136,8 @@ int devfs_region_open(struct inode *inode, struct file *file)
 	struct devfs_device *dev = region->base.dev;
 	int err = 0;
 
-	filemap_invalidate_lock(inode->i_mapping);
 	mutex_lock(&dev->lock);
+	filemap_invalidate_lock(inode->i_mapping);
 	if (region->gone)
 		err = -ENODEV;
 	else if (region->twin && region->twin->opens)
@@ -145,8 +146,8 @@ int devfs_region_open(struct inode *inode, struct file *file)
 		err = devfs_region_map(region);
 	if (!err)
 		region->opens++;
-	mutex_unlock(&dev->lock);
 	filemap_invalidate_unlock(inode->i_mapping);
+	mutex_unlock(&dev->lock);
 	/* There is no cache to go round: O_DIRECT is what happens anyway. */
 	file->f_mode |= FMODE_CAN_ODIRECT;
 	return err;
@@ -158,12 +159,12 @@ int devfs_region_release(struct inode *inode, struct file *file)
 	struct devfs_region *region = devfs_region_of(inode);
 	struct devfs_device *dev = region->base.dev;
 
-	filemap_invalidate_lock(inode->i_mapping);
 	mutex_lock(&dev->lock);
+	filemap_invalidate_lock(inode->i_mapping);
 	if (!--region->opens)
 		devfs_region_unmap(region);
-	mutex_unlock(&dev->lock);
 	filemap_invalidate_unlock(inode->i_mapping);
+	mutex_unlock(&dev->lock);
 	return 0;
 }
 
@@ -321,6 +322,9 @@ long devfs_open_region(struct devfs_call *call)
 		return -EINVAL;
 	err = devfs_may_have(client, region, arg->fd_flags);
 	file = err ? ERR_PTR(err) : devfs_inode_open(&region->base.inode, arg->fd_flags);
+	/* devfs_region_reach() looks at the mark. */
+	if (!IS_ERR(file) && devfs_may_program(call->file))
+		file->private_data = client->dev;
 	iput(&region->base.inode);
 	return devfs_call_give(call, file, arg->fd_flags, &arg->fd);
 }

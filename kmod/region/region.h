@@ -48,8 +48,9 @@ long devfs_open_region(struct devfs_call *call);
 /* power.c */
 void devfs_reset_begin(struct devfs_device *dev);
 void devfs_reset_end(struct devfs_device *dev, bool answers);
+void devfs_regions_bar(struct devfs_device *dev, bool barred);
 void devfs_power_down(struct devfs_device *dev);
-void devfs_power_up(struct devfs_device *dev);
+void devfs_power_up(struct devfs_device *dev, bool stuck);
 long devfs_reset(struct devfs_call *call);
 
 /* export.c */

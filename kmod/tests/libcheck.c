@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 /* A kernel with KASAN on an emulated processor is slow. */
 #define SECONDS_A_TEST 180
@@ -45,6 +46,31 @@ void check_skip(const char *why)
 {
 	dprintf(message_fd, "%s", why);
 	_exit(SKIPPED);
+}
+
+uint64_t check_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+void check_pause(void)
+{
+	usleep(1000);
+}
+
+bool sleeps(pid_t pid)
+{
+	char path[40], state = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	CHECK(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+	fclose(file);
+	return state == 'S' || state == 'D';
 }
 
 void *nowhere(void)

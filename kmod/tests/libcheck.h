@@ -45,18 +45,35 @@
 			check_fail(__LINE__, #call " is " #error, errno); \
 	} while (0)
 
-/* Waits for a condition, at most five seconds. */
-#define EVENTUALLY(condition) \
-	do { \
-		int tries_ = 0; \
-		while (!(condition) && tries_++ < 5000) \
-			usleep(1000); \
-		CHECK(condition); \
-	} while (0)
+/* Whether a condition comes to hold, looked at over and over, in so many milliseconds. */
+#define WITHIN(ms, condition) \
+	({ \
+		uint64_t until_ = check_now() + (ms) * 1000000ULL; \
+		bool met_ = condition; \
+		\
+		while (!met_ && check_now() < until_) { \
+			check_pause(); \
+			met_ = condition; \
+		} \
+		met_; \
+	})
+
+/* Waits for a condition; a kernel with KASAN on an emulated processor is slow. */
+#define EVENTUALLY(condition) CHECK(WITHIN(10000, condition))
+
+/* A condition holds as long as it is looked at: what is not to come has no other witness. */
+#define STAYS(ms, condition) CHECK(!WITHIN(ms, !(condition)))
 
 void check_add(const char *title, void (*test)(void));
 void check_fail(int line, const char *what, int error) __attribute__((noreturn));
 void check_skip(const char *why) __attribute__((noreturn));
+
+/* Nanoseconds of the monotonic clock; a little while, between two looks. */
+uint64_t check_now(void);
+void check_pause(void);
+
+/* True once the process sleeps, as one does that waits. */
+bool sleeps(pid_t pid);
 
 /* A pointer that faults, which the compiler does not know. */
 void *nowhere(void);

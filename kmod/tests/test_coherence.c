@@ -375,6 +375,41 @@ TEST(read_access, "the end of an access that only read leaves what the device wr
 	end_engine(&device);
 }
 
+/* A descriptor of the buffer that cannot write. */
+static int reader_of(struct engine *engine)
+{
+	struct devfs_dma_open arg = { .name = "ring", .fd_flags = O_RDONLY | O_CLOEXEC };
+
+	CHECK(!ioctl(engine->edu.node, DEVFS_DMA_IOC_OPEN, &arg));
+	return arg.fd;
+}
+
+TEST(readers_access, "who cannot write puts nothing over what the device wrote, whatever he ends")
+{
+	struct engine device = engine(DEVFS_DMA_HEAP_SYSTEM);
+	struct dma_buf_sync end = { DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW };
+	struct devfs_dma_buf_sync sync = {
+		.flags = DEVFS_DMA_SYNC_FOR_DEVICE, .direction = DEVFS_DMA_SYNC_BUFFER_DIRECTION,
+	};
+	int fd = reader_of(&device), dmabuf = export_buffer(fd, O_RDONLY | O_CLOEXEC);
+
+	device_writes(&device, 0);
+	REFUSES(ioctl(dmabuf, DMA_BUF_IOCTL_SYNC, &end), EACCES);
+	CHECK(device_wrote(&device, 0));
+	device_writes(&device, 2 * ENTRY);
+	CHECK(!ioctl(fd, DMA_BUF_IOCTL_SYNC, &end));
+	CHECK(device_wrote(&device, 2 * ENTRY));
+	device_writes(&device, 4 * ENTRY);
+	CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_SYNC, &sync));
+	CHECK(device_wrote(&device, 4 * ENTRY));
+	device_writes(&device, 6 * ENTRY);
+	CHECK(!fsync(fd));
+	CHECK(device_wrote(&device, 6 * ENTRY));
+	close(dmabuf);
+	close(fd);
+	end_engine(&device);
+}
+
 /* Who maps the buffer, by itself or by an export of it, sees zeros from @end on. */
 static void ends_in_zeros(int fd, size_t end)
 {

@@ -4,8 +4,10 @@
 
 #include <linux/dma-buf.h>
 #include <linux/falloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
@@ -500,16 +502,69 @@ TEST(attributes, "chmod, chown, times and link count are true")
 	CHECK(!fchmod(fd, 0444) && !fchown(fd, 7, 8));
 	CHECK(!fstat(fd, &st) && st.st_mode == (S_IFREG | 0444) && st.st_uid == 7 && st.st_gid == 8);
 	CHECK(buffer_info(fd).uid == 7 && buffer_info(fd).gid == 8 && buffer_info(fd).mode == 0444);
-	usleep(20000);
-	CHECK(pwrite(fd, &byte, 1, 0) == 1);
-	CHECK(!fstat(fd, &after));
-	CHECK(after.st_mtim.tv_sec > st.st_mtim.tv_sec ||
-	      (after.st_mtim.tv_sec == st.st_mtim.tv_sec &&
-	       after.st_mtim.tv_nsec > st.st_mtim.tv_nsec));
+	/* The clock of files goes on by ticks. */
+	EVENTUALLY(pwrite(fd, &byte, 1, 0) == 1 && !fstat(fd, &after) &&
+		   (after.st_mtim.tv_sec > st.st_mtim.tv_sec ||
+		    (after.st_mtim.tv_sec == st.st_mtim.tv_sec &&
+		     after.st_mtim.tv_nsec > st.st_mtim.tv_nsec)));
 	CHECK(!futimens(fd, (struct timespec[2]){ { 1, 2 }, { 3, 4 } }));
 	CHECK(!fstat(fd, &st) && st.st_mtim.tv_sec == 3 && st.st_atim.tv_sec == 1);
 	buffer_free(buffer_info(fd).id);
 	CHECK(!fstat(fd, &st) && st.st_nlink == 0);
+}
+
+static int gap_fd;
+static char *gap_page;
+static atomic_bool gap_ended;
+
+static void *loses_its_page(void *arg)
+{
+	(void)arg;
+	while (!gap_ended)
+		CHECK(!madvise(gap_page, PAGE, MADV_DONTNEED));
+	return NULL;
+}
+
+static void *writes_behind_a_gap(void *arg)
+{
+	(void)arg;
+	while (!gap_ended) {
+		CHECK(pwrite(gap_fd, gap_page, 1, 2 * MIB) == 1);
+		CHECK(!ftruncate(gap_fd, 0) || errno == EBUSY);
+	}
+	return NULL;
+}
+
+TEST(gap, "what is mapped of a file stays in it, whatever becomes of a write that makes it larger")
+{
+	void *(*const acts[])(void *) = { loses_its_page, writes_behind_a_gap };
+	uint64_t until = check_now() + 3000000000ULL;
+	unsigned int mapped = 0;
+	pthread_t threads[2];
+	struct stat st;
+
+	gap_fd = buffer("x", 0, DEVFS_DMA_HEAP_SYSTEM);
+	gap_page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(gap_page != MAP_FAILED);
+	for (int i = 0; i < 2; i++)
+		CHECK(!pthread_create(&threads[i], NULL, acts[i], NULL));
+	/* A write whose data went away is tried again, and took no memory meanwhile. */
+	while (check_now() < until) {
+		char *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, gap_fd, MIB);
+
+		if (map == MAP_FAILED)
+			continue;
+		mapped++;
+		for (int i = 0; i < 20; i++)
+			CHECK(!fstat(gap_fd, &st) && st.st_size >= MIB + (off_t)PAGE);
+		CHECK(buffer_info(gap_fd).capacity >= 2 * MIB && !*map);
+		munmap(map, PAGE);
+	}
+	CHECK(mapped);
+	gap_ended = true;
+	for (int i = 0; i < 2; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	munmap(gap_page, PAGE);
 }
 
 TEST(sigbus, "what lies past the memory of a grown mapping is SIGBUS, not an oops")

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Memory shared with others: exported and imported dma-bufs, pinned pages. */
+#include "tests/importer/importer.h"
 #include "tests/libcheck.h"
 
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 #include <linux/udmabuf.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -128,6 +130,71 @@ static void importer_shows(int dmabuf)
 	CHECK(importer_says("show", text) == 0);
 }
 
+/* Each dma-buf has an inode of its own. */
+static bool is_same(int dmabuf, int other)
+{
+	struct stat one, two;
+
+	CHECK(!fstat(dmabuf, &one) && !fstat(other, &two));
+	return one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
+TEST(export_twice, "a buffer has one dma-buf for each way and size, however often it is exported")
+{
+	int fd = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM), first = export_buffer(fd, O_RDWR);
+	int second = export_buffer(fd, O_RDWR), reading = export_buffer(fd, O_RDONLY), larger;
+
+	CHECK(is_same(first, second) && !is_same(first, reading));
+	CHECK(buffer_info(fd).exports == 2);
+	CHECK(is_same(reading, export_buffer(fd, O_RDONLY)));
+	close(first);
+	/* One of its descriptors is open still. */
+	CHECK(is_same(second, export_buffer(fd, O_RDWR)));
+	CHECK(!ftruncate(fd, 2 * PAGE));
+	larger = export_buffer(fd, O_RDWR);
+	CHECK(!is_same(second, larger) && lseek(larger, 0, SEEK_END) == 2 * (off_t)PAGE);
+	CHECK(is_same(larger, export_buffer(fd, O_RDWR)));
+	CHECK(buffer_info(fd).exports == 3);
+}
+
+static void *exports_and_closes(void *arg)
+{
+	int fd = *(int *)arg;
+
+	for (int i = 0; i < 2000; i++)
+		close(export_buffer(fd, O_RDWR));
+	return NULL;
+}
+
+TEST(export_races, "a dma-buf that is let go of while it is exported again does no harm")
+{
+	int fd = buffer("x", PAGE, DEVFS_DMA_HEAP_SYSTEM);
+	pthread_t threads[2];
+
+	for (int i = 0; i < 2; i++)
+		CHECK(!pthread_create(&threads[i], NULL, exports_and_closes, &fd));
+	for (int i = 0; i < 2; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	EVENTUALLY(buffer_info(fd).exports == 0);
+	close(export_buffer(fd, O_RDWR));
+	EVENTUALLY(buffer_info(fd).exports == 0);
+}
+
+TEST(blind, "a dma-buf that the kernel cannot map is refused, and left as it was")
+{
+	int other = open("/dev/devfs_importer", O_RDWR | O_CLOEXEC), dmabuf;
+	struct devfs_dma_import arg;
+
+	if (other < 0)
+		check_skip("the test importer is not loaded");
+	dmabuf = ioctl(other, IMPORTER_EXPORT_BLIND);
+	CHECK(dmabuf >= 0);
+	arg = import_request("y", dmabuf);
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg), EINVAL);
+	CHECK(importer_tries(dmabuf, "map-both") == 0);
+	EVENTUALLY(bytes_used() == 0);
+}
+
 TEST(export_read_only, "a dma-buf that was exported for reading is written by no other driver")
 {
 	FOR_EACH_HEAP(heap) {
@@ -141,6 +208,7 @@ TEST(export_read_only, "a dma-buf that was exported for reading is written by no
 		CHECK(importer_tries(dmabuf, "map-both") == EACCES);
 		CHECK(importer_tries(dmabuf, "vmap") == EINVAL);
 		CHECK(importer_tries(dmabuf, "begin-write") == EACCES);
+		CHECK(importer_tries(dmabuf, "end-write") == EACCES);
 		/* A driver's own file, open to write, that maps the memory of others. */
 		importer_shows(dmabuf);
 		node = open("/dev/devfs_importer", O_RDWR | O_CLOEXEC);

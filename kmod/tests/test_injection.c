@@ -85,13 +85,8 @@ static int visit(int (*step)(void), void (*undo)(void))
 			CHECK(injected);
 		if (settle)
 			settle();
-		for (int tries = 0; tries < 1000; tries++) {
-			counts(&after);
-			if (after.used == before.used && after.buffers == before.buffers)
-				break;
-			usleep(1000);
-		}
-		CHECK(after.used == before.used && after.buffers == before.buffers);
+		EVENTUALLY((counts(&after), after.used == before.used &&
+			    after.buffers == before.buffers));
 		CHECK(after.sources == before.sources);
 	}
 	CHECK(!injected);

@@ -69,11 +69,8 @@ static void acknowledge(int bar)
 	write32(bar, EDU_IRQ_ACK, read32(bar, EDU_IRQ_STATUS));
 }
 
-/* After this no interrupt is on its way: those of another device went through. */
-static void settle(void)
-{
-	usleep(50000);
-}
+/* Milliseconds after which no interrupt is on its way. */
+#define SETTLED 50
 
 TEST(msi, "an MSI is an event: for readers, eventfds and the count")
 {
@@ -121,13 +118,11 @@ TEST(masking, "a masked MSI makes no event, and one after it is unmasked")
 	acknowledge(bar);
 	raise_bit(bar);
 	acknowledge(bar);
-	settle();
-	CHECK(!readable(edu.node) && state(&edu, 0).flags == 0 && state(&edu, 0).count == 0);
+	STAYS(SETTLED, !readable(edu.node) && !state(&edu, 0).flags && !state(&edu, 0).count);
 	for (int i = 0; i < 3; i++)
 		CHECK(!set(&edu, DEVFS_DMA_SIGNAL_ENABLED));
 	CHECK(read(edu.node, &event, sizeof(event)) == sizeof(event) && event.count == 1);
-	settle();
-	CHECK(!readable(edu.node));
+	STAYS(SETTLED, !readable(edu.node));
 	raise_bit(bar);
 	CHECK(read(edu.node, &event, sizeof(event)) == sizeof(event) && event.count == 2);
 	acknowledge(bar);
@@ -168,13 +163,11 @@ TEST(line, "a line is masked by its event until it is enabled again")
 	raise_bit(bar);
 	CHECK(read(edu.node, &event, sizeof(event)) == sizeof(event) && event.count == 1);
 	EVENTUALLY(state(&edu, 0).flags == DEVFS_DMA_SIGNAL_AUTOMASK);
-	settle();
-	CHECK(!readable(edu.node) && state(&edu, 0).count == 1);
+	STAYS(SETTLED, !readable(edu.node) && state(&edu, 0).count == 1);
 	/* Seen to: enabling brings nothing. */
 	acknowledge(bar);
 	CHECK(!set(&edu, DEVFS_DMA_SIGNAL_ENABLED));
-	settle();
-	CHECK(!readable(edu.node) && state(&edu, 0).flags == flags);
+	STAYS(SETTLED, !readable(edu.node) && state(&edu, 0).flags == flags);
 	/* Not seen to: it is there at once. */
 	raise_bit(bar);
 	CHECK(read(edu.node, &event, sizeof(event)) == sizeof(event) && event.count == 2);
@@ -184,8 +177,7 @@ TEST(line, "a line is masked by its event until it is enabled again")
 	acknowledge(bar);
 	CHECK(!set(&edu, DEVFS_DMA_SIGNAL_ENABLED) && !set(&edu, 0));
 	raise_bit(bar);
-	settle();
-	CHECK(!readable(edu.node));
+	STAYS(SETTLED, !readable(edu.node));
 	CHECK(!set(&edu, DEVFS_DMA_SIGNAL_ENABLED));
 	CHECK(read(edu.node, &event, sizeof(event)) == sizeof(event) && event.count == 4);
 	CHECK(event.missed == 0);
@@ -203,13 +195,12 @@ TEST(shared, "devices that share a line each have their own events")
 
 	raise_bit(one);
 	CHECK(read(first.node, &event, sizeof(event)) == sizeof(event) && event.count == 1);
-	settle();
+	EVENTUALLY(!(state(&first, 0).flags & DEVFS_DMA_SIGNAL_ENABLED));
 	/* The first stays masked and asserted while the second has its own. */
 	raise_bit(two);
 	CHECK(read(second.node, &event, sizeof(event)) == sizeof(event) && event.count == 1);
-	settle();
-	CHECK(!readable(first.node) && !readable(second.node));
-	CHECK(state(&first, 0).count == 1 && state(&second, 0).count == 1);
+	STAYS(SETTLED, !readable(first.node) && !readable(second.node) &&
+	      state(&first, 0).count == 1 && state(&second, 0).count == 1);
 	acknowledge(one);
 	acknowledge(two);
 	close(one);
@@ -246,13 +237,11 @@ TEST(storm, "MSIs that come too fast are masked until they are enabled again")
 	for (int i = 0; i < 2000 && state(&edu, 0).flags & DEVFS_DMA_SIGNAL_ENABLED; i++)
 		raise_bit(bar);
 	EVENTUALLY(state(&edu, 0).flags == DEVFS_DMA_SIGNAL_STORM);
-	settle();
 	count = state(&edu, 0).count;
 	CHECK(count >= 5);
 	for (int i = 0; i < 10; i++)
 		raise_bit(bar);
-	settle();
-	CHECK(state(&edu, 0).count == count);
+	STAYS(SETTLED, state(&edu, 0).count == count);
 	while (readable(edu.node))
 		CHECK(read(edu.node, &event, sizeof(event)) == sizeof(event));
 
@@ -284,8 +273,7 @@ TEST(screaming, "a line that nobody sees to storms no longer than it may")
 	parameter(PARAMETERS "irq_storm", "100000");
 	CHECK(state(&edu, 0).flags == (DEVFS_DMA_SIGNAL_STORM | DEVFS_DMA_SIGNAL_AUTOMASK));
 	count = state(&edu, 0).count;
-	settle();
-	CHECK(count >= 5 && state(&edu, 0).count == count);
+	STAYS(SETTLED, count >= 5 && state(&edu, 0).count == count);
 	acknowledge(bar);
 	CHECK(!set(&edu, DEVFS_DMA_SIGNAL_ENABLED));
 	CHECK(state(&edu, 0).flags == (DEVFS_DMA_SIGNAL_ENABLED | DEVFS_DMA_SIGNAL_AUTOMASK));
@@ -313,8 +301,7 @@ TEST(gone, "an interrupt that is asserted, masked or storming does not outlive i
 	EVENTUALLY(state(&edu, 0).count == 1);
 	acknowledge(bar);
 	CHECK(!set(&edu, DEVFS_DMA_SIGNAL_ENABLED));
-	settle();
-	CHECK(state(&edu, 0).count == 1);
+	STAYS(SETTLED, state(&edu, 0).count == 1);
 	close(bar);
 	pci_unbind(&edu);
 }
@@ -340,7 +327,7 @@ TEST(waiting, "who waits for an interrupt is woken with ENODEV when the device g
 		_exit(0);
 	}
 	CHECK(read(pipes[0], &byte, 1) == 1 && read(pipes[0], &byte, 1) == 1);
-	settle();
+	EVENTUALLY(sleeps(reader) && sleeps(poller));
 	pci_unbind(&edu);
 	CHECK(waitpid(reader, &status, 0) == reader && status == 0);
 	CHECK(waitpid(poller, &status, 0) == poller && status == 0);

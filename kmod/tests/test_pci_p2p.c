@@ -550,6 +550,7 @@ TEST(importer_goes, "the memory stays where it is when a device that imported it
 }
 
 static atomic_int shared_dmabuf = -1;
+static atomic_uint shared_turns;
 static atomic_bool ended;
 
 static void *uses(void *arg)
@@ -567,6 +568,7 @@ static void *uses(void *arg)
 			pread(fd, bytes, PAGE, i);
 		}
 		close(fd);
+		atomic_fetch_add(&shared_turns, 1);
 	}
 	return NULL;
 }
@@ -580,9 +582,11 @@ TEST(race, "a device may be removed while its memory is imported, used and let g
 		CHECK(!pthread_create(&threads[i], NULL, uses, &peers.edu));
 	for (int i = 0; i < 8; i++) {
 		int dmabuf = export(peers.region, 4 * PAGE, O_RDWR);
+		unsigned int turns;
 
 		atomic_store(&shared_dmabuf, dmabuf);
-		usleep(100000);
+		turns = atomic_load(&shared_turns);
+		EVENTUALLY(atomic_load(&shared_turns) > turns + 2);
 		close(peers.region);
 		pci_unbind(&peers.memory);
 		atomic_store(&shared_dmabuf, -1);

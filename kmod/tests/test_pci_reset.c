@@ -191,10 +191,7 @@ TEST(line, "a line is masked or not after a RESET as it was before")
 	CHECK(!reset(&edu));
 	CHECK(is_error(next_event(edu.node), source, DEVFS_DMA_EVENT_RESET));
 	write32(bar, EDU_IRQ_RAISE, 2);
-	usleep(50000);
-	CHECK(fcntl(edu.node, F_SETFL, O_RDWR | O_NONBLOCK) == 0);
-	REFUSES(read(edu.node, &(struct devfs_dma_event){}, sizeof(struct devfs_dma_event)), EAGAIN);
-	CHECK(fcntl(edu.node, F_SETFL, O_RDWR) == 0);
+	STAYS(50, poll(&(struct pollfd){ .fd = edu.node, .events = POLLIN }, 1, 0) == 0);
 	CHECK(!set(&edu, 0, DEVFS_DMA_SIGNAL_ENABLED));
 	CHECK(next_event(edu.node).source == 0);
 	write32(bar, EDU_IRQ_ACK, read32(bar, EDU_IRQ_STATUS));
@@ -243,6 +240,7 @@ TEST(others, "a reset by others is an event, too")
 }
 
 static atomic_bool ended;
+static atomic_uint turns;
 static volatile uint32_t *mapped;
 static int watched_region, watched_config;
 
@@ -254,6 +252,7 @@ static void *uses(void *arg)
 		CHECK(read32(watched_region, EDU_ID) == 0x010000ed);
 		CHECK(read32(watched_config, 0) == 0x11e81234);
 		CHECK(mapped[EDU_ID / 4] == 0x010000ed);
+		atomic_fetch_add(&turns, 1);
 	}
 	return NULL;
 }
@@ -262,6 +261,7 @@ TEST(used, "who uses a device while it is reset waits, and reads what it says")
 {
 	struct pci_device edu = bind_edu();
 	pthread_t threads[2];
+	unsigned int before;
 
 	watched_region = pci_open_region(&edu, "bar0", O_RDWR);
 	watched_config = pci_open_region(&edu, "config", O_RDONLY);
@@ -270,7 +270,8 @@ TEST(used, "who uses a device while it is reset waits, and reads what it says")
 	for (int i = 0; i < 2; i++)
 		CHECK(!pthread_create(&threads[i], NULL, uses, NULL));
 	for (int i = 0; i < 4; i++) {
-		usleep(20000);
+		before = atomic_load(&turns);
+		EVENTUALLY(atomic_load(&turns) > before + 10);
 		CHECK(!reset(&edu));
 	}
 	ended = true;
@@ -288,7 +289,7 @@ static void *resets(void *arg)
 	int fd = *(int *)arg;
 
 	while (!ioctl(fd, DEVFS_DMA_IOC_RESET) || errno == EAGAIN)
-		;
+		atomic_fetch_add(&turns, 1);
 	CHECK(errno == ENODEV);
 	return NULL;
 }
@@ -299,10 +300,13 @@ TEST(race, "a device may be unbound while it is reset")
 		struct pci_device edu = bind_edu();
 		int fd = dup(edu.node);
 		pthread_t threads[2];
+		unsigned int before;
 
 		for (int j = 0; j < 2; j++)
 			CHECK(!pthread_create(&threads[j], NULL, resets, &fd));
-		usleep(i * 300000);
+		before = atomic_load(&turns);
+		/* At once, and in the midst of one. */
+		EVENTUALLY(atomic_load(&turns) >= before + i);
 		pci_unbind(&edu);
 		for (int j = 0; j < 2; j++)
 			CHECK(!pthread_join(threads[j], NULL));
@@ -363,16 +367,30 @@ static void set_status(int bar, uint8_t status)
 	CHECK(status_of(bar) == status);
 }
 
+/* Both are the kernel's until then, and of one group. */
+static void bind_functions(struct pci_device functions[2])
+{
+	bool before = pci_set_unsafe(true);
+
+	for (int i = 0; i < 2; i++)
+		functions[i] = pci_bind(0x1af4, 0x1044, i);
+	pci_set_unsafe(before);
+}
+
 TEST(fails, "a device that fails is reset where its link stopped, and works on")
 {
-	struct pci_device rng;
+	struct pci_device rng, functions[2];
 	uint32_t source;
 	int bar;
 
 	if (access("/dev/aer_inject", W_OK))
 		check_skip("nothing makes devices fail here");
-	/* Behind a port that has to do with errors. */
-	rng = pci_bind(0x1af4, 0x1044, 0);
+	/*
+	 * Behind a port that has to do with errors. A function whose driver has not is the end
+	 * of all the others.
+	 */
+	bind_functions(functions);
+	rng = functions[0];
 	source = errors(rng.node).source;
 	bar = pci_open_region(&rng, "bar4", O_RDWR);
 	CHECK(bar >= 0);
@@ -388,7 +406,40 @@ TEST(fails, "a device that fails is reset where its link stopped, and works on")
 	CHECK(errors(rng.node).count == 3 && !reset(&rng));
 	CHECK(status_of(bar) == 0);
 	close(bar);
+	pci_unbind(&functions[1]);
 	pci_unbind(&rng);
+}
+
+static void is_reset_with_its_sibling(const struct pci_device *rng, int bar)
+{
+	uint32_t source = errors(rng->node).source;
+
+	CHECK(is_error(next_event(rng->node), source, DEVFS_DMA_EVENT_AER));
+	CHECK(is_error(next_event(rng->node), source, DEVFS_DMA_EVENT_RESET));
+	CHECK(status_of(bar) == 0);
+	set_status(bar, 1);
+	CHECK(errors(rng->node).count == 2);
+}
+
+TEST(siblings, "what is reset with the function that failed is told, and works on as that does")
+{
+	struct pci_device rngs[2];
+	int bars[2];
+
+	if (access("/dev/aer_inject", W_OK))
+		check_skip("nothing makes devices fail here");
+	bind_functions(rngs);
+	for (int i = 0; i < 2; i++) {
+		bars[i] = pci_open_region(&rngs[i], "bar4", O_RDWR);
+		set_status(bars[i], 1);
+	}
+	inject(&rngs[1], PCI_ERR_UNC_DLP);
+	for (int i = 0; i < 2; i++)
+		is_reset_with_its_sibling(&rngs[i], bars[i]);
+	for (int i = 0; i < 2; i++) {
+		close(bars[i]);
+		pci_unbind(&rngs[i]);
+	}
 }
 
 static bool sleeps_deeply(void)

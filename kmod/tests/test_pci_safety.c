@@ -213,6 +213,80 @@ TEST(shared, "a device of another driver's in its group takes the device from th
 	pci_unbind(&edu);
 }
 
+static void tell(int fd)
+{
+	CHECK(write(fd, "", 1) == 1);
+}
+
+static void hear(int fd)
+{
+	char c;
+
+	CHECK(read(fd, &c, 1) == 1);
+}
+
+/* Who has no capability: has the registers, has them no more, and has them again. */
+static void has_registers_while_safe(const struct pci_device *edu, int from, int to)
+{
+	volatile uint32_t *map;
+	uint32_t id;
+	int node, bar;
+
+	CHECK(!setgid(1000) && !setuid(1000));
+	node = pci_open(edu, O_RDWR);
+	CHECK(node >= 0);
+	bar = node_open_region(node, "bar0", O_RDWR);
+	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, bar, 0);
+	CHECK(map != MAP_FAILED && map[EDU_ID] == 0x010000ed && read32(bar, EDU_ID) == 0x010000ed);
+	tell(to);
+	hear(from);
+	CHECK(is_zapped((volatile char *)map));
+	REFUSES(pread(bar, &id, 4, EDU_ID), EPERM);
+	REFUSES(pwrite(bar, &id, 4, EDU_LIVENESS), EPERM);
+	close(bar);
+	bar = node_open_region(node, "bar0", O_RDWR);
+	REFUSES(pread(bar, &id, 4, EDU_ID), EPERM);
+	tell(to);
+	hear(from);
+	CHECK(map[EDU_ID] == 0x010000ed && read32(bar, EDU_ID) == 0x010000ed);
+	_exit(0);
+}
+
+TEST(barred, "who had a device open when it became unsafe has its registers no more")
+{
+	struct pci_device memory = pci_bind(IVSHMEM, 1), edu = pci_bind(EDU, 2);
+	int bar = pci_open_region(&edu, "bar0", O_RDWR), there[2], back[2];
+	volatile uint32_t *map;
+	pid_t pid;
+
+	if (!is_translated(&edu)) {
+		close(bar);
+		pci_unbind(&edu);
+		pci_unbind(&memory);
+		check_skip("here is no IOMMU");
+	}
+	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, bar, 0);
+	CHECK(map != MAP_FAILED && !pipe(there) && !pipe(back));
+	CHECK(!fchown(edu.node, 1000, -1));
+	pid = fork();
+	if (!pid)
+		has_registers_while_safe(&edu, there[0], back[1]);
+	hear(back[0]);
+	pci_unbind(&memory);
+	CHECK(!try_bind(&memory, "devfs_importer"));
+	CHECK(log_count("who opened the node before has its registers no more") >= 1);
+	/* Who may open it still, may have it. */
+	CHECK(map[EDU_ID] == 0x010000ed && read32(bar, EDU_ID) == 0x010000ed);
+	tell(there[1]);
+	hear(back[0]);
+	CHECK(!pci_write(&memory, "driver/unbind", memory.address));
+	tell(there[1]);
+	CHECK(status_of(pid) == 0);
+	munmap((void *)map, PAGE);
+	close(bar);
+	pci_unbind(&edu);
+}
+
 /* The region's mode and owner, as the administrator left them. */
 static int try_region(const struct pci_device *device, const char *name, int flags)
 {

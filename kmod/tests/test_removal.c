@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The device goes while it is used: unbound from its driver, and bound again. */
-#include "tests/pci.h"
+#include "tests/removal.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -10,87 +10,6 @@
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <time.h>
-
-static int in_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), done;
-
-	CHECK(fd >= 0);
-	done = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
-	close(fd);
-	return done;
-}
-
-static void unbind(void)
-{
-	set_bound("devfs_dma_host", false);
-}
-
-static void bind_again(void)
-{
-	set_bound("devfs_dma_host", true);
-	CHECK(!access(NODE, R_OK | W_OK));
-}
-
-/* Writes a descriptor to a parameter of the test importer. */
-static int importer(const char *name, int fd)
-{
-	char path[100], text[16];
-
-	snprintf(path, sizeof(path), "/sys/module/devfs_importer/parameters/%s", name);
-	snprintf(text, sizeof(text), "%d", fd);
-	if (access(path, W_OK))
-		check_skip("the test importer is not loaded");
-	return in_file(path, text);
-}
-
-/* Users of the module; each buffer that exists is one, listed or not. */
-static int module_users(void)
-{
-	FILE *file = fopen("/sys/module/devfs_dma/refcnt", "re");
-	int users = -1;
-
-	CHECK(file && fscanf(file, "%d", &users) == 1);
-	fclose(file);
-	return users;
-}
-
-static long status_kib(const char *field)
-{
-	FILE *file = fopen("/proc/self/status", "re");
-	char line[200];
-	long kib = -1;
-
-	CHECK(file);
-	while (fgets(line, sizeof(line), file))
-		if (!strncmp(line, field, strlen(field)))
-			kib = strtol(line + strlen(field) + 1, NULL, 10);
-	fclose(file);
-	return kib;
-}
-
-/* The host works: a buffer is made, written, mapped and read. */
-static void works(void)
-{
-	int fresh = open(NODE, O_RDWR | O_CLOEXEC);
-	struct devfs_dma_alloc arg;
-	static char data[8 * PAGE];
-	char *map;
-
-	CHECK(fresh >= 0);
-	FOR_EACH_HEAP(heap) {
-		arg = request("works", 8 * PAGE, heap);
-		CHECK(!ioctl(fresh, DEVFS_DMA_IOC_ALLOC, &arg));
-		map = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, arg.fd, 0);
-		CHECK(map != MAP_FAILED && zeroed(map, 8 * PAGE));
-		fill(data, sizeof(data), heap);
-		CHECK(pwrite(arg.fd, data, sizeof(data), 0) == sizeof(data));
-		CHECK(filled(map, 8 * PAGE, heap));
-		munmap(map, 8 * PAGE);
-		close(arg.fd);
-	}
-	close(fresh);
-}
 
 static uint32_t make_source(uint32_t kind, const char *name, uint64_t period_ns)
 {
@@ -174,7 +93,7 @@ static pid_t watch(volatile char *first, volatile char *then)
 	if (pid)
 		return pid;
 	while (!is_zapped(first))
-		usleep(1000);
+		check_pause();
 	_exit(!is_zapped(then));
 }
 
@@ -243,19 +162,6 @@ TEST(mapped, "once the device is gone its mappings are SIGBUS, touched before or
 		bind_again();
 	}
 	works();
-}
-
-/* True once the process sleeps, as one does that waits. */
-static bool sleeps(pid_t pid)
-{
-	char path[40], state = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "re");
-	CHECK(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
-	fclose(file);
-	return state == 'S' || state == 'D';
 }
 
 static pid_t waiter(void (*wait_for_end)(void))
@@ -422,214 +328,6 @@ TEST(direct, "file I/O from a mapping that is under way ends with EFAULT")
 	works();
 }
 
-TEST(attached, "an importer of pages keeps them; the CPU gets no more access through it")
-{
-	for (uint32_t heap = DEVFS_DMA_HEAP_SYSTEM; heap <= DEVFS_DMA_HEAP_CONTIGUOUS; heap++) {
-		int fd, dmabuf;
-
-		if (heap)
-			CHECK(dup2(open(NODE, O_RDWR | O_CLOEXEC), node()) == node());
-		fd = buffer("x", fitting(MIB, heap), heap);
-		dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
-		CHECK(!importer("hold", dmabuf));
-		CHECK(!importer("touch", 0));
-		unbind();
-		REFUSES(importer("touch", 0), ENODEV);
-		REFUSES(importer("invert", dmabuf), ENODEV);
-		close(dmabuf);
-		close(fd);
-		/* More than the node that this process has open. */
-		CHECK(module_users() > 1);
-		CHECK(!importer("hold", -1));
-		EVENTUALLY(module_users() == 1);
-		bind_again();
-	}
-	works();
-}
-
-TEST(coherent, "removal waits for importers of coherent memory, which goes with the device")
-{
-	int fd = buffer("x", MIB, DEVFS_DMA_HEAP_COHERENT), dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC), status;
-	pid_t pid;
-
-	if (bounced())
-		check_skip("another device has no copy of coherent memory");
-	CHECK(!importer("hold", dmabuf));
-	pid = fork();
-	if (!pid) {
-		unbind();
-		_exit(0);
-	}
-	/* The node goes first, then it waits for this. */
-	EVENTUALLY(access(NODE, F_OK));
-	EVENTUALLY(sleeps(pid));
-	CHECK(waitpid(pid, &status, WNOHANG) == 0);
-	REFUSES(importer("touch", 0), ENODEV);
-	REFUSES(pread(fd, &status, 1, 0), ENODEV);
-	CHECK(!importer("hold", -1));
-	CHECK(waitpid(pid, &status, 0) == pid && !status);
-	close(dmabuf);
-	close(fd);
-	bind_again();
-	works();
-}
-
-TEST(lost, "coherent memory that an importer does not let go of is lost, and nobody else's")
-{
-	int fd = buffer("x", MIB, DEVFS_DMA_HEAP_COHERENT), dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
-
-	if (bounced())
-		check_skip("another device has no copy of coherent memory");
-	CHECK(!importer("hold", dmabuf));
-	/* It gives up after five seconds. */
-	unbind();
-	bind_again();
-	REFUSES(importer("touch", 0), ENODEV);
-	REFUSES(importer("invert", dmabuf), ENODEV);
-	close(fd);
-	close(dmabuf);
-	CHECK(module_users() > 1);
-	CHECK(!importer("hold", -1));
-	EVENTUALLY(module_users() == 1);
-	works();
-}
-
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
-
-#define MANY 20
-
-/* Coherent buffers, each of which the importer has by way of @parameter. */
-static void lend_many(const char *parameter, int fds[MANY], int dmabufs[MANY])
-{
-	for (int i = 0; i < MANY; i++) {
-		char name[8];
-
-		snprintf(name, sizeof(name), "c%d", i);
-		fds[i] = buffer(name, 2 * PAGE, DEVFS_DMA_HEAP_COHERENT);
-		dmabufs[i] = export_buffer(fds[i], O_RDWR | O_CLOEXEC);
-		CHECK(!importer(parameter, dmabufs[i]));
-	}
-}
-
-/* All that the importer had is gone, whether it was given back or lost. */
-static void let_go_of_many(int fds[MANY], int dmabufs[MANY])
-{
-	REFUSES(importer("touch", 0), ENODEV);
-	for (int i = 0; i < MANY; i++) {
-		REFUSES(importer("invert", dmabufs[i]), ENODEV);
-		close(fds[i]);
-		close(dmabufs[i]);
-	}
-	CHECK(module_users() > 1);
-	CHECK(!importer("hold", -1));
-	EVENTUALLY(module_users() == 1);
-}
-
-TEST(together, "the importers of all memory of a device have the same five seconds")
-{
-	int fds[MANY], dmabufs[MANY];
-	double before;
-
-	if (bounced())
-		check_skip("another device has no copy of coherent memory");
-	lend_many("hold", fds, dmabufs);
-	before = seconds();
-	unbind();
-	/* Of a busy machine more is not asked: each in turn would take 100. */
-	CHECK(seconds() - before > 4 && seconds() - before < 20);
-	bind_again();
-	let_go_of_many(fds, dmabufs);
-	works();
-}
-
-TEST(given_back, "coherent memory is asked back from importers that can give it")
-{
-	int fds[MANY], dmabufs[MANY], lost = log_count("stay allocated for ever");
-	double before;
-
-	if (bounced())
-		check_skip("another device has no copy of coherent memory");
-	lend_many("lend", fds, dmabufs);
-	before = seconds();
-	unbind();
-	CHECK(seconds() - before < 4);
-	CHECK(log_count("stay allocated for ever") == lost);
-	bind_again();
-	let_go_of_many(fds, dmabufs);
-	works();
-}
-
-TEST(revoked, "what another device imported is taken back; its name goes with that device")
-{
-	struct devfs_dma_import import = { .alloc = request("kept", 0, DEVFS_DMA_HEAP_IMPORTED) };
-	int fd = buffer("x", 4 * PAGE, DEVFS_DMA_HEAP_COHERENT), dmabuf = export_buffer(fd, O_RDWR | O_CLOEXEC);
-	struct devfs_dma_open again = { .name = "kept", .fd_flags = O_RDWR };
-	struct pci_device edu = pci_bind(EDU, 0);
-	double before;
-	char c, *map;
-
-	if (bounced())
-		check_skip("another device has no copy of coherent memory");
-	import.alloc.lease = DEVFS_DMA_LEASE_PERSIST;
-	import.dmabuf_fd = dmabuf;
-	CHECK(!ioctl(edu.node, DEVFS_DMA_IOC_IMPORT, &import));
-	CHECK(pwrite(import.alloc.fd, "x", 1, 0) == 1);
-	map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, import.alloc.fd, 0);
-	CHECK(map != MAP_FAILED && *map == 'x');
-	before = seconds();
-	unbind();
-	CHECK(seconds() - before < 4);
-	CHECK(is_zapped(map));
-	REFUSES(pread(import.alloc.fd, &c, 1, 0), ENODEV);
-	/* It has a name still, and nothing else. */
-	CHECK(!ioctl(edu.node, DEVFS_DMA_IOC_OPEN, &again));
-	munmap(map, PAGE);
-	close(again.fd);
-	close(import.alloc.fd);
-	close(dmabuf);
-	close(fd);
-	pci_unbind(&edu);
-	/* What is left is the node that this process has open. */
-	EVENTUALLY(module_users() == 1);
-	bind_again();
-	works();
-}
-
-TEST(foreign, "pinned memory is given back, imported dma-bufs are let go of")
-{
-	char *memory = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct devfs_dma_pin pin = {
-		.alloc = request("pinned", 6 * PAGE, DEVFS_DMA_HEAP_USER),
-		.address = (uintptr_t)memory + 100,
-	};
-	struct devfs_dma_import import = { .alloc = request("imported", 0, DEVFS_DMA_HEAP_IMPORTED) };
-	int fd = buffer("x", 4 * PAGE, DEVFS_DMA_HEAP_COHERENT);
-	char c, *map;
-
-	fill(memory, 8 * PAGE, 4);
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_PIN, &pin));
-	import.dmabuf_fd = export_buffer(fd, O_RDWR | O_CLOEXEC);
-	CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &import));
-	map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, import.alloc.fd, 0);
-	CHECK(map != MAP_FAILED && status_kib("VmPin:") == 28);
-	/* Its own import does not keep coherent memory from going: this would wait. */
-	unbind();
-	CHECK(status_kib("VmPin:") == 0 && filled(memory, 8 * PAGE, 4));
-	REFUSES(pread(pin.alloc.fd, &c, 1, 0), ENODEV);
-	REFUSES(pread(import.alloc.fd, &c, 1, 0), ENODEV);
-	REFUSES((intptr_t)mmap(NULL, PAGE, PROT_READ, MAP_SHARED, import.alloc.fd, 0), ENODEV);
-	CHECK(is_zapped(map));
-	bind_again();
-	works();
-}
-
 TEST(leases, "names and leases end with the device, and so do buffers nobody uses")
 {
 	struct devfs_dma_alloc arg = request("kept", MIB, DEVFS_DMA_HEAP_SYSTEM);
@@ -671,8 +369,18 @@ TEST(leases, "names and leases end with the device, and so do buffers nobody use
 	works();
 }
 
+static uint64_t state_count(uint32_t source)
+{
+	struct devfs_dma_signal arg = { .op = DEVFS_DMA_SIGNAL_GET, .source = source };
+
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_SIGNAL_CTL, &arg));
+	return arg.count;
+}
+
 TEST(running, "timers at full rate stop with the device, ten times over")
 {
+	uint32_t last = 0;
+
 	for (int round = 0; round < 10; round++) {
 		if (round)
 			CHECK(dup2(open(NODE, O_RDWR | O_CLOEXEC), node()) == node());
@@ -680,9 +388,9 @@ TEST(running, "timers at full rate stop with the device, ten times over")
 			char name[8];
 
 			snprintf(name, sizeof(name), "t%d", i);
-			make_source(DEVFS_DMA_SIGNAL_TIMER, name, DEVFS_DMA_PERIOD_MIN);
+			last = make_source(DEVFS_DMA_SIGNAL_TIMER, name, DEVFS_DMA_PERIOD_MIN);
 		}
-		usleep(20000);
+		EVENTUALLY(state_count(last) > 20);
 		unbind();
 		bind_again();
 	}
@@ -730,12 +438,14 @@ static void race_once(int fd, unsigned int turn, char *name)
 		ioctl(fd, DEVFS_DMA_IOC_FREE, &(struct devfs_dma_free){ .id = arg.id });
 }
 
+static atomic_uint turns;
+
 static void *race(void *number)
 {
 	char name[16], memory[3 * PAGE];
 
 	snprintf(name, sizeof(name), "race%d", (int)(intptr_t)number);
-	for (unsigned int turn = 0; !stop; turn++) {
+	for (unsigned int turn = 0; !stop; turn++, turns++) {
 		struct devfs_dma_pin pin = {
 			.alloc = request("race-pin", sizeof(memory), DEVFS_DMA_HEAP_USER),
 			.address = (uintptr_t)memory,
@@ -757,11 +467,14 @@ TEST(races, "allocating, mapping, reading race with removal, and nothing is left
 {
 	enum { RACERS = 4 };
 	pthread_t racers[RACERS];
+	unsigned int before;
 
 	for (intptr_t i = 0; i < RACERS; i++)
 		CHECK(!pthread_create(&racers[i], NULL, race, (void *)i));
 	for (int round = 0; round < 100; round++) {
-		usleep(round % 10 * 10000);
+		before = turns;
+		/* At once, and after some of what they do. */
+		EVENTUALLY(turns >= before + round % 10);
 		unbind();
 		bind_again();
 	}

@@ -148,7 +148,7 @@ TEST(blocking, "a blocked read is woken by an event, and by a signal")
 	int status;
 
 	if (!(pid = fork())) {
-		usleep(50000);
+		EVENTUALLY(sleeps(getppid()));
 		_exit(trigger(a));
 	}
 	CHECK(read(node(), &event, sizeof(event)) == sizeof(event));
@@ -157,7 +157,7 @@ TEST(blocking, "a blocked read is woken by an event, and by a signal")
 	action.sa_handler = on_signal;
 	sigaction(SIGUSR1, &action, NULL);
 	if (!(pid = fork())) {
-		usleep(50000);
+		EVENTUALLY(sleeps(getppid()));
 		kill(getppid(), SIGUSR1);
 		_exit(0);
 	}
@@ -183,8 +183,8 @@ TEST(timer, "a timer makes events at its period until it is disabled")
 	arg = signal_request(DEVFS_DMA_SIGNAL_SET, t);
 	CHECK(!control(&arg));
 	count = state(t).count;
-	usleep(20000);
-	CHECK(state(t).count == count && state(t).flags == 0);
+	/* Ten of its periods. */
+	STAYS(20, state(t).count == count && state(t).flags == 0);
 	arg.flags = DEVFS_DMA_SIGNAL_ENABLED;
 	arg.period_ns = 1000000;
 	CHECK(!control(&arg));

@@ -96,12 +96,7 @@ static void wait_for_fault(const char *what)
 
 static bool ends(pid_t pid)
 {
-	for (int i = 0; i < PATIENCE; i++) {
-		if (waitpid(pid, &(int){ 0 }, WNOHANG) == pid)
-			return true;
-		usleep(1000);
-	}
-	return false;
+	return WITHIN(PATIENCE, waitpid(pid, &(int){ 0 }, WNOHANG) == pid);
 }
 
 static void unbind(void)

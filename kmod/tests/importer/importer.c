@@ -7,7 +7,7 @@
  * gives it back when the exporter asks. "touch" begins and ends an access of the
  * CPU to what is held first.
  * "try" does one thing with it: "DESCRIPTOR map-to" for a device that reads, map-from
- * for one that writes, map-both, vmap, begin-read, begin-write. What is written to
+ * for one that writes, map-both, vmap, begin-read, begin-write, end-write. What is written to
  * "show" is what mapping /dev/devfs_importer maps.
  *
  * It takes PCI devices, too, by driver_override, and leaves them alone.
@@ -21,6 +21,8 @@
 #include <linux/pci.h>
 #include <linux/platform_device.h>
 #include <linux/version.h>
+
+#include "importer.h"
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 1, 0)
 #define importer_notify invalidate_mappings
@@ -252,6 +254,8 @@ static int importer_try_one(struct dma_buf *dmabuf, const char *what)
 		return importer_try_access(dmabuf, DMA_FROM_DEVICE);
 	if (!strcmp(what, "begin-write"))
 		return importer_try_access(dmabuf, DMA_TO_DEVICE);
+	if (!strcmp(what, "end-write"))
+		return dma_buf_end_cpu_access(dmabuf, DMA_TO_DEVICE);
 	return -EINVAL;
 }
 
@@ -320,8 +324,10 @@ static int importer_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 static const struct file_operations importer_fops = {
-	.owner	= THIS_MODULE,
-	.mmap	= importer_mmap,
+	.owner		= THIS_MODULE,
+	.mmap		= importer_mmap,
+	.unlocked_ioctl	= exporter_ioctl,
+	.compat_ioctl	= exporter_ioctl,
 };
 
 static struct miscdevice importer_node = {
@@ -378,8 +384,13 @@ static int __init importer_init(void)
 	err = pci_register_driver(&importer_pci);
 	if (err)
 		goto err_node;
+	err = resets_init();
+	if (err)
+		goto err_pci;
 	return 0;
 
+err_pci:
+	pci_unregister_driver(&importer_pci);
 err_node:
 	misc_deregister(&importer_node);
 err_device:
@@ -389,8 +400,10 @@ err_device:
 
 static void __exit importer_exit(void)
 {
+	resets_exit();
 	pci_unregister_driver(&importer_pci);
 	misc_deregister(&importer_node);
+	exporter_exit();
 	importer_set_shown(NULL);
 	importer_let_go();
 	platform_device_unregister(importer);
