@@ -751,3 +751,32 @@ int cfuse_answers(const char *path, int milliseconds)
 		kill(pid, SIGKILL);
 	return ready > 0;
 }
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CFUSE_TSAN
+#endif
+#endif
+
+#ifdef CFUSE_TSAN
+void __tsan_release(void *address);
+void __tsan_acquire(void *address);
+#endif
+
+void cfuse_tsan_release(uint64_t address)
+{
+#ifdef CFUSE_TSAN
+	__tsan_release((void *)(uintptr_t)address);
+#else
+	(void)address;
+#endif
+}
+
+void cfuse_tsan_acquire(uint64_t address)
+{
+#ifdef CFUSE_TSAN
+	__tsan_acquire((void *)(uintptr_t)address);
+#else
+	(void)address;
+#endif
+}

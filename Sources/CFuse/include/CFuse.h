@@ -240,6 +240,13 @@ pid_t cfuse_unmounter_start(const char *_Nonnull mountpoint, int *_Nonnull ask);
 /* Closes the connection, has that process unmount, and waits for its end. */
 void cfuse_unmounter_finish(struct fuse_session *_Nonnull se, pid_t unmounter, int ask);
 
+/*
+ * Tell ThreadSanitizer that what was done before a release of `address` is before what follows an
+ * acquire of it. Nothing in builds without the sanitizer.
+ */
+void cfuse_tsan_release(uint64_t address);
+void cfuse_tsan_acquire(uint64_t address);
+
 /* struct dma_buf_sync and its ioctl, from <linux/dma-buf.h>. */
 static const unsigned int CFUSE_DMA_BUF_IOCTL_SYNC = 0x40086200u;
 

@@ -67,6 +67,7 @@ final class HandleTable: Sendable {
     func insert(_ handle: Handle) -> UInt64 {
         let number = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(handle).toOpaque()))
         handles.withLock { $0[number] = handle }
+        KernelOrder.handedOut(number)
         return number
     }
 
@@ -76,6 +77,7 @@ final class HandleTable: Sendable {
 
     /// The object of a number that `insert` gave, without a look into the table.
     static func object<T: Handle>(_ number: UInt64, as type: T.Type) throws(Errno) -> T {
+        KernelOrder.cameBack(number)
         guard let pointer = unsafe UnsafeRawPointer(bitPattern: UInt(number)),
             let object = unsafe Unmanaged<Handle>.fromOpaque(pointer).takeUnretainedValue() as? T
         else { throw .badFileDescriptor }
@@ -85,6 +87,7 @@ final class HandleTable: Sendable {
     /// The open buffer of a number that `insert` gave; nil where it is something else. No
     /// reference is counted: the kernel sends no release before all else is replied to.
     static func buffer(_ number: UInt64) -> Unmanaged<BufferFile>? {
+        KernelOrder.cameBack(number)
         guard let pointer = unsafe UnsafeRawPointer(bitPattern: UInt(number)) else { return nil }
         return unsafe Unmanaged<Handle>.fromOpaque(pointer)._withUnsafeGuaranteedRef {
             unsafe $0.buffer
