@@ -49,7 +49,7 @@ public struct MountOptions: Sendable, Equatable {
     /// took back: `ro rw noexec exec nosuid suid nodev dev noatime atime sync dirsync`.
     /// `dev` and `suid` are root's; for others they are left out.
     public var kernelOptions: [String] = []
-    /// The names of the options that were given.
+    /// The names of the options that were given, those left out that change nothing.
     private(set) var given: Set<String> = []
 
     /// The defaults, as of a mount without `-o`.
@@ -73,7 +73,7 @@ public struct MountOptions: Sendable, Equatable {
             for item in text.split(separator: ",").map(String.init) {
                 let isKnown = try options.apply(item, isRoot: isRoot)
                 let key = String(item.prefix { $0 != "=" })
-                options.given.insert(key)
+                if isKnown && !isIgnored(key) { options.given.insert(key) }
                 guard isKnown || isSloppy else {
                     let near = Suggestion.nearest(key, names).map { "; did you mean \($0)?" } ?? ""
                     throw invalid(item, "no such option; `devfs mount --help` lists them\(near)")
@@ -85,6 +85,11 @@ public struct MountOptions: Sendable, Equatable {
 }
 
 extension MountOptions {
+    private static func isIgnored(_ key: String) -> Bool {
+        ignored.contains(key) || ignoredKeys.contains(key) || key.hasPrefix("x-")
+            || key.hasPrefix("X-")
+    }
+
     private static let hugePolicies = ["never", "always", "within_size", "advise"]
 
     /// Generic options with the one that takes each back; an empty string where nothing does.
