@@ -121,7 +121,8 @@ class Buffer(Attributes):
         kind = numpy.dtype(dtype)
         memory = self.memory
         sizes = whole_shape(shape, kind.itemsize, len(memory), offset)
-        return numpy.ndarray(sizes, kind, memory, offset)
+        array: "numpy.typing.NDArray[Any]" = numpy.ndarray(sizes, kind, memory, offset)
+        return array
 
     def read(self, offset: int = 0, length: Optional[int] = None) -> bytes:
         """Bytes as the device wrote them; no sync is needed."""
