@@ -254,7 +254,7 @@ class Buffer(Attributes):
         path = self._attribute("name")
         with refusals(self.parent.path, path):
             write_text(path, checked_name(name))
-        self._name = name
+        self._named(name)
 
     def free(self) -> None:
         """Removes it. The memory lives until its last user is gone."""
