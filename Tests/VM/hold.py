@@ -3,18 +3,17 @@
 """Has a buffer and a register of a mounted device open, and mapped, while the device goes, and then
 looks at what became of them: ENODEV for calls, SIGBUS for the mappings.
 
-Usage: hold.py MOUNT BUFFER [socket]; prints "held" when it holds them, and looks when standard input
-ends. What is mapped are the mounted files, or those of the socket. The register is edu's number.
+Usage: hold.py MOUNT BUFFER; prints "held" when it holds them, and looks when standard input ends. The
+Python package maps the mounted files, or those of the socket. The register is edu's number.
 """
 
 import errno
-import mmap
 import os
 import signal
 import sys
 
-sys.path.insert(0, f"{os.path.dirname(os.path.abspath(__file__))}/../../examples")
-from devfs import handed_out  # noqa: E402
+sys.path.insert(0, f"{os.path.dirname(os.path.abspath(__file__))}/../../python/src")
+import devfs  # noqa: E402
 
 EDU = 0x010000ED
 
@@ -29,29 +28,27 @@ def is_sigbus(memory):
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGBUS
 
 
-def is_gone(descriptor):
+def is_gone(handle):
     try:
-        os.pread(descriptor, 4, 0)
-    except OSError as error:
+        handle.read(0, 4)
+    except devfs.GoneError as error:
         return error.errno == errno.ENODEV
     return False
 
 
-def main(mount, buffer, how="file"):
-    files = [os.open(f"{mount}/{path}", os.O_RDWR) for path in (f"buffers/{buffer}", "regions/bar0")]
-    mapped = files
-    if how == "socket":
-        mapped = [handed_out(mount, request) for request in (f"buffer {buffer}", "region bar0")]
-    maps = [mmap.mmap(file, 4096) for file in mapped]
-    registers = memoryview(maps[1]).cast("I")
-    assert registers[0] == EDU, f"the mapping of the registers begins with {registers[0]:#x}"
-    assert int.from_bytes(os.pread(files[1], 4, 0), "little") == EDU
+def main(mount, name):
+    device = devfs.Device(mount)
+    buffer, region = device.buffer(name), device.region("bar0")
+    memories = [buffer.memory, region.memory]
+    number = region.memory.cast("I")[0]
+    assert number == EDU, f"the mapping of the registers begins with {number:#x}"
+    assert region.read32(0) == EDU
     print("held", flush=True)
     sys.stdin.read()
-    for name, file in zip(("buffer", "region"), files):
-        assert is_gone(file), f"the {name}'s descriptor is not ENODEV"
-    for name, memory in zip(("buffer", "region"), maps):
-        assert is_sigbus(memory), f"the {name}'s mapping is not SIGBUS"
+    for handle in (buffer, region):
+        assert is_gone(handle), f"{handle}'s descriptor is not ENODEV"
+    for handle, memory in zip((buffer, region), memories):
+        assert is_sigbus(memory), f"{handle}'s mapping is not SIGBUS"
 
 
 if __name__ == "__main__":

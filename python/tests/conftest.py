@@ -1,7 +1,7 @@
 """Real mounts of the memory device: with passthrough, without, and without poll.
 
-DEVFS_BINARY is the program. DEVFS_TEST_MODES are the modes to run in; `user` is an ordinary user's,
-see python/tests/run.
+DEVFS_BINARY is the program. DEVFS_TEST_MODES are the modes to run in: `user` is an ordinary user's,
+see python/tests/run, and `module` mounts DEVFS_TEST_DEVICE, see Tests/VM/python-tests.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ OPTIONS: Dict[str, Dict[str, Any]] = {
     "served": {"passthrough": False},
     "no_poll": {"passthrough": False, "poll": False},
     "user": {},
+    "module": {},
 }
 MODES: List[str] = os.environ.get("DEVFS_TEST_MODES", "passthrough served no_poll").split()
 
@@ -33,7 +34,9 @@ _numbers = itertools.count()
 
 
 def mounted(mode: str, **more: Any) -> Device:
-    """A mount of a device of its own."""
+    """A mount of a device of its own, but for the module's, of which there is one."""
+    if mode == "module":
+        return Device.mount(os.environ["DEVFS_TEST_DEVICE"], command=PROGRAM)
     return Device.mount(
         f"memory:pytest-{os.getpid()}-{next(_numbers)}", remove=True, command=PROGRAM,
         **{"size": "64M", **OPTIONS[mode], **more})
@@ -63,6 +66,8 @@ def device(shared: Device) -> Iterator[Device]:
 @pytest.fixture
 def own(request: pytest.FixtureRequest) -> Iterator[Device]:
     """A mount that the test may break, in the first of the modes."""
+    if MODES == ["module"]:
+        pytest.skip("the module's device has one mount")
     device = mounted(MODES[0])
     made = device._made
     yield device
@@ -77,6 +82,9 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     items[:] = [
         item for item in items
         if "no_poll" not in item.name or item.path.stem in waits]
+    for item in items:
+        if MODES == ["module"] and item.get_closest_marker("memory"):
+            item.add_marker(pytest.mark.skip(reason="it is about memory devices"))
 
 
 @pytest.fixture

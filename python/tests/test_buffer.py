@@ -21,8 +21,9 @@ from devfs._handle import ask_once
 def test_a_buffer_is_freed_at_the_end_of_with(device: Device) -> None:
     with device.alloc("rx", "64K", heap="contiguous", direction="from_device") as rx:
         assert (rx.size, rx.heap, rx.direction) == (65536, "contiguous", "from_device")
-        assert (rx.owner, rx.lease, rx.numa_node, rx.dma_coherent) == (
-            os.getpid(), "none", None, True)
+        assert (rx.owner, rx.lease) == (os.getpid(), "none")
+        assert rx.dma_coherent == bool(device.features.get("dma_coherent", True))
+        assert rx.numa_node in (None, 0)
     assert "rx" not in device.buffers
 
 
@@ -143,6 +144,7 @@ class TestArrays:
         del array
 
 
+@pytest.mark.memory
 def test_a_file_that_was_cut_below_its_mapping_is_said_so(device: Device) -> None:
     rx = device.alloc("rx", 16384)
     view = rx.memory
@@ -240,6 +242,7 @@ def test_a_removed_buffer_that_is_open_still_syncs(device: Device) -> None:
     rx.sync_for_device()
 
 
+@pytest.mark.memory
 def test_an_address_that_is_not_there_is_an_error_that_says_so(device: Device) -> None:
     rx = device.alloc("rx", 4096)
     for name in ("dma_addr", "phys_addr", "nents", "sg_table"):
@@ -285,6 +288,7 @@ def test_a_buffer_is_pickled_by_its_name(device: Device) -> None:
     assert rx.memory[0] == 3
 
 
+@pytest.mark.memory
 def test_pin_and_import_are_refused_with_the_reason(device: Device) -> None:
     descriptor = os.memfd_create("pinned")
     try:

@@ -13,10 +13,11 @@ from typing import Callable, List
 import pytest
 
 import devfs
-from conftest import MODES, PROGRAM, mounted
+from conftest import MODES, PROGRAM, mounted, python
 from devfs import Device
 
 
+@pytest.mark.memory
 def test_a_mount_is_unmounted_and_removed_at_the_end_of_with() -> None:
     with mounted(MODES[0]) as device:
         path, source = device.path, device.source
@@ -50,6 +51,20 @@ def test_a_path_on_no_mount_is_said_so(tmp_path: pathlib.Path) -> None:
         Device(tmp_path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="it takes a second user")
+def test_a_mount_of_another_user_says_what_it_takes(device: Device) -> None:
+    other = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    if subprocess.run([*other, *python("-c", "import devfs")], capture_output=True).returncode:
+        pytest.skip("an ordinary user cannot run this Python here")
+    done = subprocess.run(
+        [*other, *python(
+            "-c", "import sys, devfs\n"
+            "try: devfs.Device(sys.argv[1])\n"
+            "except devfs.AccessError as error: print(error)", device.path)],
+        capture_output=True, text=True, check=True)
+    assert "allow_other" in done.stdout
+
+
 def test_find_by_source(device: Device) -> None:
     assert Device.find(device.source) == [device]
     assert Device.find("memory:is-not-there") == []
@@ -79,6 +94,7 @@ def test_a_missing_command_is_said_so() -> None:
         Device.mount("memory:pytest-none", command="/nonexistent/devfs")
 
 
+@pytest.mark.memory
 def test_features_are_true_where_the_mount_can(device: Device) -> None:
     assert device.features["sandbox"]
     assert not device.features["regions"]
@@ -86,6 +102,7 @@ def test_features_are_true_where_the_mount_can(device: Device) -> None:
     assert len(device.regions) == 0
 
 
+@pytest.mark.memory
 def test_status_and_heaps(device: Device) -> None:
     device.alloc("rx", "1M")
     assert device.status["buffers"] == ["1"]
@@ -162,6 +179,8 @@ def test_a_server_that_is_killed_is_gone_and_ends_waits(own: Device) -> None:
     for call in calls:
         with pytest.raises(devfs.GoneError):
             call()
+    with pytest.raises(devfs.GoneError, match="mount it again"):
+        Device(own.path)
     # The mount is dead, and unmounted all the same.
     own.unmount()
 

@@ -17,12 +17,12 @@ from devfs._errors import error_of, parse_log
 
 def test_a_refusal_has_the_reason_of_the_log(device: Device) -> None:
     with pytest.raises(devfs.NoSpaceError) as caught:
-        device.alloc("rx", "1G")
+        device.alloc("rx", "1024G")
     assert caught.value.errno == errno.ENOSPC
     assert caught.value.reason is not None and "limit" in caught.value.reason
     assert caught.value.reason in str(caught.value)
     last = device.log()[-1]
-    assert (last.pid, last.command, last.errno) == (os.getpid(), "rx 1G", errno.ENOSPC)
+    assert (last.pid, last.command, last.errno) == (os.getpid(), "rx 1024G", errno.ENOSPC)
 
 
 def test_an_earlier_reason_is_not_taken_for_a_later_one(device: Device) -> None:

@@ -14,19 +14,21 @@ from follow import fits, follow, steps
 
 
 @pytest.mark.usefixtures("has_numpy")
-def test_the_waveform_prints_what_stands_below_it(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("page, name, blocks", [
+    ("docs/tutorials/waveform.md", "memory:wave", 6), ("python/README.md", "memory:try", 1)])
+def test_each_block_prints_what_stands_below_it(
+    page: str, name: str, blocks: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if Device.find("memory:wave"):
-        pytest.skip("memory:wave is mounted")
+    if Device.find(name):
+        pytest.skip(f"{name} is mounted")
     (tmp_path / "devfs").symlink_to(PROGRAM)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     try:
-        assert follow(TOP / "docs/tutorials/waveform.md") >= 6
+        assert follow(TOP / page) >= blocks
     finally:  # Nothing is left where the page was followed to its end.
-        for left in Device.find("memory:wave"):
+        for left in Device.find(name):
             left.unmount(lazy=True)
-        subprocess.run([PROGRAM, "device", "remove", "memory:wave"], capture_output=True)
+        subprocess.run([PROGRAM, "device", "remove", name], capture_output=True)
 
 
 def test_the_blocks_of_the_disk_are_code(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,8 @@ class Buffer(Attributes):
         kind = numpy.dtype(dtype)
         memory = self.memory
         sizes = whole_shape(shape, kind.itemsize, len(memory), offset)
-        return numpy.ndarray(sizes, kind, memory, offset)
+        array: "numpy.typing.NDArray[Any]" = numpy.ndarray(sizes, kind, memory, offset)
+        return array
 
     def read(self, offset: int = 0, length: Optional[int] = None) -> bytes:
         """Bytes as the device wrote them; no sync is needed."""
@@ -253,7 +254,7 @@ class Buffer(Attributes):
         path = self._attribute("name")
         with refusals(self.parent.path, path):
             write_text(path, checked_name(name))
-        self._name = name
+        self._named(name)
 
     def free(self) -> None:
         """Removes it. The memory lives until its last user is gone."""

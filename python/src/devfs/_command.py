@@ -29,6 +29,11 @@ def root_of(path: str) -> str:
         except OSError as error:
             if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
                 raise error_of(error.errno, place, "its server has ended: mount it again") from None
+            if error.errno == errno.EACCES:
+                raise error_of(
+                    errno.EACCES, place,
+                    "another user's mount takes allow_other, and its directory must be open") \
+                    from None
         parent = os.path.dirname(place)
         if parent == place:
             raise NotFoundError(errno.ENOENT, None, start, reason="it is on no mount of DevFS")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import errno
 import os
 import re
-from typing import Iterator, List, NamedTuple, Optional, Type
+import time
+from types import TracebackType
+from typing import List, NamedTuple, Optional, Type
 
 
 class DevFSError(OSError):
@@ -133,9 +134,9 @@ def parse_log(text: str) -> List[Refusal]:
         match = _LINE.fullmatch(line)
         if match is None:
             continue
-        time, pid, uid, file, command, name, why = match.groups()
+        when, pid, uid, file, command, name, why = match.groups()
         found.append(Refusal(
-            datetime.datetime.fromisoformat(time.replace("Z", "+00:00")), int(pid), int(uid), file,
+            datetime.datetime.fromisoformat(when.replace("Z", "+00:00")), int(pid), int(uid), file,
             _plain(command), getattr(errno, name, 0), _plain(why)))
     return found
 
@@ -149,7 +150,7 @@ def is_alive(root: str) -> bool:
         return False
 
 
-def _last_refusal(root: str, number: int, since: datetime.datetime) -> Optional[str]:
+def _last_refusal(root: str, number: int, since: float) -> Optional[str]:
     """Why this process was refused with that errno since then, if a line tells."""
     try:
         with open(os.path.join(root, "control/log"), encoding="utf-8", errors="replace") as file:
@@ -157,31 +158,45 @@ def _last_refusal(root: str, number: int, since: datetime.datetime) -> Optional[
     except OSError:
         return None
     for line in reversed(lines):
-        if line.time < since:
+        # The log has whole milliseconds, of a clock that may be a tick behind this one.
+        if line.time.timestamp() < since - 0.01:
             return None
         if line.pid == os.getpid() and line.errno == number:
             return line.why
     return None
 
 
-@contextlib.contextmanager
-def refusals(root: str, filename: Optional[str] = None, reason: Optional[str] = None) \
-        -> Iterator[None]:
-    """Turns an OSError of what is done here into one of ours.
+class refusals:
+    """Turns an OSError of what is done in its ``with`` into one of ours.
 
-    `reason` says why where the log has no line.
+    A register is read in one of these, so that it costs next to nothing where nothing fails.
+
+    :param reason: says why where the log has no line.
     """
-    # The log has whole milliseconds, of a clock that may be a tick behind this one.
-    since = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(milliseconds=10)
-    try:
-        yield
-    except DevFSError:
-        raise
-    except OSError as error:
+
+    __slots__ = ("_root", "_filename", "_reason", "_since")
+
+    def __init__(
+        self, root: str, filename: Optional[str] = None, reason: Optional[str] = None
+    ) -> None:
+        self._root, self._filename, self._reason = root, filename, reason
+
+    def __enter__(self) -> None:
+        self._since = time.time()
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        if error is None or not isinstance(error, OSError) or isinstance(error, DevFSError):
+            return
         number = error.errno or errno.EIO
-        if number in (errno.ENOENT, errno.ENOTCONN, errno.ECONNABORTED) and not is_alive(root):
+        may_be_gone = number in (errno.ENOENT, errno.ENOTCONN, errno.ECONNABORTED)
+        if may_be_gone and not is_alive(self._root):
             raise error_of(
-                errno.ENOTCONN, root, "the mount is gone, or its server has ended") from None
+                errno.ENOTCONN, self._root, "the mount is gone, or its server has ended") from None
         raise error_of(
-            number, filename or error.filename, _last_refusal(root, number, since) or reason,
-        ) from None
+            number, self._filename or error.filename,
+            _last_refusal(self._root, number, self._since) or self._reason) from None

@@ -8,7 +8,7 @@ import mmap
 import os
 import socket
 from types import TracebackType
-from typing import TYPE_CHECKING, ContextManager, List, Optional, Sequence, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from ._errors import error_of, refusals
 from ._text import checked_name, read_text, write_text
@@ -51,11 +51,15 @@ class Handle:
     def __init__(self, parent: "Device", name: str, *, owned: bool = False) -> None:
         self.parent = parent
         """The mount that it is of."""
-        self._name = checked_name(name)
         self._owned = owned
+        self._named(checked_name(name))
         with self._refusals():
             os.stat(self._path())
         parent._handles.add(self)
+
+    def _named(self, name: str) -> None:
+        self._name = name
+        self._place = os.path.join(self.parent.path, self._folder, name)
 
     @property
     def name(self) -> str:
@@ -65,7 +69,7 @@ class Handle:
     @property
     def path(self) -> str:
         """The path in the mount."""
-        return self._path()
+        return self._place
 
     def close(self) -> None:
         """Closes what the handle has open. The object itself stays."""
@@ -74,11 +78,10 @@ class Handle:
         """Removes the object itself: what made it with ``with`` does so at the end."""
 
     def _path(self, file: str = "") -> str:
-        path = os.path.join(self.parent.path, self._folder, self._name)
-        return os.path.join(path, file) if file else path
+        return f"{self._place}/{file}" if file else self._place
 
-    def _refusals(self, reason: Optional[str] = None) -> ContextManager[None]:
-        return refusals(self.parent.path, self._path(), reason)
+    def _refusals(self, reason: Optional[str] = None) -> refusals:
+        return refusals(self.parent.path, self._place, reason)
 
     def _read(self, file: str, reason: Optional[str] = None) -> str:
         with self._refusals(reason):
