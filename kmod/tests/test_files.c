@@ -5,6 +5,7 @@
 #include <linux/dma-buf.h>
 #include <linux/falloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <setjmp.h>
 #include <stdatomic.h>
@@ -516,6 +517,7 @@ TEST(attributes, "chmod, chown, times and link count are true")
 static int gap_fd;
 static char *gap_page;
 static atomic_bool gap_ended;
+static atomic_uint gap_looks;
 
 static void *loses_its_page(void *arg)
 {
@@ -529,7 +531,13 @@ static void *writes_behind_a_gap(void *arg)
 {
 	(void)arg;
 	while (!gap_ended) {
+		unsigned int before;
+
 		CHECK(pwrite(gap_fd, gap_page, 1, 2 * MIB) == 1);
+		/* Until it was looked at, too, however slow the machine. */
+		before = gap_looks;
+		while (gap_looks - before < 2 && !gap_ended)
+			sched_yield();
 		CHECK(!ftruncate(gap_fd, 0) || errno == EBUSY);
 	}
 	return NULL;
@@ -552,6 +560,7 @@ TEST(gap, "what is mapped of a file stays in it, whatever becomes of a write tha
 	while (check_now() < until) {
 		char *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, gap_fd, MIB);
 
+		gap_looks++;
 		if (map == MAP_FAILED)
 			continue;
 		mapped++;
