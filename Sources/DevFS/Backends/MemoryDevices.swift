@@ -24,15 +24,12 @@ public enum MemoryDevices {
 
     /// All devices, by name; a device that can't be read is left out.
     public static func list() -> [MemoryDeviceInfo] {
-        let base = MemoryDevice.base()
-        guard let directory = try? Syscalls.open(base, flags: O_RDONLY | O_DIRECTORY),
-            let names = try? Syscalls.names(in: directory.raw)
-        else { return [] }
+        let names = (try? Syscalls.names(in: MemoryDevice.base())) ?? []
         // A table that can't be read says where nothing is mounted, and nothing else.
         let mounts = ((try? MountEntry.all()) ?? []).filter(\.isOurs)
         let places = Dictionary(
             mounts.map { ($0.source, $0.mountpoint) }, uniquingKeysWith: { first, _ in first })
-        return names.sorted().compactMap { text in
+        return names.compactMap { text in
             guard let name = Name(text) else { return nil }
             let device = MemoryDevice(name)
             return try? info(device, mountpoint: places[device.source])

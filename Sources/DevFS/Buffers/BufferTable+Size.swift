@@ -42,7 +42,9 @@ extension BufferTable {
     }
 
     /// A client's close(2) returns before its release has reached the server, and the kernel gives
-    /// backing files back later still: who seems to have the buffer open is looked for again.
+    /// backing files back later still: who seems to have the buffer open is looked for again. That is
+    /// for a thread of the pool (`FileSystem+Work`), or of the peer's own; where requests come by rings,
+    /// which none can be replied to later, the ring's has to.
     static let patience = Patience(attempts: 20, microseconds: 2500)
 
     private func shrink(

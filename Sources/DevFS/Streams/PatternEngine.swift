@@ -88,18 +88,15 @@ final class PatternEngine: Sendable {
     // MARK: Streams
 
     func add(_ progress: Progress) throws(Errno) {
-        let failure: Errno? = watchdog.withLock { watchdog in
-            do throws(Errno) {
+        do throws(Errno) {
+            try watchdog.withLock { (watchdog) throws(Errno) in
                 if watchdog == nil { watchdog = try watch() }
                 try start(progress, timer: watchdog?.timer)
-                return nil
-            } catch {
-                return error
             }
+        } catch {
+            rest()
+            throw error
         }
-        guard let failure else { return }
-        rest()
-        throw failure
     }
 
     private func start(_ progress: Progress, timer: PeriodicTimer?) throws(Errno) {
