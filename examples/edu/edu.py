@@ -60,7 +60,9 @@ def main(mount):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     try:
-        main(*sys.argv[1:])
+        main(sys.argv[1])
     except devfs.DevFSError as error:
         sys.exit(f"edu.py: {error}")

@@ -32,4 +32,7 @@ def main(mount):
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except devfs.DevFSError as error:
+        sys.exit(f"guest.py: {error}")
