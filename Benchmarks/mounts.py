@@ -125,7 +125,9 @@ class DevFS(Served):
 
     def inode(self, name):
         """The same inode by a path that is not through the mount."""
-        return f"/run/devfs/{self.name}/data/buffers/{name}"
+        data = f"/run/devfs/{self.name}/data"
+        number = os.readlink(f"{data}/buffers/{name}").split()[0]
+        return f"{data}/files/{number}"
 
     def feature(self, name):
         """Whether the mount has it, and why not."""

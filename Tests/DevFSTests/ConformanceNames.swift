@@ -89,26 +89,7 @@ extension Conformance {
             }
             #expect(try backend.buffers().count == 2)
         },
-        // Inode numbers of the module's files are its own; the tree shows the buffers'.
-        Rule("a buffer's file has its number, and only its present name", on: .memory) { device in
-            let backend = try device.open()
-            let made = try backend.make("old", size: 1)
-            try backend.rename(made, to: try #require(Name("new")), flags: [])
-            let inode = try backend.status(of: try Self.moved(made, to: "new")).inode
-            #expect(inode == made.id.number)
-            #expect(throws: Errno.noSuchFileOrDirectory) { try backend.status(of: made) }
-        },
-        Rule("a name that became another buffer's is not opened for the first", on: .memory) {
-            device in
-            let backend = try device.open()
-            let one = try backend.make("one", size: 1)
-            let two = try backend.make("two", size: 2)
-            try backend.rename(one, to: two.name, flags: .exchange)
-            #expect(throws: Errno.noSuchFileOrDirectory) { try backend.open(one).raw }
-            #expect(throws: Errno.noSuchFileOrDirectory) { try backend.status(of: two) }
-        },
-        Rule("a buffer is opened by its number, whatever its name is by now", on: .kernel) {
-            device in
+        Rule("a buffer is opened by its number, whatever its name is by now") { device in
             let backend = try device.open()
             let one = try backend.make("one", size: 1)
             let two = try backend.make("two", size: 2)

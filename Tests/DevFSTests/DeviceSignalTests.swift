@@ -89,6 +89,32 @@ struct DeviceSignalTests {
         }
     }
 
+    @Test func `events are taken by one call of the device, and by no look at the source`() throws {
+        try withHardware { (client, device) throws in
+            let irq = try device.add("irq0", .interrupt)
+            _ = try client.list("signals")
+            let file = try client.open("signals/irq0/wait")
+            defer { file.close() }
+            let before = (
+                device.takes.load(ordering: .relaxed), device.looks.load(ordering: .relaxed)
+            )
+            let read = FakeRead()
+            _ = try file.read(at: 0, size: 100, parked: read)
+            device.fire(irq, 3)
+            #expect(read.isFinished())
+            // What the loop does behind the answer comes before this.
+            let isDone = SharedFlag()
+            client.tree.afterEvents { isDone.set() }
+            #expect(holds { isDone.isSet })
+            #expect(device.takes.load(ordering: .relaxed) - before.0 == 1)
+            #expect(device.looks.load(ordering: .relaxed) == before.1)
+            // A whole batch may have more behind it.
+            device.fire(irq, 70)
+            #expect(try holds { try client.read("signals/irq0/count") == "73\n" })
+            #expect(holds { device.takes.load(ordering: .relaxed) - before.0 == 3 })
+        }
+    }
+
     @Test func `a storm is said once in the log, and in status as long as it lasts`() throws {
         try withHardware { (client, device) throws in
             let irq = try device.add("irq0", .interrupt)

@@ -21,7 +21,7 @@ struct LogViewTests {
 
     @Test func `its bytes are the reader's, and are given back`() throws {
         do {
-            let view = LogView(log, quotas.user(1000)) { ($0, false) }
+            let view = LogView(log, quotas.user(1000)) { (SharedText($0), false) }
             add(10)
             #expect(view.length == UInt64(log.text.utf8.count))
             #expect(used == view.length)
@@ -37,14 +37,14 @@ struct LogViewTests {
 
     @Test func `readers of the same log share its text, and pay when one goes on`() throws {
         add(10)
-        let view = LogView(log, quotas.user(1000)) { ($0, true) }
+        let view = LogView(log, quotas.user(1000)) { (SharedText($0), true) }
         #expect(view.length == UInt64(log.text.utf8.count) && used == 0)
         add(1)
         #expect(view.length == UInt64(log.text.utf8.count) && used == view.length)
     }
 
     @Test func `beyond the quota a read is ENOMEM, and the size stays`() throws {
-        let view = LogView(log, Quotas(limits: [.text: 100]).user(1000)) { ($0, false) }
+        let view = LogView(log, Quotas(limits: [.text: 100]).user(1000)) { (SharedText($0), false) }
         add(1)
         let length = view.length
         #expect(length == UInt64(log.text.utf8.count) && length < 100)
@@ -54,7 +54,7 @@ struct LogViewTests {
     }
 
     @Test func `a reader who goes on for ever keeps no more than the limit`() throws {
-        let view = LogView(log, quotas.user(1000)) { ($0, false) }
+        let view = LogView(log, quotas.user(1000)) { (SharedText($0), false) }
         var offset: UInt64 = 0
         var seen = 0
         for _ in 0..<40 {
@@ -74,7 +74,7 @@ struct LogViewTests {
     }
 
     @Test func `a reader who does not read keeps no more than the limit`() throws {
-        let view = LogView(log, quotas.user(1000)) { ($0, false) }
+        let view = LogView(log, quotas.user(1000)) { (SharedText($0), false) }
         for _ in 0..<40 {
             add(200, 600)
             #expect(view.length < LogView.limit + 300_000)
@@ -94,7 +94,7 @@ struct LogViewTests {
         var made = 0
         func make() -> LogView {
             made += 1
-            return LogView(log, quotas.user(1000)) { ($0, false) }
+            return LogView(log, quotas.user(1000)) { (SharedText($0), false) }
         }
         #expect(views.length(of: inode) == nil)
         _ = views.enter(inode, make)

@@ -195,10 +195,9 @@ struct MemoryBackendTests {
                     "\(data)/\(directory)", flags: O_RDONLY | O_DIRECTORY)
                 return try Syscalls.names(in: directory.raw)
             }
-            func leave(_ directory: String) throws {
-                try Syscalls.makeDirectory("\(data)/\(directory)", mode: 0o700)
+            func leave(_ path: String) throws {
                 let file = try Syscalls.open(
-                    "\(data)/\(directory)/data", flags: O_CREAT | O_RDWR, mode: 0o600)
+                    "\(data)/\(path)", flags: O_CREAT | O_RDWR, mode: 0o600)
                 try Syscalls.allocate(file.raw, 0..<1 << 20)
             }
             var free: UInt64 = 0
@@ -209,11 +208,19 @@ struct MemoryBackendTests {
                 try backend.remove(try backend.make("b", size: 1 << 20))
                 _ = try backend.make("a", size: 1)
             }
-            try leave("new/1-1")
+            // One that it was making, and of the version before one that it had removed.
+            try leave("files/77")
+            try Syscalls.makeDirectory("\(data)/gone", mode: 0o700)
+            try Syscalls.makeDirectory("\(data)/gone/5", mode: 0o700)
+            try leave("gone/5/data")
             let fresh = try Syscalls.open("\(data)/new", flags: O_RDONLY | O_DIRECTORY)
             try Syscalls.makeLink("1-2", to: "heap=system", at: fresh.raw)
             let backend = try device.backend()
-            #expect(try holds { try names("new").isEmpty && names("gone").isEmpty })
+            #expect(
+                try holds {
+                    try names("new").isEmpty && names("files").count == 1
+                        && (try? names("gone")) == nil
+                })
             #expect(try names("buffers") == ["a"])
             #expect(try backend.buffers().map(\.name.text) == ["a"])
             #expect(try holds { try backend.free() == free - 4096 })
@@ -273,13 +280,96 @@ struct MemoryBackendTests {
         }
     }
 
+    /// A device of the version before, where `buffers/NAME` was a directory.
+    @Test(arguments: MemoryForm.available) func `a device of the version before is taken over`(
+        form: MemoryForm
+    ) throws {
+        try withDevice(form) { device in
+            let data = "\(device.path)/data"
+            do { _ = try device.backend() }
+            let traits = BufferTraits(heap: .coherent, owner: ProcessID(1), ownerStart: 2)
+            let record = MemoryRecord(
+                traits: traits, owner: Ownership(uid: 7, gid: 8, mode: 0o604))
+            func link(_ path: String, _ text: String) throws {
+                try Syscalls.makeLink(
+                    "\(data)/\(path)", to: text, at: Syscalls.currentDirectory)
+            }
+            func old(_ name: String, text: String? = nil) throws -> UInt64 {
+                try Syscalls.makeDirectory("\(data)/buffers/\(name)", mode: 0o700)
+                let file = try Syscalls.open(
+                    "\(data)/buffers/\(name)/data", flags: O_CREAT | O_RDWR, mode: 0o600)
+                #expect(unsafe pwrite(file.raw, name, name.utf8.count, 0) == name.utf8.count)
+                if let text { try link("buffers/\(name)/traits", text) }
+                return try Syscalls.status(of: file.raw).inode
+            }
+            // As they were, without a record, and as servers left them that ended in between: with a
+            // link, with the memory moved, and with all but the rest cleared.
+            var numbers = [try old("one", text: record.text), try old("two")]
+            numbers.append(try old("three", text: record.text))
+            try link("buffers/.three", record.line(of: BufferID(numbers[2])))
+            for name in ["four", "five"] {
+                let number = try old(name, text: record.text)
+                numbers.append(number)
+                try Syscalls.rename(
+                    "\(data)/buffers/\(name)/data", at: Syscalls.currentDirectory,
+                    to: "\(data)/files/\(number)", at: Syscalls.currentDirectory, flags: [])
+                try link("buffers/.\(name)", record.line(of: BufferID(number)))
+            }
+            try Syscalls.rename(
+                "\(data)/buffers/five", at: Syscalls.currentDirectory,
+                to: "\(data)/buffers/.five", at: Syscalls.currentDirectory, flags: .exchange)
+
+            for _ in 0..<2 {
+                let backend = try device.reopened()
+                let found = try backend.buffers().sorted { $0.id < $1.id }
+                #expect(found.map(\.id.number) == numbers)
+                #expect(found.map(\.name.text) == ["one", "two", "three", "four", "five"])
+                for buffer in found {
+                    let status = try backend.status(of: buffer)
+                    let isKnown = buffer.name.text != "two"
+                    #expect(buffer.traits.heap == (isKnown ? .coherent : .system))
+                    #expect(status.mode == S_IFREG | (isKnown ? 0o604 : 0o600))
+                    #expect(status.uid == (isKnown ? 7 : geteuid()))
+                    let file = try backend.open(buffer)
+                    #expect(try contents(of: file.raw) == Array(buffer.name.text.utf8))
+                }
+                let names = try Syscalls.open(
+                    "\(data)/buffers", flags: O_RDONLY | O_DIRECTORY)
+                #expect(try Syscalls.names(in: names.raw).count == 5)
+                // Their numbers are not given again.
+                let made = try backend.make("new", size: 1)
+                #expect(made.id.number > numbers.max() ?? 0)
+                try backend.remove(made)
+                backend.discard(made.id)
+            }
+        }
+    }
+
+    @Test(arguments: MemoryForm.available) func `numbers are not given again by the next server`(
+        form: MemoryForm
+    ) throws {
+        try withDevice(form) { device in
+            var last: UInt64 = 0
+            for _ in 0..<3 {
+                let backend = try device.reopened()
+                let made = try backend.make("a", size: 1)
+                #expect(made.id.number > last)
+                last = made.id.number
+                try backend.remove(made)
+                backend.discard(made.id)
+            }
+        }
+    }
+
     /// The file's own owner and mode are the server's: who has a descriptor has no more.
     @Test(arguments: MemoryForm.available) func `owner and mode are kept beside the file`(
         form: MemoryForm
     ) throws {
         try withTree(form) { (client) throws in
             try client.write("control/alloc", "a 1\n")
-            let data = "\(client.tree.backend.runtimeDirectory)/data/buffers/a/data"
+            let name = try #require(Name("a"))
+            let number = try #require(client.tree.buffers[name]).id.number
+            let data = "\(client.tree.backend.runtimeDirectory)/data/files/\(number)"
             try client.change("buffers/a") { $0.mode = 0o604 }
             #expect(try client.status("buffers/a").mode == S_IFREG | 0o604)
             let status = try Syscalls.status(of: data)
@@ -302,8 +392,35 @@ struct MemoryBackendTests {
             #expect(try names("buffers").sorted() == ["a", "b"])
             try client.rename("buffers/a", "buffers/b")
             #expect(try names("buffers") == ["b"])
-            #expect(try names("gone").isEmpty, "a replaced buffer stays")
+            #expect(try names("files").count == 1, "a replaced buffer stays")
             #expect(try names("new").isEmpty)
+        }
+    }
+
+    @Test func `the longest record is a short link, and what is none is not read`() throws {
+        let longest = MemoryRecord(
+            traits: BufferTraits(
+                heap: .imported, direction: .fromDevice, lease: .process,
+                owner: ProcessID(Int32.max), ownerStart: UInt64.max),
+            owner: Ownership(uid: UInt32.max, gid: UInt32.max, mode: 0o777))
+        var changed = longest
+        changed.changed = Timestamp(seconds: -99_999_999_999, nanoseconds: 999_999_999)
+        for record in [longest, changed] {
+            let line = record.line(of: BufferID(1 << 48 - 1))
+            #expect(line.utf8.count < 128)
+            let (id, rest) = try #require(MemoryStore.parse(line))
+            #expect(id.number == 1 << 48 - 1)
+            #expect(MemoryRecord(line: rest) == record)
+        }
+        for line in ["", "1", "x 0 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 0 0", "-1 0"] {
+            #expect(MemoryStore.parse(line) == nil, "\(line)")
+        }
+        for rest in [
+            "", "0 0 0 0 0 0 0", "9 0 0 0 0 0 0 0", "0 3 0 0 0 0 0 0", "0 0 2 0 0 0 0 0",
+            "0 0 0 0 0 0 0 512", "0 0 0 0 -1 0 0 0", "0 0 0 0 0 0 0 0 1", "0 0 0 0 0 0 0 0 1 x",
+            "0 0 0  0 0 0 0 0",
+        ] {
+            #expect(MemoryRecord(line: rest[...]) == nil, "\(rest)")
         }
     }
 

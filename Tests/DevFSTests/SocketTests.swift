@@ -29,8 +29,6 @@ struct SocketTests {
             let memory = try #require(given).raw
             try client.write("buffers/rx", bytes: [1, 2, 3])
             #expect(try Array(contents(of: memory)[..<3]) == [1, 2, 3])
-            let id = BufferID(try Syscalls.status(of: memory).inode)
-            #expect(try Node.buffer(id).inode == client.inode("buffers/rx"))
             let (second, readOnly) = try ask(peer, "buffer rx ro")
             #expect(second == "ok")
             let raw = try #require(readOnly).raw

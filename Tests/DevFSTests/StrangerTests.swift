@@ -75,8 +75,7 @@ struct StrangerTests {
         }
     }
 
-    @Test func `a look-up does not ask for the scatter-gather list, and reading it may wait`() throws
-    {
+    @Test func `a look-up does not ask for the scatter-gather list, reading it may wait`() throws {
         try withImported { (client, backend, _, _) throws in
             #expect(try client.status("attributes/theirs/sg_table").size >= 50)
             #expect(try client.read("attributes/theirs/nents") == "2\n")
@@ -103,7 +102,8 @@ struct StrangerTests {
             // Somebody has the buffer for the moment.
             let isOver = SharedFlag()
             client.tree.pool.run(
-                WorkPool.Item(uid: 1, lane: ours.id, body: { while !isOver.isSet { usleep(1000) } }))
+                WorkPool.Item(
+                    uid: 1, lane: ours.id, body: { while !isOver.isSet { usleep(1000) } }))
             for _ in 0..<100 {
                 let file = try client.open("buffers/ours")
                 file.close()

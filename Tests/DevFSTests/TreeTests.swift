@@ -117,8 +117,8 @@ struct TreeTests {
         }
     }
 
-    /// "`st_size` of a text file is its length ... With more than 16 buffers, `stat` of a file
-    /// that lists objects gives more than the length; `fstat` of the open file gives the truth."
+    /// "`st_size` of a text file is its length ... `stat` of a file that lists objects, and of
+    /// `sg_table`, gives no less than the length; `fstat` of a file that was read gives the truth."
     @Test func `a text file's size is never less than its text, and an open one's is the truth`()
         throws
     {

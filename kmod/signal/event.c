@@ -104,7 +104,8 @@ void devfs_source_fire(struct devfs_source *source, u64 missed)
 /* The same, and changes flags before anybody hears of it. */
 void devfs_source_fire_mark(struct devfs_source *source, u64 missed, u32 clear, u32 set)
 {
-	devfs_fire(source, missed, clear, set, 0);
+	devfs_fire(source, missed, clear, set,
+		   set & DEVFS_DMA_SIGNAL_STORM ? DEVFS_DMA_EVENT_STORM : 0);
 }
 
 /* Something befell the device, with the driver lock held: one of DEVFS_DMA_EVENT_*. */

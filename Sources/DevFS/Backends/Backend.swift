@@ -32,6 +32,22 @@ public struct Feature: Sendable, Equatable {
     }
 }
 
+/// A buffer that was just made.
+struct NewBuffer: ~Copyable {
+    let id: BufferID
+    /// Nil where making it has opened none. For who wants it open; else it goes with this.
+    var file: Descriptor?
+
+    consuming func descriptor() -> Descriptor? { file }
+}
+
+/// What a list tells of a buffer.
+struct BufferSummary: Sendable, Equatable {
+    /// Bytes.
+    var size: UInt64
+    var owner: Ownership
+}
+
 /// A device that has DMA buffers. All calls are synchronous and may come from any thread.
 ///
 /// A buffer is a regular file to every backend: its descriptor can be read, written, mapped and
@@ -52,19 +68,23 @@ protocol Backend: AnyObject, Sendable {
     /// A number that differs once others than this server have given, changed or taken the name of
     /// a buffer; nil where nobody else can.
     var foreignChanges: UInt64? { get }
+    /// Others than this server change buffers, too, of which it may not hear.
+    var isShared: Bool { get }
     /// The buffers that are there: a device outlives its mounts.
     func buffers() throws(Errno) -> [BufferDescription]
     /// Makes a buffer of zeros. A size of 0 makes an empty one that is sized later.
     /// - Throws: EEXIST the name is taken; ENOSPC the limit, which the reason names.
-    func allocate(
+    func make(
         _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
-    ) throws(Refusal) -> BufferID
+    ) throws(Refusal) -> NewBuffer
     /// Opens a buffer to read, write and map it.
     func open(_ buffer: BufferDescription) throws(Errno) -> Descriptor
     /// Opens a buffer for a client to read and map; where it can be had, nobody can open the
     /// descriptor again for writing.
     func openReadOnly(_ buffer: BufferDescription) throws(Errno) -> Descriptor
     func status(of buffer: BufferDescription) throws(Errno) -> FileStatus
+    /// What a list tells of all buffers, where that takes less than the status of each; else nil.
+    func summaries() -> [BufferID: BufferSummary]?
     /// Changes the size of an open buffer; new bytes are zero and really there.
     /// - Throws: ENOSPC the limit, which the reason names.
     func resize(_ descriptor: CInt, to size: UInt64) throws(Refusal)
@@ -129,10 +149,19 @@ protocol Backend: AnyObject, Sendable {
 extension Backend {
     var hardware: (any Hardware)? { nil }
     var foreignChanges: UInt64? { nil }
+    var isShared: Bool { foreignChanges != nil }
     var lock: DeviceLock? { nil }
     func discard(_ id: BufferID) {}
     var discardMayWait: Bool { false }
     func remains(of id: BufferID) -> String? { nil }
+
+    func summaries() -> [BufferID: BufferSummary]? { nil }
+
+    func allocate(
+        _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
+    ) throws(Refusal) -> BufferID {
+        try make(name, size: size, traits: traits, owner: owner).id
+    }
 
     func segments(of buffer: BufferDescription) throws(Errno) -> Int {
         try scatterGather(of: buffer).count

@@ -36,6 +36,8 @@ struct SourceEvent: Sendable, Equatable {
     var count: UInt64
     /// CLOCK_MONOTONIC, ns.
     var time: UInt64
+    /// The source came too fast, and was masked with it.
+    var isStorm = false
 }
 
 /// A device that makes the events of its signals itself: they outlive the server, and go on without
@@ -43,9 +45,11 @@ struct SourceEvent: Sendable, Equatable {
 protocol EventDevice: Sendable {
     /// Readable, for epoll, while there are events to take, and once the device is gone.
     var eventDescriptor: CInt { get }
-    /// Events that were not taken yet, oldest first; none where there are none now. A device keeps so
-    /// many, and drops the oldest: what is lost shows by `count`.
+    /// Events that were not taken yet, oldest first; fewer than `batch` are all that there are now. A
+    /// device keeps so many, and drops the oldest: what is lost shows by `count`.
     func takeEvents() throws(Errno) -> [SourceEvent]
+    /// How many are taken at a time.
+    var batch: Int { get }
     func sources() throws(Errno) -> [SourceStatus]
     func status(of source: SourceID) throws(Errno) -> SourceStatus
     /// Makes a source, which is disabled at first.

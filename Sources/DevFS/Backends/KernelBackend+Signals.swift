@@ -6,13 +6,14 @@ import SystemPackage
 extension KernelBackend: EventDevice {
     var eventDescriptor: CInt { node.raw }
 
-    /// Records that are taken at a time.
-    private static let batch = 64
+    var batch: Int { 64 }
 
     func takeEvents() throws(Errno) -> [SourceEvent] {
         do throws(Errno) {
-            return try ModuleCalls.events(node.raw, atMost: Self.batch).map {
-                SourceEvent(id: SourceID(number: $0.source), count: $0.count, time: $0.timestamp_ns)
+            return try ModuleCalls.events(node.raw, atMost: batch).map {
+                SourceEvent(
+                    id: SourceID(number: $0.source), count: $0.count, time: $0.timestamp_ns,
+                    isStorm: $0.flags & UInt32(DEVFS_DMA_EVENT_STORM) != 0)
             }
         } catch .wouldBlock {
             return []

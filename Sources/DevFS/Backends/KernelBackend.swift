@@ -122,15 +122,33 @@ final class KernelBackend: Backend {
 
     // MARK: Buffers
 
+    let isShared = true
     var foreignChanges: UInt64? { (try? info())?.foreign }
 
     func buffers() throws(Errno) -> [BufferDescription] {
         var found: [BufferDescription] = []
+        try list { if let description = Self.description($0) { found.append(description) } }
+        return found
+    }
+
+    func summaries() -> [BufferID: BufferSummary]? {
+        var found: [BufferID: BufferSummary] = [:]
+        do throws(Errno) {
+            try list {
+                found[BufferID($0.id)] = BufferSummary(
+                    size: $0.size, owner: Ownership(uid: $0.uid, gid: $0.gid, mode: $0.mode))
+            }
+            return found
+        } catch {
+            return nil
+        }
+    }
+
+    private func list(_ body: (devfs_dma_buf_info) -> Void) throws(Errno) {
         var cursor: UInt64 = 0
         repeat {
-            found += try ModuleCalls.list(node.raw, from: &cursor).compactMap(Self.description)
+            for info in try ModuleCalls.list(node.raw, from: &cursor) { body(info) }
         } while cursor != 0
-        return found
     }
 
     private static func description(_ info: devfs_dma_buf_info) -> BufferDescription? {
@@ -147,9 +165,9 @@ final class KernelBackend: Backend {
             isTransient: info.lease == UInt32(DEVFS_DMA_LEASE_USE))
     }
 
-    func allocate(
+    func make(
         _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
-    ) throws(Refusal) -> BufferID {
+    ) throws(Refusal) -> NewBuffer {
         guard size > 0 || !traits.heap.isFixed else {
             throw Refusal(
                 .notSupported,
@@ -159,12 +177,12 @@ final class KernelBackend: Backend {
         // His memory cgroup's, not the server's.
         request.charge = isPrivileged ? request.owner : 0
         do throws(Errno) {
-            try ModuleCalls.allocate(node.raw, &request)
+            let file = try ModuleCalls.allocate(node.raw, &request)
+            return NewBuffer(id: BufferID(request.id), file: file)
         } catch {
             throw Refusal(
                 error, "\(size) bytes: \(why(request.why) ?? "refused by the module")")
         }
-        return BufferID(request.id)
     }
 
     /// What ALLOC, PIN and IMPORT have in common.

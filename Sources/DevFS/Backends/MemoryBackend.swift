@@ -52,9 +52,9 @@ final class MemoryBackend: BuslessBackend {
 
     func buffers() throws(Errno) -> [BufferDescription] { try store.list() }
 
-    func allocate(
+    func make(
         _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
-    ) throws(Refusal) -> BufferID {
+    ) throws(Refusal) -> NewBuffer {
         do throws(Errno) {
             return try store.make(name, size: size, traits: traits, owner: owner)
         } catch .fileExists {

@@ -7,9 +7,10 @@ import SystemPackage
 /// ```
 /// /run/devfs/NAME/lock        held while a server runs
 ///                 data/       a tmpfs of the device's size; an ordinary user's is a directory
-///                 data/buffers/NAME/   a buffer: the file `data`, the symbolic link `traits`
-///                 data/new/            buffers that are being made
-///                 data/gone/NUMBER/    buffers without a name
+///                 data/buffers/NAME    a buffer: a symbolic link, its number and its traits
+///                 data/files/NUMBER    its memory
+///                 data/new/            links that are to replace one
+///                 data/next            where the next numbers begin
 ///                 socket
 /// ```
 public struct MemoryDevice: Sendable {
@@ -80,7 +81,7 @@ public struct MemoryDevice: Sendable {
             attempt, .resourceBusy, hint: "something else is mounted there: umount \(data)")
     }
 
-    /// Files that a device can have: three for each buffer of a page, and for as many again and
+    /// Files that a device can have: two for each buffer of a page, one to spare, and for
     /// 100,000 empty ones. It bounds kernel memory too: extended attributes count as files, one for
     /// each KiB. mm/shmem.c, BOGO_INODE_SIZE
     private static func inodes(for size: UInt64) -> UInt64 {

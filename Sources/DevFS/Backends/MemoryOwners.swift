@@ -7,6 +7,12 @@ struct MemoryOwners {
     /// When it was changed, of those where it was.
     private var changed: [BufferID: Timestamp] = [:]
 
+    /// Those that have no name any more.
+    private var unnamed: Set<BufferID> = []
+
+    mutating func unname(_ id: BufferID) { unnamed.insert(id) }
+    func isUnnamed(_ id: BufferID) -> Bool { !unnamed.isEmpty && unnamed.contains(id) }
+
     mutating func set(_ record: MemoryRecord, of id: BufferID) {
         let number = numbers[record.owner] ?? UInt32(kinds.count)
         if number == kinds.count {
@@ -20,6 +26,7 @@ struct MemoryOwners {
     mutating func forget(_ id: BufferID) {
         owners[id] = nil
         changed[id] = nil
+        unnamed.remove(id)
     }
 
     /// A status of the buffer's file as that of the buffer; nil where the buffer is unknown.

@@ -6,11 +6,20 @@ struct MemoryQuota {
     var limit: UInt64 = 0
     /// Bytes that each file has, open ones without a name included.
     private var charged: [UInt64: UInt64] = [:]
+    /// The file of each buffer.
+    private var inodes: [BufferID: UInt64] = [:]
     private(set) var used: UInt64 = 0
     /// Bytes that changes under way may take.
     private var reserved: UInt64 = 0
 
     var free: UInt64 { limit - min(limit, used + reserved) }
+
+    mutating func note(_ inode: UInt64, of buffer: BufferID) { inodes[buffer] = inode }
+
+    /// The file of a buffer is gone.
+    mutating func forget(_ buffer: BufferID) {
+        if let inode = inodes.removeValue(forKey: buffer) { forget(inode) }
+    }
 
     mutating func charge(_ file: FileStatus) {
         forget(file.inode)
@@ -18,7 +27,7 @@ struct MemoryQuota {
         used += file.allocated
     }
 
-    mutating func forget(_ inode: UInt64) {
+    private mutating func forget(_ inode: UInt64) {
         used -= charged.removeValue(forKey: inode) ?? 0
     }
 

@@ -1,6 +1,6 @@
 import SystemPackage
 
-/// What a memory device keeps of a buffer beside its file: a line of text, `KEY=VALUE ...`.
+/// What a memory device keeps of a buffer beside its file.
 ///
 /// Owner and mode are here and not the file's own, which is the server's alone: whoever has been
 /// given a descriptor can't open the file again, change its mode, its times or its attributes, or
@@ -16,7 +16,40 @@ struct MemoryRecord: Sendable, Equatable {
         self.owner = owner
     }
 
-    // MARK: Text
+    // MARK: The text of a link
+
+    /// The number of the buffer and numbers for all that is kept. 127 bytes hold the longest: a link that
+    /// is longer takes a page of the device. mm/shmem.c, SHORT_SYMLINK_LEN
+    func line(of id: BufferID) -> String {
+        let owner = "\(traits.owner.number) \(traits.ownerStart)"
+        return "\(id.number) \(traits.heap.rawValue) \(traits.direction.rawValue)"
+            + " \(traits.lease == .process ? 1 : 0) \(owner)"
+            + " \(self.owner.uid) \(self.owner.gid) \(self.owner.mode)"
+            + (changed.map { " \($0.seconds) \($0.nanoseconds)" } ?? "")
+    }
+
+    /// Of such a line without its first word.
+    init?(line: Substring) {
+        let words = line.split(separator: " ", omittingEmptySubsequences: false)
+        guard words.count == 8 || words.count == 10,
+            let heap = Int(words[0]).flatMap(Heap.init),
+            let direction = Int(words[1]).flatMap(Direction.init),
+            words[2] == "0" || words[2] == "1",
+            let owner = Int32(words[3]), let start = UInt64(words[4]),
+            let uid = UInt32(words[5]), let gid = UInt32(words[6]),
+            let mode = UInt32(words[7]), mode & ~0o777 == 0
+        else { return nil }
+        self.init(
+            traits: BufferTraits(
+                heap: heap, direction: direction, lease: words[2] == "1" ? .process : .none,
+                owner: ProcessID(owner), ownerStart: start),
+            owner: Ownership(uid: uid, gid: gid, mode: mode))
+        guard words.count == 10 else { return }
+        guard let seconds = Int(words[8]), let rest = Int(words[9]) else { return nil }
+        changed = Timestamp(seconds: seconds, nanoseconds: rest)
+    }
+
+    // MARK: As earlier versions kept it: `KEY=VALUE ...`
 
     var text: String {
         traits.text + " uid=\(owner.uid) gid=\(owner.gid) mode=\(owner.mode)"

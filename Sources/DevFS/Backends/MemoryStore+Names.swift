@@ -2,52 +2,55 @@ import CFuse
 import Glibc
 import SystemPackage
 
-/// Names. Whatever is done here, except by `discard`, takes locks of directories only: no client
-/// can make it wait.
+/// Names. Whatever is done here, except by `discard`, takes locks of directories and of links only:
+/// no client can make it wait.
 extension MemoryStore {
-    /// The status of a buffer's file, of earlier versions' too, where it was `buffers/NAME` itself.
-    static func status(ofFile name: String, at directory: CInt) throws(Errno) -> FileStatus {
-        do throws(Errno) {
-            return try Syscalls.status(of: "\(name)/\(file)", at: directory)
-        } catch .notDirectory {
-            return try Syscalls.status(of: name, at: directory)
-        }
-    }
-
     /// A name in `new/` that nobody else has.
     private func place() -> String {
         "\(nonce)-\(count.add(1, ordering: .relaxed).newValue)"
     }
 
-    /// A buffer comes into being whole: its directory has no name in `buffers/` until all is done.
+    /// Small enough to be tried without a look at what is free.
+    private static let small: UInt64 = 1 << 20
+
+    /// A buffer comes into being whole: it has no name until all is done.
     func make(
         _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
-    ) throws(Errno) -> BufferID {
-        let place = place()
-        try Syscalls.makeFreshDirectory(place, at: fresh.raw)
-        var made: BufferID?
+    ) throws(Errno) -> NewBuffer {
+        let id = try numbers.next(in: root.raw)
+        // ENOSPC beyond the files that the device can have; EEXIST for one that was put there by hand.
+        let file = try Syscalls.open(
+            "\(id.number)", at: files.raw,
+            flags: O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_NONBLOCK, mode: 0o600)
         var isDone = false
         defer {
             if !isDone {
-                Self.clear(place, at: fresh.raw)
-                if let made { free(made) }
+                try? Syscalls.unlink("\(id.number)", at: files.raw)
+                free(id)
             }
         }
-        let file = try Syscalls.open(
-            "\(place)/\(Self.file)", at: fresh.raw,
-            flags: O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_NONBLOCK, mode: 0o600)
-        let id = BufferID(try Syscalls.status(of: file.raw).inode)
-        made = id
-        if size > 0 { try resize(file.raw, to: size) }
+        try fill(file.raw, id, size: size)
         let record = MemoryRecord(traits: traits, owner: owner)
-        try Syscalls.makeLink("\(place)/\(Self.traits)", to: record.text, at: fresh.raw)
-        try changing { () throws(Errno) in
-            try Syscalls.rename(
-                place, at: fresh.raw, to: name.text, at: buffers.raw, flags: .noReplace)
-            owners.withLock { $0.set(record, of: id) }
-        }
+        // Known before the name is to be seen.
+        owners.withLock { $0.set(record, of: id) }
+        try Syscalls.makeLink(name.text, to: record.line(of: id), at: buffers.raw)
         isDone = true
-        return id
+        return NewBuffer(id: id, file: file)
+    }
+
+    /// Gives a new file its memory.
+    private func fill(_ descriptor: CInt, _ id: BufferID, size: UInt64) throws(Errno) {
+        guard isPrivate else {
+            let inode = try Syscalls.status(of: descriptor).inode
+            quota.withLock { $0.note(inode, of: id) }
+            if size > 0 { try resize(descriptor, to: size) }
+            return
+        }
+        guard size <= Self.small else { return try resize(descriptor, to: size) }
+        if size == 0 { return }
+        try memory.admitting(size.wholePages) { () throws(Errno) in
+            try Syscalls.allocate(descriptor, 0..<size)
+        }
     }
 
     private func changing(_ body: () throws(Errno) -> Void) throws(Errno) {
@@ -56,35 +59,37 @@ extension MemoryStore {
 
     func remove(_ buffer: BufferDescription) throws(Errno) {
         try changing { () throws(Errno) in
-            try Syscalls.rename(
-                buffer.name.text, at: buffers.raw, to: "\(buffer.id.number)", at: gone.raw,
-                flags: .noReplace)
+            try Syscalls.unlink(buffer.name.text, at: buffers.raw)
+            owners.withLock { $0.unname(buffer.id) }
         }
     }
 
-    /// A target that is replaced is `discard`'s to take away. Where the server ends in between it
-    /// has the old name of the one that took its own: nothing is lost.
+    /// A target that is replaced is `discard`'s to take away, or the next server's.
     func rename(_ buffer: BufferDescription, to name: Name, flags: RenameFlags) throws(Errno) {
         try changing { () throws(Errno) in
-            let target = try? Syscalls.status(of: "\(name)/\(Self.file)", at: buffers.raw).inode
-            if target == buffer.id.number { return }
-            let isReplaced = target != nil && flags.isEmpty
-            let own = buffer.name.text
-            try Syscalls.rename(
-                own, to: name.text, at: buffers.raw, flags: isReplaced ? .exchange : flags)
-            if isReplaced, let target {
-                do throws(Errno) {
-                    try Syscalls.rename(
-                        own, at: buffers.raw, to: "\(target)", at: gone.raw, flags: .noReplace)
-                } catch {
-                    try Syscalls.rename(own, to: name.text, at: buffers.raw, flags: .exchange)
-                    throw error
-                }
-            }
+            let target = flags.isEmpty ? try? named(name) : nil
+            if target?.id == buffer.id { return }
+            try Syscalls.rename(buffer.name.text, to: name.text, at: buffers.raw, flags: flags)
+            if let target { owners.withLock { $0.unname(target.id) } }
         }
     }
 
     // MARK: Records
+
+    /// Number and record of a link's text; nil for what is none.
+    static func parse(_ text: String) -> (id: BufferID, record: Substring)? {
+        let words = text.split(separator: " ", maxSplits: 1)
+        guard words.count == 2, let number = UInt64(words[0]), number > 0 else { return nil }
+        return (BufferID(number), words[1])
+    }
+
+    /// Who has a name.
+    private func named(_ name: Name) throws(Errno) -> (id: BufferID, record: Substring) {
+        guard let kept = Self.parse(try Syscalls.link(name.text, at: buffers.raw)) else {
+            throw .noSuchFileOrDirectory
+        }
+        return kept
+    }
 
     func setTraits(_ traits: BufferTraits, of buffer: BufferDescription) throws(Errno) {
         try changing { () throws(Errno) in try change(buffer) { $0.traits = traits } }
@@ -104,7 +109,7 @@ extension MemoryStore {
             record.changed = .now()
         }
         try changing { () throws(Errno) in
-            guard try Syscalls.status(of: descriptor).links == 0 else {
+            guard owners.withLock({ $0.isUnnamed(buffer.id) }) else {
                 return try change(buffer, set)
             }
             // Nothing but memory is left of it.
@@ -121,16 +126,18 @@ extension MemoryStore {
     private func change(
         _ buffer: BufferDescription, _ body: (inout MemoryRecord) -> Void
     ) throws(Errno) {
-        let status = try Syscalls.status(of: "\(buffer.name)/\(Self.file)", at: buffers.raw)
-        guard status.inode == buffer.id.number else { throw .noSuchFileOrDirectory }
-        var record = record(of: buffer.name, status)
+        let kept = try named(buffer.name)
+        guard kept.id == buffer.id else { throw .noSuchFileOrDirectory }
+        var record =
+            MemoryRecord(line: kept.record)
+            ?? MemoryRecord(
+                traits: buffer.traits, owner: owners.withLock { $0[buffer.id] } ?? Self.nobodys)
         body(&record)
         let place = place()
-        try Syscalls.makeLink(place, to: record.text, at: fresh.raw)
+        try Syscalls.makeLink(place, to: record.line(of: buffer.id), at: fresh.raw)
         do throws(Errno) {
             try Syscalls.rename(
-                place, at: fresh.raw, to: "\(buffer.name)/\(Self.traits)", at: buffers.raw,
-                flags: [])
+                place, at: fresh.raw, to: buffer.name.text, at: buffers.raw, flags: [])
         } catch {
             try? Syscalls.unlink(place, at: fresh.raw)
             throw error
@@ -144,58 +151,50 @@ extension MemoryStore {
     /// Takes away what `remove` or `rename` left of a buffer. May wait for a client who holds the
     /// file's lock, and holds nothing meanwhile that another buffer needs.
     func discard(_ id: BufferID) {
-        Self.clear("\(id.number)", at: gone.raw)
+        try? Syscalls.unlink("\(id.number)", at: files.raw)
     }
 
     /// A path of the file of a removed buffer, for calls that take no directory.
     func remains(of id: BufferID) -> String {
-        "/proc/self/fd/\(gone.raw)/\(id.number)/\(Self.file)"
-    }
-
-    /// Takes a directory of `new/` or `gone/` away, or what else is there.
-    static func clear(_ place: String, at directory: CInt) {
-        for name in [file, traits] { try? Syscalls.unlink("\(place)/\(name)", at: directory) }
-        do throws(Errno) {
-            try Syscalls.removeDirectory(place, at: directory)
-        } catch .notDirectory {
-            try? Syscalls.unlink(place, at: directory)
-        } catch {
-            // Gone already, or the next start tries again.
-        }
+        "/proc/self/fd/\(files.raw)/\(id.number)"
     }
 
     /// Somebody has a buffer open or mapped, in a store that no server has.
     func isInUse() throws(Errno) -> Bool {
+        for name in try Syscalls.names(in: files.raw) {
+            if try Self.isInUse(name, at: files.raw) ?? false { return true }
+        }
+        // Of earlier versions: see `convert`.
         for name in try Syscalls.names(in: buffers.raw) {
-            for path in ["\(name)/\(Self.file)", name] {
-                do throws(Errno) {
-                    let file = try Syscalls.open(
-                        path, at: buffers.raw, flags: O_RDWR | O_NOFOLLOW | O_NONBLOCK)
-                    if !Syscalls.isSoleUser(file.raw) { return true }
-                    break
-                } catch .wouldBlock {
-                    return true
-                } catch {
-                    // An earlier version's file is the name itself; half a buffer has none.
-                    continue
-                }
-            }
+            for path in ["\(name)/\(Self.file)", name]
+            where try Self.isInUse(path, at: buffers.raw) ?? false { return true }
         }
         return false
     }
 
+    /// Nil for what is no file that could be opened.
+    private static func isInUse(_ path: String, at directory: CInt) throws(Errno) -> Bool? {
+        do throws(Errno) {
+            let file = try Syscalls.open(
+                path, at: directory, flags: O_RDWR | O_NOFOLLOW | O_NONBLOCK)
+            return !Syscalls.isSoleUser(file.raw)
+        } catch .wouldBlock {
+            return true
+        } catch {
+            return nil
+        }
+    }
+
     /// Empties a store that is not a tmpfs of its own.
     func removeAll() throws(Errno) {
-        for directory in [buffers.raw, fresh.raw, gone.raw] {
+        for directory in [buffers.raw, fresh.raw, files.raw] {
             for name in try Syscalls.names(in: directory) { Self.clear(name, at: directory) }
         }
-        // Of a device that only an earlier version had.
-        if let old = try? Syscalls.open("traits", at: root.raw, flags: O_RDONLY | O_DIRECTORY) {
-            for name in try Syscalls.names(in: old.raw) { try Syscalls.unlink(name, at: old.raw) }
-            try Syscalls.removeDirectory("traits", at: root.raw)
+        for old in ["traits", "gone"] { try removeOld(old) }
+        for link in [Self.limitFile, MemoryNumbers.link] {
+            try? Syscalls.unlink(link, at: root.raw)
         }
-        try? Syscalls.unlink(Self.limitFile, at: root.raw)
-        for name in ["buffers", "new", "gone"] {
+        for name in ["buffers", "new", "files"] {
             try Syscalls.removeDirectory(name, at: root.raw)
         }
     }

@@ -5,23 +5,23 @@ import SystemPackage
 
 /// The files of a memory device.
 ///
-/// A buffer is a directory in `buffers/`, named as the buffer is, with the file `data` (its inode
-/// number, which tmpfs does not give out twice, is the buffer's; size, bytes and times are its own)
-/// and a symbolic link `traits`, whose text is the rest: it takes no page of the limit, is replaced
-/// in one step, and needs neither xattr support nor privilege.
+/// A buffer is a file in `files/`, named by its number (size, bytes and times are its own), and a
+/// symbolic link in `buffers/`, named as the buffer is, whose text is the number and the rest: it takes
+/// no page of the limit, is made and replaced in one step, and needs neither xattr support nor
+/// privilege.
 ///
-/// A client who has a descriptor of `data` can hold the file's lock for ever, by a write from memory
-/// that never comes. So names are those of directories: to make, rename and remove one takes no
-/// lock of the file in it (fs/namei.c, vfs_rename). MemoryStore+Names.swift has these.
+/// A client who has a descriptor of the file can hold its lock for ever, by a write from memory that
+/// never comes. So names are those of links, which no client has: to make, rename and remove one takes
+/// no lock of the file (fs/namei.c, vfs_rename). MemoryStore+Names.swift has these.
 final class MemoryStore: Sendable {
     let root: Descriptor
     /// Of `root`.
     private let path: String
     let buffers: Descriptor
-    /// What is being made: a directory comes from here to `buffers/` whole.
+    /// Links that are to replace one in `buffers/`.
     let fresh: Descriptor
-    /// What has no name any more, by number, until `discard`.
-    let gone: Descriptor
+    /// The memory, by number; what has no name any more is there until `discard`.
+    let files: Descriptor
     /// `root` by a mount that can't be written: what is opened by it nobody opens again for writing,
     /// not even root.
     private let sealed: SharedDescriptor?
@@ -29,6 +29,7 @@ final class MemoryStore: Sendable {
     let nonce = UInt64.random(in: 1...UInt64.max)
     let count = Atomic<UInt64>(0)
 
+    let numbers = MemoryNumbers()
     let owners = Mutex(MemoryOwners())
     private let usages = Together<[Heap: UInt64]>()
     /// Held while a name or a record changes, over system calls that wait for no client.
@@ -36,10 +37,10 @@ final class MemoryStore: Sendable {
 
     /// Where the tmpfs is the device's own, it keeps the limit; else `quota` does.
     let isPrivate: Bool
-    private let quota: Mutex<MemoryQuota>
-    private let memory: MemoryLimit
+    let quota: Mutex<MemoryQuota>
+    let memory: MemoryLimit
 
-    /// Of a buffer's directory.
+    /// Of a buffer's directory, in earlier versions.
     static let file = "data"
     static let traits = "traits"
     static let limitFile = "limit"
@@ -56,13 +57,13 @@ final class MemoryStore: Sendable {
         path = device.data
         root = try Syscalls.open(path, flags: O_RDONLY | O_DIRECTORY)
         if serves || makes {
-            for name in ["buffers", "new", "gone"] {
+            for name in ["buffers", "new", "files"] {
                 try Syscalls.makeDirectory(name, at: root.raw, mode: 0o700)
             }
         }
         buffers = try Syscalls.open("buffers", at: root.raw, flags: O_RDONLY | O_DIRECTORY)
         fresh = try Syscalls.open("new", at: root.raw, flags: O_RDONLY | O_DIRECTORY)
-        gone = try Syscalls.open("gone", at: root.raw, flags: O_RDONLY | O_DIRECTORY)
+        files = try Syscalls.open("files", at: root.raw, flags: O_RDONLY | O_DIRECTORY)
         sealed = serves && isPrivate ? try? Syscalls.readOnlyClone(of: root.raw) : nil
         self.isPrivate = isPrivate
         self.memory = memory
@@ -72,8 +73,15 @@ final class MemoryStore: Sendable {
         }
         var quota = MemoryQuota()
         for name in try Syscalls.names(in: buffers.raw) {
-            if let status = try? Self.status(ofFile: name, at: buffers.raw) {
+            if let status = try? Self.status(ofOld: name, at: buffers.raw) {
                 quota.charge(status)
+                quota.note(status.inode, of: BufferID(status.inode))
+            }
+        }
+        for name in try Syscalls.names(in: files.raw) {
+            if let status = try? Syscalls.status(of: name, at: files.raw) {
+                quota.charge(status)
+                if let id = UInt64(name) { quota.note(status.inode, of: BufferID(id)) }
             }
         }
         let kept = (try? Syscalls.link(Self.limitFile, at: root.raw)).flatMap { UInt64($0) }
@@ -101,8 +109,8 @@ final class MemoryStore: Sendable {
         guard let own = try? space(), let below = try? Syscalls.space(of: root.raw) else {
             return "\(size) bytes: the device's file system can't be asked"
         }
-        // A directory, a file and a link; a file system that counts none says 0.
-        if below.files > 0 && below.freeFiles < 3 {
+        // A file and a link; a file system that counts none says 0.
+        if below.files > 0 && below.freeFiles < 2 {
             return "no file is left on the file system of \(path), which has \(below.files)"
         }
         let limit = "size=\(Number.human(own.size)), free \(own.free) bytes"
@@ -118,7 +126,7 @@ final class MemoryStore: Sendable {
 
     /// The memory of a removed file is gone.
     func free(_ id: BufferID) {
-        quota.withLock { $0.forget(id.number) }
+        quota.withLock { $0.forget(id) }
         owners.withLock { $0.forget(id) }
     }
 
@@ -211,7 +219,8 @@ final class MemoryStore: Sendable {
     func open(_ buffer: BufferDescription, flags: CInt) throws(Errno) -> Descriptor {
         let file: Descriptor
         do throws(Errno) {
-            let path = "buffers/\(buffer.name)/\(Self.file)"
+            if owners.withLock({ $0.isUnnamed(buffer.id) }) { throw .noSuchFileOrDirectory }
+            let path = "files/\(buffer.id.number)"
             let flags = flags | O_NOFOLLOW | O_NONBLOCK
             if flags & O_ACCMODE == O_RDONLY, let sealed = sealed?.raw {
                 file = try Syscalls.open(path, at: sealed, flags: flags)
@@ -221,19 +230,15 @@ final class MemoryStore: Sendable {
         } catch .wouldBlock {
             throw .resourceBusy
         }
-        // The name may be another buffer's by now.
-        guard try Syscalls.status(of: file.raw).inode == buffer.id.number else {
-            throw .noSuchFileOrDirectory
-        }
         return file
     }
 
     func status(of buffer: BufferDescription) throws(Errno) -> FileStatus {
-        let status = try Syscalls.status(of: "\(buffer.name)/\(Self.file)", at: buffers.raw)
-        guard status.inode == buffer.id.number else { throw .noSuchFileOrDirectory }
-        if let known = owners.withLock({ $0.present(status, buffer.id) }) { return known }
-        let record = record(of: buffer.name, status)
-        return record.owner.present(status, changed: record.changed)
+        let status = try Syscalls.status(of: "\(buffer.id.number)", at: files.raw)
+        return try owners.withLock { (owners) throws(Errno) in
+            if owners.isUnnamed(buffer.id) { throw .noSuchFileOrDirectory }
+            return owners.present(status, buffer.id) ?? status
+        }
     }
 
     /// A status of the buffer's file as that of the buffer.

@@ -114,6 +114,7 @@ extension BufferTable {
     /// the kernel lets nobody else open it again, change it or take a lease on it.
     func export(_ buffer: Buffer, readOnly: Bool) throws(Errno) -> Descriptor {
         buffer.exported()
+        exporting.call(buffer.id)
         let given = try withDescription(of: buffer) { (description) throws(Errno) in
             readOnly ? try backend.openReadOnly(description) : try backend.open(description)
         }

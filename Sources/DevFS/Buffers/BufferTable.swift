@@ -35,6 +35,8 @@ final class BufferTable: Sendable {
     private let unlinked = Callback<BufferID>()
     /// Called when a buffer has neither name nor user any more.
     let gone = Callback<BufferID>()
+    /// Called before a client gets a descriptor, when `isExported` is set already.
+    let exporting = Callback<BufferID>()
     /// Called when the last of very many buffers is gone.
     let emptied = Callback<Void>()
     private let discards = Discards()
@@ -150,13 +152,14 @@ final class BufferTable: Sendable {
 
     // MARK: Names
 
+    /// - Parameter opens: somebody opens it at once, by the descriptor that making it gave.
     func allocate(
         _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership, payer: UInt32,
-        quotas: Quotas
+        quotas: Quotas, opens: Bool = false
     ) throws(Refusal) -> Buffer {
         let charge = try BufferCharge.taking(size, of: payer, from: quotas)
-        let buffer = try make(name, traits: traits) { () throws(Refusal) in
-            try backend.allocate(name, size: size, traits: traits, owner: owner)
+        let buffer = try make(name, traits: traits, opens: opens) { () throws(Refusal) in
+            try backend.make(name, size: size, traits: traits, owner: owner)
         }
         buffer.pay(by: charge)
         return buffer
@@ -164,15 +167,21 @@ final class BufferTable: Sendable {
 
     /// - Parameter body: makes the memory, while the name is reserved.
     func make(
-        _ name: Name, traits: BufferTraits, _ body: () throws(Refusal) -> BufferID
+        _ name: Name, traits: BufferTraits, opens: Bool = false,
+        _ body: () throws(Refusal) -> NewBuffer
     ) throws(Refusal) -> Buffer {
         let isFree = state.withLock { state in
             state.byName[name] == nil && state.reserved.insert(name).inserted
         }
         guard isFree else { throw Refusal(.fileExists, "\(name) is there already") }
         defer { _ = state.withLock { $0.reserved.remove(name) } }
-        let id = try body()
+        let made = try body()
+        let id = made.id
         let buffer = Buffer(BufferDescription(id: id, name: name, traits: traits))
+        if opens, let file = made.descriptor() {
+            let memory = BufferMemory(file)
+            buffer.state.withLock { $0.memory = memory }
+        }
         state.withLock { state in
             state.byID[id] = buffer
             state.byName[name] = buffer

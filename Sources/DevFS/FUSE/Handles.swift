@@ -23,10 +23,12 @@ final class OpenHandle: Handle, @unchecked Sendable {
     let file: any OpenFile
     /// Of who opened it.
     private let charge: Quotas.Charge
+    private let use: CommandInodes.Use?
 
-    init(_ file: any OpenFile, _ charge: Quotas.Charge) {
+    init(_ file: any OpenFile, _ charge: Quotas.Charge, _ use: CommandInodes.Use? = nil) {
         self.file = file
         self.charge = charge
+        self.use = use
         super.init(file as? BufferFile)
     }
 
@@ -46,6 +48,8 @@ final class DirectoryHandle: Handle, @unchecked Sendable {
 
     /// Entries that the quota of open files bounds well enough.
     static let free = 64
+    /// Entries whose memory is worth asking the allocator for.
+    static let long = 10_000
     let listing = Mutex(Listing())
     /// Of who opened it.
     private let charge: Quotas.Charge
@@ -53,6 +57,15 @@ final class DirectoryHandle: Handle, @unchecked Sendable {
     init(_ charge: Quotas.Charge) {
         self.charge = charge
         super.init(nil)
+    }
+
+    /// Lets go of what it lists: how many entries that were.
+    func drop() -> Int {
+        let old = listing.withLock { listing in
+            defer { listing = Listing() }
+            return listing
+        }
+        return old.entries.count
     }
 }
 

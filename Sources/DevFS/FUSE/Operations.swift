@@ -242,7 +242,9 @@ enum Operations {
                 if let (status, handle) = try session.tree.lookup(handle: name, in: parent) {
                     return .entry(status, handle)
                 }
-                return .entry(try session.tree.lookup(name, in: parent), nil)
+                let status = try session.tree.lookup(name, in: parent)
+                let node = Node(Inode(status.inode))
+                return .entry(status, node.flatMap { session.tree.commandInodes.inode(of: $0) })
             }
         }
         unsafe ops.unlink = { request, parent, name in
@@ -333,8 +335,11 @@ enum Operations {
                 },
                 { (session, caller, info) throws(Errno) in
                     let charge = try session.chargeOpen(to: caller)
+                    let use = try session.tree.commandInodes.enter(inode, caller.uid)
                     let file = try session.tree.open(inode, flags, by: caller)
-                    unsafe session.fill(&info, OpenHandle(file, charge), flags)
+                    unsafe session.fill(&info, OpenHandle(file, charge, use), flags)
+                    // Its length is that of its text from here on.
+                    if flags.reads && Node.isHandle(inode) { session.forgetStatus(of: inode) }
                     return .opened
                 })
         }
@@ -446,8 +451,9 @@ enum Operations {
     // MARK: Directories
 
     private static func addDirectories(_ ops: inout fuse_lowlevel_ops) {
-        unsafe ops.opendir = { request, _, info in
+        unsafe ops.opendir = { request, inode, info in
             unsafe Operations.serve(request, .other, info) { (session, caller) throws(Errno) in
+                try session.tree.checkIsThere(Inode(UInt64(inode)))
                 let handle = DirectoryHandle(try session.chargeOpen(to: caller))
                 unsafe info?.pointee.fh = session.handles.insert(handle)
                 return .opened
@@ -455,7 +461,11 @@ enum Operations {
         }
         unsafe ops.releasedir = { request, _, info in
             unsafe Operations.serve(request, .other) { (session, _) throws(Errno) in
-                if let info = unsafe info { session.handles.remove(unsafe info.pointee.fh) }
+                guard let number = unsafe info?.pointee.fh else { return .done }
+                let handle = try HandleTable.object(number, as: DirectoryHandle.self)
+                let isLong = handle.drop() > DirectoryHandle.long
+                session.handles.remove(number)
+                if isLong { session.tree.giveBackMemory() }
                 return .done
             }
         }
@@ -464,7 +474,9 @@ enum Operations {
             unsafe Operations.serve(
                 request, .readdir, info,
                 later: { (session, caller) throws(Errno) in
-                    session.tree.isLong(listing: directory) ? (caller.uid, nil) : nil
+                    // What comes behind is there already.
+                    offset == 0 && session.tree.isLong(listing: directory)
+                        ? (caller.uid, nil) : nil
                 },
                 { (session, caller, info) throws(Errno) in
                     let handle = try HandleTable.object(info.fh, as: DirectoryHandle.self)

@@ -45,7 +45,7 @@ import SystemPackage
     }
 
     /// Look-ups are not cached, as what one client does all others see at once; but for those of
-    /// directories that are always there. Attributes never are: a dead server shows at each path.
+    /// directories that are always there. Attributes are, shortly, where nobody changes them unseen.
     private static func entry(_ status: FileStatus, _ handle: Inode? = nil) -> fuse_entry_param {
         var entry = fuse_entry_param()
         let node = Node(Inode(status.inode))
@@ -53,6 +53,7 @@ import SystemPackage
         entry.ino = fuse_ino_t((handle ?? node?.handle)?.number ?? status.inode)
         entry.generation = UInt64(node?.generation ?? 0)
         entry.attr = status.stat
+        entry.attr_timeout = status.lifetime
         return entry
     }
 
@@ -64,7 +65,7 @@ import SystemPackage
 
     consuming func attributes(_ status: FileStatus) {
         var attributes = status.stat
-        unsafe fuse_reply_attr(request, &attributes, 0)
+        unsafe fuse_reply_attr(request, &attributes, status.lifetime)
         discard self
     }
 

@@ -58,6 +58,14 @@ import SystemPackage
         // The module has but one of a BAR's two files open at a time.
         tree.regionUse.idle.set { table.drop($0) }
         tree.buffers.useOfOthers.idle.set { table.drop($0) }
+        tree.stale.set { [weak self] in self?.forgetStatus(of: $0) }
+    }
+
+    /// The kernel asks for the status of an inode again, if it has it. It waits for nobody.
+    func forgetStatus(of inode: Inode) {
+        guard let fuse = unsafe OpaquePointer(bitPattern: fuse.withLock { $0 }) else { return }
+        // A negative offset is none of the file's bytes: fs/fuse/inode.c, fuse_reverse_inval_inode
+        unsafe fuse_lowlevel_notify_inval_inode(fuse, fuse_ino_t(inode.number), -1, 0)
     }
 
     // MARK: Negotiation

@@ -18,6 +18,8 @@ struct NamedTable<Entry: NamedEntry> {
 
     subscript(name: Name) -> Entry? { byName[name].flatMap { byID[$0] } }
 
+    var count: Int { byID.count }
+
     /// By number.
     var all: [Entry] { byID.values.sorted { $0.id < $1.id } }
 

@@ -162,8 +162,7 @@ extension SignalTable {
         guard let device else { return }
         let result = drain(device)
         tell(result.news)
-        // A source that is masked for its speed has just been seen.
-        report(result.interrupts.compactMap { try? device.status(of: $0) })
+        for signal in result.storms { stormy.call(signal) }
         if result.hasUnknown { rescan() }
         if result.isGone { end() }
     }
@@ -179,7 +178,8 @@ extension SignalTable {
 
     private struct Drained {
         var news: [News] = []
-        var interrupts: Set<SourceID> = []
+        /// Those that were masked just now.
+        var storms: [Signal] = []
         /// Events came of a source that is not in the table.
         var hasUnknown = false
         var isGone = false
@@ -196,16 +196,16 @@ extension SignalTable {
                     result.isGone = error == .noDevice
                     return
                 }
-                if events.isEmpty { return }
                 let known = sources.withLock { $0 }
                 for event in events {
                     guard let signal = known[event.id] else {
                         result.hasUnknown = true
                         continue
                     }
-                    if signal.source == .interrupt { result.interrupts.insert(event.id) }
+                    if signal.note(isStorm: event.isStorm) { result.storms.append(signal) }
                     if let news = Self.take(event, signal, device) { result.news.append(news) }
                 }
+                if events.count < device.batch { return }
             }
         }
         return result

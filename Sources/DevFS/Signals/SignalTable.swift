@@ -60,6 +60,7 @@ final class SignalTable: Sendable {
     subscript(id: SignalID) -> Signal? { state.withLock { $0.entries[id]?.signal } }
     subscript(name: Name) -> Signal? { state.withLock { $0.entries[name]?.signal } }
     var all: [Signal] { state.withLock { $0.entries.all.map(\.signal) } }
+    var count: Int { state.withLock { $0.entries.count } }
     var changed: Timestamp { state.withLock { $0.changed } }
 
     /// Whoever removes it is kept from it by streams of his own; those of others just end.

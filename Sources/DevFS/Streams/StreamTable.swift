@@ -38,6 +38,7 @@ final class StreamTable: Sendable {
     subscript(id: StreamID) -> Stream? { state.withLock { $0.entries[id]?.stream } }
     subscript(name: Name) -> Stream? { state.withLock { $0.entries[name]?.stream } }
     var all: [Stream] { state.withLock { $0.entries.all.map(\.stream) } }
+    var count: Int { state.withLock { $0.entries.count } }
     var changed: Timestamp { state.withLock { $0.changed } }
 
     /// The buffer that it is; nil once it has ended.

@@ -67,6 +67,8 @@ public struct FileStatus: Sendable, Equatable {
     public var accessed: Timestamp
     public var modified: Timestamp
     public var changed: Timestamp
+    /// Seconds for which the kernel may take it for true: see `FileSystem+Lifetimes`.
+    var lifetime = 0.0
 
     init(
         inode: UInt64, mode: UInt32, links: UInt32 = 1, uid: UInt32, gid: UInt32, at time: Timestamp
@@ -95,6 +97,7 @@ public struct FileStatus: Sendable, Equatable {
         gid = status.st_gid
         size = UInt64(clamping: status.st_size)
         blocks = UInt64(clamping: status.st_blocks)
+        blockSize = UInt32(clamping: status.st_blksize)
         accessed = Timestamp(status.st_atim)
         modified = Timestamp(status.st_mtim)
         changed = Timestamp(status.st_ctim)

@@ -21,10 +21,12 @@ enum ModuleCalls {
         return request
     }
 
-    /// ALLOC; its descriptor is closed.
-    static func allocate(_ node: CInt, _ request: inout devfs_dma_alloc) throws(Errno) {
+    /// ALLOC
+    static func allocate(
+        _ node: CInt, _ request: inout devfs_dma_alloc
+    ) throws(Errno) -> Descriptor {
         try check { unsafe cfuse_dma_alloc(node, &request) }
-        _ = Descriptor(owning: request.fd)
+        return Descriptor(owning: request.fd)
     }
 
     /// PIN of bytes from `offset` of a shared memory file; its descriptor is closed.

@@ -271,6 +271,9 @@ final class Quotas: Sendable {
         user(uid).tryCharge(resource, amount)
     }
 
+    /// Users who have something.
+    var count: Int { users.withLock { $0.count } }
+
     /// What each user has now, by uid; resources of which it has none are left out.
     var use: [(uid: UInt32, used: [Resource: UInt64])] {
         let users = users.withLock { $0.values.compactMap(\.user) }

@@ -18,6 +18,7 @@ extension FileSystem {
             request.name, size: request.size, traits: traits,
             owner: ownership(of: opener.caller, mode: 0o666), payer: opener.uid, quotas: quotas)
         metrics.allocations.add()
+        defer { namesChanged() }
         if request.lease == .process {
             do throws(Errno) {
                 try leases.bind(buffer)
@@ -78,6 +79,8 @@ extension FileSystem {
             try streams.create(
                 definition, on: buffer, owner: options.forcesUID ? options.uid : opener.uid,
                 payer: opener.uid)
+            // From here on its generator writes it.
+            stale(.buffer(buffer.id))
         case .remove(let name):
             guard let stream = streams[name] else {
                 throw Refusal(.noSuchFileOrDirectory, "no stream \(name)")

@@ -28,15 +28,19 @@ extension FileSystem {
         if case .sharedMemory(let range) = memory { try Self.check(descriptor, range) }
         let charge = try BufferCharge.taking(of: caller.uid, from: quotas)
         let buffer = try buffers.make(name, traits: traits) { () throws(Refusal) in
-            switch memory {
-            case .dmaBuf:
-                try hardware.importMemory(descriptor, as: name, traits: traits, owner: owner)
-            case .sharedMemory(let range):
-                try hardware.pinMemory(descriptor, range, as: name, traits: traits, owner: owner)
-            }
+            let id =
+                switch memory {
+                case .dmaBuf:
+                    try hardware.importMemory(descriptor, as: name, traits: traits, owner: owner)
+                case .sharedMemory(let range):
+                    try hardware.pinMemory(
+                        descriptor, range, as: name, traits: traits, owner: owner)
+                }
+            return NewBuffer(id: id)
         }
         buffer.pay(by: charge)
         metrics.allocations.add()
+        namesChanged()
     }
 
     /// Memory that is there without anybody's help: a page of a file on a disk, or of a file system

@@ -49,7 +49,7 @@ extension FileSystem {
                 let traits = BufferTraits(heap: options.heap).owned(by: opener)
                 let buffer = try buffers.allocate(
                     valid, size: 0, traits: traits, owner: ownership(of: caller, mode: mode),
-                    payer: caller.uid, quotas: quotas)
+                    payer: caller.uid, quotas: quotas, opens: true)
                 metrics.allocations.add()
                 let file = try refusing("opening failed") { () throws(Errno) in
                     try BufferFile(
@@ -130,6 +130,7 @@ extension FileSystem {
                 }
                 try backend.populate(memory.descriptor.raw, 0..<size)
             }
+            stale(.buffer(buffer.id))
         } catch {
             log.add(
                 error, command: "open: it has lost memory".utf8,

@@ -19,20 +19,22 @@ extension FileSystem {
 
     /// An open buffer's, which may have no name any more.
     func status(of file: BufferFile) throws(Errno) -> FileStatus {
-        present(try backend.status(of: file.buffer.id, by: file.descriptor), file.buffer)
+        let status = try backend.status(of: file.buffer.id, by: file.descriptor)
+        return present(status, file.buffer)
     }
 
     func present(_ status: FileStatus, _ buffer: Buffer) -> FileStatus {
         var status = status
         status.inode = Node.buffer(buffer.id).inode.number
         status.links = buffer.isLinked ? 1 : 0
+        status.lifetime = lifetime(of: buffer)
         return status
     }
 
     func status(of node: Node) throws(Errno) -> FileStatus {
         var status =
             switch node {
-            case .folder(let directory): directoryStatus(Layout[directory].changed?(self))
+            case .folder(let directory): status(of: directory)
             case .file(let directory, let row):
                 try rows(Layout[directory].files).status(row, of: 0, in: self)
             case .child(let directory, let id):
@@ -47,6 +49,14 @@ extension FileSystem {
     private func childStatus(_ directory: Directory, _ id: UInt64) throws(Errno) -> FileStatus {
         guard let children = Layout[directory].children else { throw .staleNFSFileHandle }
         return try children.status(self, id)
+    }
+
+    private func status(of directory: Directory) -> FileStatus {
+        // Looked at before the time: what changes in between is not lent.
+        let lifetime = lifetime(of: directory)
+        var status = directoryStatus(Layout[directory].changed?(self))
+        status.lifetime = lifetime
+        return status
     }
 
     func directoryStatus(_ time: Timestamp? = nil) -> FileStatus {
@@ -65,9 +75,10 @@ extension FileSystem {
     /// harm and less does; making a list of many buffers for each look-up would: the one before
     /// each command included.
     func length<S>(of file: TextFile<S>, _ subject: S) -> UInt64 {
-        // In whole pages, which no tool takes for an exact length.
-        let count = file.isReport ? buffers.count : 0
-        if count > 16 { return UInt64(16 + count / 16 + 1) * 4096 }
+        if let lines = file.lines?(self, subject) {
+            // In whole pages, which no tool takes for an exact length; a line has 256 bytes at most.
+            return lines > 0 ? UInt64(lines / 16 + 2) * 4096 : 0
+        }
         if file.traits.contains(.slowToRead) {
             // An address and a length a line.
             let lines = (subject as? Buffer).flatMap { try? backend.segments(of: $0.description) }
@@ -104,6 +115,14 @@ extension FileSystem {
             _ = try children.status(self, id)
             return rows(children.files) { .childFile(directory, id, $0) }
         case .file, .childFile: throw .notDirectory
+        }
+    }
+
+    /// An object may have gone since the kernel was told of its directory.
+    /// - Throws: ESTALE.
+    func checkIsThere(_ inode: Inode) throws(Errno) {
+        if case .child(let directory, let id) = try node(of: inode) {
+            _ = try childStatus(directory, id)
         }
     }
 

@@ -50,6 +50,8 @@ public final class FileSystem: Sendable {
     let lists = Together<String>()
     let metrics = Metrics()
     let regionUse = FileUse()
+    /// Called when the kernel must not use a status any more that it was lent.
+    let stale = Callback<Inode>()
     let closings = Closings()
     /// Of the socket for everybody, and of the one that nobody but the mount's owner and root can
     /// use up. They are of one length, as `st_size` tells it.
@@ -61,7 +63,10 @@ public final class FileSystem: Sendable {
     private let loop: EventLoop
     private let sockets = Mutex<[DescriptorSocket]>([])
     /// The newest texts of files that tell of many objects: who opens one that says the same shares it.
-    private let reports = Mutex<[String: [UInt8]]>([:])
+    let reports = Mutex<[String: Report]>([:])
+    /// Memory is about to be given back.
+    let isTidying = Atomic(false)
+    let commandInodes = CommandInodes()
     /// What the mount can do, known once the kernel has answered.
     private let mountFeatures = Mutex<[Feature]>([])
     private let wasRemoved = Atomic(false)
@@ -86,15 +91,16 @@ public final class FileSystem: Sendable {
         signals = SignalTable(
             loop, device: hardware?.events, owner: options.uid, quotas: quotas)
         streams = StreamTable(buffers, signals, quotas: quotas)
-        leases = Leases(loop, buffers)
+        leases = Leases(loop, buffers, stale)
         socketPath = "\(backend.runtimeDirectory)/socket"
         ownersSocketPath = "\(backend.runtimeDirectory)/owners"
         buffers.whenUnlinked { [weak leases, metrics] in
             leases?.unbind($0)
             metrics.frees.add()
         }
+        buffers.exporting.set { [stale] in stale.call(Node.buffer($0).inode) }
         // Not before the last of them is let go of by who removes it.
-        buffers.emptied.set { [loop] in loop.perform { Syscalls.giveBackMemory() } }
+        buffers.emptied.set { [weak self] in self?.giveBackMemory() }
         limitUsers()
         if let events = hardware?.events { try follow(events) }
         for buffer in buffers.all where buffer.traits.lease == .process {
@@ -161,15 +167,6 @@ public final class FileSystem: Sendable {
         for socket in all { socket.close(waits: waits) }
     }
 
-    /// The same text, and whether another open file has it already.
-    func shared(_ text: [UInt8], of path: String) -> (text: [UInt8], isShared: Bool) {
-        reports.withLock { reports in
-            if let present = reports[path], present == text { return (present, true) }
-            reports[path] = text
-            return (text, false)
-        }
-    }
-
     /// The path that a user is told.
     func socketPath(for uid: UInt32) -> String {
         isAdministrator(uid) ? ownersSocketPath : socketPath
@@ -180,6 +177,9 @@ public final class FileSystem: Sendable {
     func setMountFeatures(_ features: [Feature]) {
         mountFeatures.withLock { $0 = features }
     }
+
+    /// Runs something on the event loop's thread, behind what it does now.
+    func afterEvents(_ body: @escaping @Sendable () -> Void) { loop.perform(body) }
 
     /// Ends all that waits and runs; buffers stay.
     func shutDown() {

@@ -18,7 +18,10 @@ extension Children {
         find: findBuffer, list: listBuffers,
         status: { tree, id throws(Errno) in
             let buffer = try tree.buffer(BufferID(id))
-            return tree.directoryStatus(try tree.buffers.status(of: buffer).changed)
+            let lifetime = tree.lifetime(of: buffer)
+            var status = tree.directoryStatus(try tree.buffers.status(of: buffer).changed)
+            status.lifetime = lifetime
+            return status
         },
         files: Files(
             table: Layout.attributes, path: { "attributes/\($0.name)/" },

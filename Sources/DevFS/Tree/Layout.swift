@@ -49,10 +49,14 @@ enum Layout {
         TextFile("version", 0o444, read: { _, _ in "devfs \(DevFSVersion.text)\n" }),
         TextFile("features", 0o444, read: { tree, _ in Report.features(tree) }),
         TextFile(
-            "status", 0o444, isReport: true,
+            "status", 0o444, lines: { tree, _ in 32 + tree.quotas.count },
             read: { tree, _ throws(Errno) in try Report.status(tree) }),
         TextFile(
-            "metrics", 0o444, isReport: true,
+            "metrics", 0o444,
+            lines: { tree, _ in
+                128 + 2 * tree.signals.count + tree.streams.count
+                    + Quotas.Resource.allCases.count * tree.quotas.count
+            },
             read: { tree, _ throws(Errno) in try Report.metrics(tree) }),
     ]
 
@@ -60,7 +64,7 @@ enum Layout {
 
     static let control: [TextFile<Void>] = [
         .commands(
-            "alloc", 0o666, isReport: true, [.slow, .identified],
+            "alloc", 0o666, lines: { tree, _ in tree.buffers.count }, [.slow, .identified],
             read: { tree, _ in tree.lists.get { Report.buffers(tree) } },
             parse: AllocationRequest.parse,
             run: { tree, _, request, opener throws(Refusal) in
@@ -75,6 +79,7 @@ enum Layout {
                 try refusing("\(name) can't be freed by uid \(opener.uid)") {
                     () throws(Errno) in try tree.remove(buffer, by: opener.uid)
                 }
+                tree.namesChanged(of: buffer)
             }),
         .commands(
             "sync", 0o222, [.slow, .naming], parse: SyncRequest.parse,
@@ -86,13 +91,15 @@ enum Layout {
                     direction: buffer.traits.direction, for: request.target)
             }),
         .commands(
-            "signal", 0o666, isReport: true, .slow, read: { tree, _ in Report.signals(tree) },
+            "signal", 0o666, lines: { tree, _ in tree.signals.count }, .slow,
+            read: { tree, _ in Report.signals(tree) },
             parse: SignalRequest.parse,
             run: { tree, _, request, opener throws(Refusal) in
                 try tree.carryOut(request, by: opener)
             }),
         .commands(
-            "stream", 0o666, isReport: true, .slow, read: { tree, _ in Report.streams(tree) },
+            "stream", 0o666, lines: { tree, _ in 2 * tree.streams.count }, .slow,
+            read: { tree, _ in Report.streams(tree) },
             parse: StreamRequest.parse,
             run: { tree, _, request, opener throws(Refusal) in
                 try tree.carryOut(request, by: opener)
@@ -150,6 +157,7 @@ enum Layout {
             read: { tree, buffer throws(Errno) in try tree.buffers.status(of: buffer).size },
             parse: { word throws(Refusal) in try Words.size(word, "the size") },
             write: { tree, buffer, size, _ throws(Refusal) in
+                defer { tree.stale(.buffer(buffer.id)) }
                 try tree.buffers.resize(buffer, to: size, handles: 0)
             }),
         .value("heap", 0o444) { _, buffer in buffer.traits.heap.name },
@@ -203,6 +211,7 @@ enum Layout {
                 try refusing("it can't be renamed to \(name)") { () throws(Errno) in
                     try tree.rename(buffer, to: name, flags: .noReplace, by: opener.caller)
                 }
+                tree.namesChanged(of: buffer)
             }),
         .value(
             "lease", 0o644, [.slow, .identified],
@@ -245,7 +254,9 @@ enum Layout {
                 try tree.signals.trigger(signal, count)
             }),
         .commands(
-            "notify", 0o666, isReport: true, [.slow, .identified],
+            "notify", 0o666,
+            lines: { tree, signal in tree.signals.notifications(of: signal).count },
+            [.slow, .identified],
             read: { tree, signal in
                 tree.signals.notifications(of: signal).map { $0.text + "\n" }.joined()
             },

@@ -10,10 +10,13 @@ final class Leases: Sendable {
 
     private let loop: EventLoop
     private let buffers: BufferTable
+    /// Told of what a removal changes.
+    private let stale: Callback<Inode>
     private let leases = Mutex<[BufferID: Lease]>([:])
 
-    init(_ loop: EventLoop, _ buffers: BufferTable) {
+    init(_ loop: EventLoop, _ buffers: BufferTable, _ stale: Callback<Inode>) {
         self.loop = loop
+        self.stale = stale
         self.buffers = buffers
     }
 
@@ -31,8 +34,10 @@ final class Leases: Sendable {
             return
         }
         let watch = try loop.watch(process.raw) { [weak self] in
-            self?.unbind(buffer.id)
-            try? self?.buffers.remove(buffer)
+            guard let self else { return }
+            unbind(buffer.id)
+            try? buffers.remove(buffer)
+            for node in [Node.folder(.buffers), .buffer(buffer.id)] { stale.call(node.inode) }
         }
         leases.withLock { $0[buffer.id] = Lease(process: process, watch: watch) }
         // It may have been removed before it was bound.

@@ -12,6 +12,8 @@ final class LogView: Sendable {
 
     private struct State {
         var bytes: [UInt8] = []
+        /// The text of other readers that they are.
+        var shared: SharedText?
         /// How many of them are paid for: those that readers share are not, until one goes on.
         var charged: UInt64 = 0
         /// Offset of the first of `bytes`.
@@ -43,7 +45,7 @@ final class LogView: Sendable {
     private let state = Mutex(State())
 
     /// Gives the same text, and whether somebody else has it already.
-    typealias Share = @Sendable ([UInt8]) -> (text: [UInt8], isShared: Bool)
+    typealias Share = @Sendable ([UInt8]) -> (text: SharedText, isShared: Bool)
 
     init(_ log: CommandLog, _ user: Quotas.User, share: @escaping Share) {
         self.log = log
@@ -67,12 +69,14 @@ final class LogView: Sendable {
         guard last > state.last else { return }
         if state.last == 0 {
             let (text, isShared) = share(news)
-            if !isShared { try charge(UInt64(text.count), &state) }
-            state.bytes = text
+            if !isShared { try charge(UInt64(text.bytes.count), &state) }
+            state.bytes = text.bytes
+            state.shared = text
         } else {
             let note = lost > 0 ? "# \(lost) lines lost\n" : ""
             let unpaid = UInt64(state.bytes.count) - state.charged
             try charge(unpaid + UInt64(note.utf8.count + news.count), &state)
+            state.shared = nil
             state.bytes += note.utf8
             state.bytes += news
         }
@@ -150,7 +154,7 @@ final class LogFile: OpenFile {
         views = tree.logViews
         view = tree.logViews.enter(inode) {
             LogView(tree.log, tree.quotas.user(opener.uid)) { [weak tree] text in
-                tree?.shared(text, of: "control/log") ?? (text, false)
+                tree?.shared(text, of: "control/log") ?? (SharedText(text), false)
             }
         }
     }

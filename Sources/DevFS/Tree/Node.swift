@@ -100,6 +100,9 @@ enum Node: Hashable {
         return Inode(Self.isHandle | nonce & Self.nonce | number)
     }
 
+    /// A number that one look-up has for itself.
+    static func isHandle(_ inode: Inode) -> Bool { inode.number & isHandle != 0 }
+
     /// With the number it makes a file handle. Signals and streams are numbered anew by each server, so
     /// a handle of an earlier one's must not be taken for another's.
     var generation: UInt32 {

@@ -8,7 +8,7 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
     private let tree: FileSystem
     private let path: String
     private let opener: Opener
-    private let text = Mutex<(bytes: [UInt8], charge: Quotas.Charge?)?>(nil)
+    private let text = Mutex<(text: SharedText, charge: Quotas.Charge?)?>(nil)
     private let line = Mutex(Line())
 
     /// What the writes so far have left.
@@ -40,19 +40,20 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
     /// What this open file shows: made when it is first wanted, or `anew`.
     private func whole(anew: Bool) throws(Errno) -> [UInt8] {
         guard let read = file.read else { throw .badFileDescriptor }
-        if !anew, let present = text.withLock({ $0?.bytes }) { return present }
-        var fresh = Array(try read(tree, subject).utf8)
+        if !anew, let present = text.withLock({ $0?.text.bytes }) { return present }
+        let bytes = Array(try read(tree, subject).utf8)
+        var fresh: SharedText?
         if file.traits.contains(.locating) { (subject as? Buffer)?.located() }
         var isShared = false
-        if file.isReport && subject is Void { (fresh, isShared) = tree.shared(fresh, of: path) }
+        if file.isReport && subject is Void { (fresh, isShared) = tree.shared(bytes, of: path) }
         var charge: Quotas.Charge?
         if !isShared {
-            charge = tree.quotas.tryCharge(.text, UInt64(fresh.count), to: opener.uid)
+            charge = tree.quotas.tryCharge(.text, UInt64(bytes.count), to: opener.uid)
             guard charge != nil else { throw Quotas.Resource.text.errno }
         }
-        let kept = (bytes: fresh, charge: charge)
+        let kept = (text: fresh ?? SharedText(bytes), charge: charge)
         text.withLock { $0 = kept }
-        return fresh
+        return kept.text.bytes
     }
 
     func read(at offset: UInt64, size: Int, parked: (any ParkedRead)?) throws(Errno) -> ReadResult?
@@ -63,7 +64,7 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
     }
 
     var length: UInt64? {
-        if readsWait { return text.withLock { $0.map { UInt64($0.bytes.count) } } }
+        if readsWait { return text.withLock { $0.map { UInt64($0.text.bytes.count) } } }
         return (try? whole(anew: false)).map { UInt64($0.count) }
     }
 

@@ -5,15 +5,39 @@ import SystemPackage
 enum Report {
     /// Read of `control/alloc`: the buffers.
     static func buffers(_ tree: FileSystem) -> String {
-        tree.buffers.all.compactMap { buffer in
-            guard let status = try? tree.buffers.status(of: buffer) else { return nil }
-            let traits = buffer.traits
-            let mode = String(status.mode & 0o7777, radix: 8)
-            return "\(buffer.name) \(status.size) heap=\(traits.heap.name)"
-                + " direction=\(traits.direction.name) uid=\(status.uid) gid=\(status.gid)"
-                + " mode=0\(mode) owner=\(traits.livingOwner) refs=\(buffer.references)"
-                + " lease=\(traits.lease.rawValue)\n"
-        }.joined()
+        let buffers = tree.buffers.all
+        let known = tree.backend.summaries()
+        var owners = LivingOwners()
+        var text = ""
+        for buffer in buffers {
+            guard
+                let summary = known?[buffer.id]
+                    ?? (try? tree.buffers.status(of: buffer)).map(BufferSummary.init)
+            else { continue }
+            let (size, owner, traits) = (summary.size, summary.owner, buffer.traits)
+            text += "\(buffer.name) \(size) heap=\(traits.heap.name)"
+            text += " direction=\(traits.direction.name) uid=\(owner.uid) gid=\(owner.gid)"
+            text += " mode=0\(String(owner.mode, radix: 8)) owner=\(owners.owner(of: traits))"
+            text += " refs=\(buffer.references) lease=\(traits.lease.rawValue)\n"
+        }
+        return text
+    }
+
+    /// Most buffers were made by few processes: each is looked for once.
+    private struct LivingOwners {
+        private struct Key: Hashable {
+            var number: Int32
+            var start: UInt64
+        }
+        private var known: [Key: Int32] = [:]
+
+        mutating func owner(of traits: BufferTraits) -> Int32 {
+            let key = Key(number: traits.owner.number, start: traits.ownerStart)
+            if let owner = known[key] { return owner }
+            let owner = traits.livingOwner
+            known[key] = owner
+            return owner
+        }
     }
 
     /// A period with the largest unit that leaves it whole.
@@ -173,5 +197,13 @@ enum Report {
             "devfs_stream_overruns_total", "counter", "Periods that were lost.",
             tree.streams.all.map { ([("stream", $0.name.text)], $0.catchUp().overruns) })
         return text.text
+    }
+}
+
+extension BufferSummary {
+    fileprivate init(_ status: FileStatus) {
+        self.init(
+            size: status.size,
+            owner: Ownership(uid: status.uid, gid: status.gid, mode: status.mode & 0o7777))
     }
 }

@@ -9,6 +9,8 @@ struct TextFile<Subject: Sendable>: Sendable {
         @Sendable (FileSystem, Subject, CommandText, Opener) throws(Errno) -> CommandText.Outcome
     typealias Opening = @Sendable (FileSystem, Subject, OpenRequest) throws(Errno) -> any OpenFile
 
+    typealias Lines = @Sendable (FileSystem, Subject) -> Int
+
     let name: String
     /// Permission bits before the mount's umask.
     let mode: UInt32
@@ -16,8 +18,10 @@ struct TextFile<Subject: Sendable>: Sendable {
     let write: Writer?
     /// A file that is more than text: it reads by itself.
     let open: Opening?
-    /// Tells of many objects, and may be longer than a page.
-    let isReport: Bool
+    /// Of how many lines the text is at most, of one that tells of many objects: its length is told by
+    /// that, as making it takes long. Nil for any other.
+    let lines: Lines?
+    var isReport: Bool { lines != nil }
     /// Grows under its readers: each open file has an inode of its own, with a size of its own.
     let isFollowed: Bool
     /// How a command is carried out.
@@ -29,11 +33,11 @@ struct TextFile<Subject: Sendable>: Sendable {
     private(set) var isThere: (@Sendable (FileSystem) -> Bool)?
 
     init(
-        _ name: String, _ mode: UInt32, isReport: Bool = false, isFollowed: Bool = false,
+        _ name: String, _ mode: UInt32, lines: Lines? = nil, isFollowed: Bool = false,
         takesLines: Bool = false, _ traits: CommandTraits = [], read: Reader? = nil,
         write: Writer? = nil, open: Opening? = nil
     ) {
-        self.isReport = isReport
+        self.lines = lines
         self.isFollowed = isFollowed
         self.takesLines = takesLines
         self.traits = traits
@@ -53,13 +57,13 @@ struct TextFile<Subject: Sendable>: Sendable {
 
     /// A file that takes one command a line, and `limit` of them in one write.
     static func commands<Command>(
-        _ name: String, _ mode: UInt32, atMost limit: Int = .max, isReport: Bool = false,
+        _ name: String, _ mode: UInt32, atMost limit: Int = .max, lines: Lines? = nil,
         _ traits: CommandTraits = [], read: Reader? = nil,
         parse: @escaping @Sendable (Substring) throws(Refusal) -> Command,
         run: @escaping @Sendable (FileSystem, Subject, Command, Opener) throws(Refusal) -> Void
     ) -> TextFile {
         TextFile(
-            name, mode, isReport: isReport, takesLines: limit > 1, traits, read: read,
+            name, mode, lines: lines, takesLines: limit > 1, traits, read: read,
             write: { (tree, subject, text, opener) throws(Errno) in
                 try text.carryOut(tree.log, by: opener, atMost: limit, parse: parse) {
                     (command) throws(Refusal) in

@@ -30,6 +30,9 @@ final class FakeHardware: Hardware, EventDevice {
     static let depth = 1024
     static let history = 256
 
+    /// How often events were taken, and a source was asked for its status.
+    let takes = Atomic(0)
+    let looks = Atomic(0)
     private let state = Mutex(State())
     private let bell: EventCounter
     let regions: [Region]
@@ -94,7 +97,8 @@ final class FakeHardware: Hardware, EventDevice {
         source.status.count += 1
         source.times = (source.times + [time]).suffix(history)
         state.sources[id.number] = source
-        let event = SourceEvent(id: id, count: source.status.count, time: time)
+        let event = SourceEvent(
+            id: id, count: source.status.count, time: time, isStorm: source.status.isStorm)
         state.records = (state.records + [event]).suffix(depth)
     }
 
@@ -148,11 +152,13 @@ final class FakeHardware: Hardware, EventDevice {
     }
 
     var eventDescriptor: CInt { bell.raw }
+    let batch = 64
 
     func takeEvents() throws(Errno) -> [SourceEvent] {
+        takes.add(1, ordering: .relaxed)
         let (taken, rest) = try locked { (state) throws(Errno) -> ([SourceEvent], Int) in
             if state.isQuiet { return ([], 0) }
-            let taken = Array(state.records.prefix(64))
+            let taken = Array(state.records.prefix(batch))
             state.records.removeFirst(taken.count)
             return (taken, state.records.count)
         }
@@ -167,7 +173,8 @@ final class FakeHardware: Hardware, EventDevice {
     }
 
     func status(of id: SourceID) throws(Errno) -> SourceStatus {
-        try locked { (state) throws(Errno) in try source(id, state).status }
+        looks.add(1, ordering: .relaxed)
+        return try locked { (state) throws(Errno) in try source(id, state).status }
     }
 
     func makeSource(_ name: Name, _ source: SignalSource) throws(Refusal) -> SourceStatus {

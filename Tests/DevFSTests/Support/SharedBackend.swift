@@ -73,12 +73,12 @@ final class SharedBackend: BuslessBackend {
         return found
     }
 
-    func allocate(
+    func make(
         _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
-    ) throws(Refusal) -> BufferID {
-        let id = try memory.allocate(name, size: size, traits: traits, owner: owner)
-        note(BufferDescription(id: id, name: name, traits: traits))
-        return id
+    ) throws(Refusal) -> NewBuffer {
+        let made = try memory.make(name, size: size, traits: traits, owner: owner)
+        note(BufferDescription(id: made.id, name: name, traits: traits))
+        return made
     }
 
     func remove(_ buffer: BufferDescription) throws(Errno) {

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 extension MountTests {
-    /// "`st_size` in bytes, `st_blocks` what is really allocated, times true, `st_ino` stable.
+    /// "`st_size` in bytes, `st_blocks` what is really allocated, times true, `st_ino` stable. ...
     /// `statfs` (`df`) gives size, used and free of the heap limit."
     @Suite struct Stat {
         @Test(arguments: Mode.here)

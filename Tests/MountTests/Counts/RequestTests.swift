@@ -76,6 +76,70 @@ extension MountTests {
             }
         }
 
+        /// Of some run of many: the kernel asks again once what it was lent has expired.
+        private func takesNoGetattr(
+            _ mount: Mount, _ expected: [String: Int], _ body: () throws -> Void
+        ) throws -> Bool {
+            var last: [String: Int] = [:]
+            let isSo = try holds {
+                last = try mount.requests { for _ in 0..<10 { try body() } }
+                // The first one of a run asks for the directories on the way.
+                return last["getattr", default: 0] <= 5
+                    && last.filter { $0.key != "getattr" } == expected.mapValues { $0 * 10 }
+            }
+            #expect(isSo, "\(last) for \(expected)")
+            return isSo
+        }
+
+        @Test(arguments: Mode.here)
+        func `a path is one look-up, whatever is done with it`(mode: Mode) throws {
+            try withMount(mode) { mount in
+                try mount.alloc("rx 4K")
+                let path = mount.buffer("rx")
+                _ = try takesNoGetattr(mount, ["lookup": 1]) { _ = try status(of: path) }
+                _ = try takesNoGetattr(mount, ["lookup": 1, "open": 1, "release": 1]) {
+                    try mount.open("buffers/rx").close()
+                }
+                let command = ["lookup": 1, "open": 1, "write": 1, "flush": 1, "release": 1]
+                _ = try takesNoGetattr(mount, command) {
+                    try mount.put("rx for_cpu\n", "control/sync")
+                }
+            }
+        }
+
+        @Test(.enabled(if: Tools.canTrace, "strace is not installed, or may not trace"))
+        func `a buffer that is made and freed takes six system calls of its store`() throws {
+            try withMount(.passthrough) { mount in
+                try mount.alloc("first 4K")
+                let (_, calls) = try mount.systemCalls {
+                    for _ in 0..<100 {
+                        try mount.alloc("rx 64K")
+                        try mount.put("rx\n", "control/free")
+                    }
+                }
+                let store = ["fallocate", "symlinkat", "unlinkat"].map { calls[$0, default: 0] }
+                #expect(store == [100, 100, 200], "\(calls)")
+                // The file, and /proc for who opened the two commands: he, and when he started.
+                #expect(calls["openat", default: 0] <= 100 + 330, "\(calls)")
+                for call in ["mkdirat", "renameat2", "newfstatat", "fstatfs", "readlinkat"] {
+                    #expect(calls[call, default: 0] < 50, "\(call): \(calls)")
+                }
+            }
+        }
+
+        @Test(.enabled(if: Tools.canTrace, "strace is not installed, or may not trace"))
+        func `a list takes one system call a buffer, and its file's look-up none`() throws {
+            try withMount { mount in
+                for number in 0..<16 { try mount.alloc("b\(number) 4K") }
+                let (total, calls) = try mount.systemCalls {
+                    for _ in 0..<50 { _ = try text(of: mount.path("control/alloc")) }
+                }
+                // 426 a list where each look-up made the text, and each line asked for its owner.
+                #expect(calls["newfstatat", default: 0] <= 50 * 17, "\(calls)")
+                #expect(total <= 50 * 60, "\(total): \(calls)")
+            }
+        }
+
         @Test(.enabled(if: Tools.canTrace, "strace is not installed, or may not trace"))
         func `a command finds its file without making its text`() throws {
             try withMount { mount in

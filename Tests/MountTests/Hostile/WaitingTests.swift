@@ -159,7 +159,8 @@ extension MountTests {
             }
         }
 
-        /// "Two openers of a command file never share an inode of the kernel, and so no lock."
+        /// "Two users never have the same inode of a command file open, and so share no lock of the
+        /// kernel."
         @Test(arguments: [
             "control/alloc", "control/stream", "signals/go/notify", "signals/go/trigger",
         ])

@@ -1,0 +1,39 @@
+import SystemPackage
+
+/// How long the kernel may take a status for true. A path is looked up anew at each call, and the
+/// look-up brings a status; the kernel would ask for it once more behind that, for each directory on the
+/// way to see who may pass, and for the file.
+///
+/// Only what no one changes but by this kernel's requests, which it sees, or by this server, which
+/// tells it: `stale`. Neither does a stale size show, then, nor a stale mode. It is short, so that a
+/// dead server shows soon.
+extension FileSystem {
+    static let lifetime = 0.01
+
+    /// Of a directory that is always there: mode and owner never change, and the times of most.
+    func lifetime(of directory: Directory) -> Double {
+        switch directory {
+        case .root, .control, .heaps, .regions: Self.lifetime
+        case .buffers: backend.isShared ? 0 : Self.lifetime
+        case .attributes, .signals, .streams: 0
+        }
+    }
+
+    /// Of a buffer: who has got it by a descriptor changes it unseen, and so do a stream's generator
+    /// and others who have the device open.
+    func lifetime(of buffer: Buffer) -> Double {
+        let isSeen = buffer.state.withLock { $0.streams == 0 && $0.isLinked }
+        return isSeen && !buffer.isExported && !backend.isShared ? Self.lifetime : 0
+    }
+
+    /// The kernel's status of it is not true any more.
+    func stale(_ node: Node) { stale.call(node.inode) }
+
+    /// A command has made, removed or renamed a buffer, which the kernel does not see.
+    func namesChanged(of buffer: Buffer? = nil) {
+        stale(.folder(.buffers))
+        guard let buffer else { return }
+        stale(.buffer(buffer.id))
+        stale(.child(.attributes, buffer.id.number))
+    }
+}
