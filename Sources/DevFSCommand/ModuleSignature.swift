@@ -1,5 +1,5 @@
+import DevFS
 import Glibc
-import SystemPackage
 
 /// Whether the kernel takes the installed module, as far as its signature goes: with Secure Boot it
 /// takes those alone that are signed by a key it knows.
@@ -13,14 +13,14 @@ struct ModuleSignature {
     /// What is wrong with it; nil where nothing is known to be.
     func refusal(_ name: String) -> Check? {
         guard isWanted else { return nil }
-        let enroll = "sudo mokutil --import \(key)   # then reboot, and enroll the key at the blue screen"
+        let enroll = "sudo mokutil --import \(key)   # then reboot, and enroll the key"
         let signer = signer
         if signer.isEmpty {
             return .warn(
                 name,
                 "devfs_dma is not signed, and this kernel takes signed modules alone (Secure Boot): "
                     + "modprobe fails with `Key was rejected by service` or `Operation not permitted`",
-                fix: "sudo dkms install --force devfs-dma/$(modinfo -F version devfs_dma) && \(enroll)")
+                fix: "sudo dkms install --force devfs-dma/\(DevFSVersion.text) && \(enroll)")
         }
         // The list has keys of the kernel's for root alone.
         guard geteuid() == 0, let keys = try? Files.text(of: "/proc/keys"), !keys.contains(signer)
@@ -40,12 +40,7 @@ struct ModuleSignature {
 
     /// Empty where there is none. The file may be compressed, which modinfo(8) knows about.
     private var signer: String {
-        let line = "PATH=$PATH:/usr/sbin:/sbin modinfo -F signer devfs_dma 2>/dev/null"
-        guard let pipe = unsafe popen(line, "re") else { return "" }
-        defer { unsafe _ = pclose(pipe) }
-        var room = [CChar](repeating: 0, count: 512)
-        guard unsafe fgets(&room, CInt(room.count), pipe) != nil else { return "" }
-        let text = String(decoding: room.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return String(text.prefix { $0 != "\n" })
+        let modinfo = "PATH=$PATH:/usr/sbin:/sbin modinfo -F signer devfs_dma 2>/dev/null"
+        return Processes.firstLine(of: modinfo)
     }
 }

@@ -11,8 +11,8 @@ extension MountCommand {
             guard fixed.isEmpty else {
                 throw Failure(
                     what, Errno.invalidArgument,
-                    detail: "\(fixed.joined(separator: ", ")) can't be changed while it is mounted: "
-                        + "unmount it, and mount it with other options")
+                    detail: "\(fixed.joined(separator: ", ")) can't be changed while it is "
+                        + "mounted: unmount it, and mount it with other options")
             }
         }
         if entry.source.hasPrefix("memory:") {

@@ -53,6 +53,16 @@ enum Processes {
         try wait(for: unsafe start(program, arguments) { _, _ in })
     }
 
+    /// What a line for the shell prints first, without its end; empty where it prints nothing. `popen(3)`
+    static func firstLine(of line: String) -> String {
+        guard let pipe = unsafe popen(line, "re") else { return "" }
+        defer { unsafe _ = pclose(pipe) }
+        var room = [CChar](repeating: 0, count: 512)
+        guard unsafe fgets(&room, CInt(room.count), pipe) != nil else { return "" }
+        let bytes = room.prefix { $0 != 0 && $0 != 0x0a }.map { UInt8(bitPattern: $0) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// Waits for the end of a child.
     static func wait(for pid: pid_t) throws -> Ending {
         var status: Int32 = 0

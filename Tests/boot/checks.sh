@@ -6,7 +6,8 @@ as_lab() { runuser -u lab -- bash -euc "$1"; }
 
 # Usage: eventually COMMAND...; for two minutes of a machine that is emulated
 eventually() {
-    local try
+    local - try
+    set +x
     for ((try = 0; try < 600; try++)); do
         ! "$@" >/dev/null 2>&1 || return 0
         sleep 0.2
@@ -111,38 +112,44 @@ mounts_on_demand() {
     is_mounted /mnt/big
     not bash -c 'echo "rx 4K" >/mnt/big/control/alloc'
 }
+# Usage: tells UNIT TEXT; the status of a unit that failed is a failure, too
+tells() {
+    systemctl status --no-pager --full "$1" >/tmp/status || true
+    cat /tmp/status
+    grep -F "$2" /tmp/status
+}
 # Usage: fails_clearly UNIT STATUS TEXT: one line of ours, and where people look
 fails_clearly() {
     eventually state_is failed "$1"
-    systemctl status --no-pager --full "$1" >/tmp/status || true
-    cat /tmp/status
-    grep -F "$3" /tmp/status
+    tells "$1" "$3"
     grep "exited, code=exited, status=$2/" /tmp/status
     [[ $(journalctl -b -u "$1" -p err -o cat --no-pager | grep -c '^devfs: ') = 1 ]]
 }
 # Usage: waits_in_vain UNIT: a device that does not come
 waits_in_vain() {
     eventually state_is inactive "$1"
-    systemctl status --no-pager --full "$1" | grep -i 'dependency'
+    tells "$1" Dependency
 }
+# Directories and locks take no page, but an inode each.
 fails_on_full_tmpfs() {
     local status=0
+    mount -o "remount,nr_inodes=$(($(df --output=iused /run | tail -n 1)))" /run
+    systemctl start mnt-full.mount || status=1
+    mount -o remount,nr_inodes=100000 /run
+    ((status == 1))
+    tells mnt-full.mount 'No space left on device'
+    systemctl reset-failed mnt-full.mount
     dd if=/dev/zero of=/run/fill bs=1M status=none || true
     dd if=/dev/zero of=/run/fill2 bs=1 status=none || true
-    systemctl start mnt-full.mount || status=1
+    systemctl start mnt-full.mount || status=2
     rm /run/fill /run/fill2
     ((status == 1))
-    systemctl status --no-pager --full mnt-full.mount | grep -F 'No space left on device'
-    systemctl reset-failed mnt-full.mount
-    systemctl start mnt-full.mount
     [[ -s /mnt/full/version ]]
     systemctl stop mnt-full.mount
 }
 
 tells_its_state() {
-    systemctl status --no-pager devfs@adc >/tmp/status
-    cat /tmp/status
-    grep 'Status: "Serving memory:adc on /mnt/devfs/adc' /tmp/status
+    tells devfs@adc 'Status: "Serving memory:adc on /mnt/devfs/adc'
     [[ $(systemctl show -P Type devfs@adc) = notify ]]
 }
 # Usage: tells_refusals UNIT DIRECTORY
@@ -176,6 +183,15 @@ remounts() {
     as_lab "echo 'rx 4K' > $dma/control/alloc; rm $dma/buffers/rx"
     not mount -o remount,umask=000 $dma 2>/tmp/why
     grep "umask can't be changed" /tmp/why
+}
+
+# In a boot that takes modules with a known signature alone.
+refuses_module() {
+    not modprobe devfs_dma 2>/tmp/why
+    grep -i 'key was rejected' /tmp/why
+    devfs doctor >/tmp/doctor || true
+    cat /tmp/doctor
+    grep -A 1 '^warn module: devfs_dma is .*signed.*Secure Boot' /tmp/doctor | grep 'mokutil --import'
 }
 
 # --- a server that is killed, and a new version --------------------------------------------------
@@ -245,12 +261,14 @@ restarts_with_next() {
 # --- the end -------------------------------------------------------------------------------------
 
 is_removed() {
-    dpkg -r devfs devfs-dkms devfs-doc
+    dpkg -r $(dpkg-query -W -f '${Package} ' 'devfs*')
     not grep ' fuse.devfs ' /proc/mounts
     not pgrep -x devfs
     [[ -s /etc/devfs/adc.conf ]]
     not test -e /usr/bin/devfs
-    has_no_module
+    # Nothing of the sources either.
+    not compgen -G '/usr/src/devfs*'
+    not grep devfs < <(dkms status)
 }
 # Lines of fstab, the rule and their mount points are the administrator's.
 is_purged() {
@@ -258,12 +276,12 @@ is_purged() {
     sed -i '/ devfs /d' /etc/fstab
     rm /etc/udev/rules.d/61-devfs-bind.rules
     systemctl daemon-reload
-    dpkg -P devfs devfs-dkms devfs-doc
+    dpkg -P $(dpkg-query -W -f '${Package} ' 'devfs*')
     left=$(find / -xdev \( -path /boot-test -o -path /proc -o -path /sys -o -path /usr/src \) -prune \
         -o -iname '*devfs*' -print
         find /run /dev -iname '*devfs*'
-        ls -d /usr/src/devfs* 2>/dev/null)
-    [[ -z $left ]] || { echo "$left"; return 1; }
+        compgen -G '/usr/src/devfs*' || true)
+    [[ -z $left ]] || { echo "$left"; ls -lAR /run/devfs /etc/devfs /mnt/devfs; return 1; }
     not grep devfs < <(dpkg -l)
     not grep devfs < <(systemctl list-unit-files)
 }

@@ -105,7 +105,9 @@ extension MountTests {
             #expect(output.text == "inactive\nsuccess\n", "\(output)")
         }
 
-        @Test func `systemctl status tells what is served, and reload gives it another size`() throws {
+        @Test func `systemctl status tells what is served, and reload gives it another size`()
+            throws
+        {
             let output = try run(
                 """
                 mkdir -p /run/devfs
@@ -128,7 +130,8 @@ extension MountTests {
 
         /// Whatever is in OPTIONS is one word: neither a space nor a quotation mark begins another.
         @Test(arguments: ["size=8M, uid=0", "size=8M -f", "size=8M;true", "\\\"size=8M\\\" uid=0"])
-        func `options that are none end the service at once, with the reason`(options: String) throws
+        func `options that are none end the service at once, with the reason`(options: String)
+            throws
         {
             let output = try run(
                 """
