@@ -109,12 +109,12 @@ struct StrangerTests {
             }
             isOver.set()
             func isDone() -> Bool { backend.populations.load(ordering: .relaxed) > 0 }
-            #expect(Machine.waits { isDone() })
+            #expect(holds(within: .seconds(10)) { isDone() })
             // A second one would come right behind it, before this.
             let isLast = SharedFlag()
             client.tree.pool.run(
                 WorkPool.Item(uid: geteuid(), lane: ours.id, body: { isLast.set() }))
-            #expect(Machine.waits { isLast.isSet })
+            #expect(holds(within: .seconds(10)) { isLast.isSet })
             #expect(backend.populations.load(ordering: .relaxed) == 1)
         }
     }
@@ -146,14 +146,14 @@ struct StrangerTests {
         }
         for number in 0..<20 { pool.run(hang(7, number % 2 == 0 ? nil : UInt64(number + 1))) }
         // Two at a time get stuck: after four he has more than three.
-        #expect(Machine.waits(seconds: 30) { told.count == 20 })
+        #expect(holds(within: .seconds(30)) { told.count == 20 })
         #expect(begun.count == 4)
         // At once, from here on, but for others.
         pool.run(hang(7, nil))
         #expect(told.count == 21)
         let isServed = SharedFlag()
         pool.run(WorkPool.Item(uid: 8, lane: nil, body: { isServed.set() }))
-        #expect(Machine.waits { isServed.isSet })
+        #expect(holds(within: .seconds(10)) { isServed.isSet })
         isOver.set()
         pool.shutDown()
     }
