@@ -57,8 +57,8 @@ module_source := $(MODULE_SOURCE_DIR)/devfs-dma-$(version)
 dist := dist
 deb_tree := .build-deb/devfs-$(version)
 scripts := .ci/run .ci/setup docs/demo.sh debian/write-changelog debian/devfs.postinst \
-    debian/devfs.prerm debian/devfs.postrm examples/edu/edu.sh mount-helpers/mount.devfs \
-    python/make-dist python/tests/run \
+    debian/devfs.prerm debian/devfs.postrm examples/edu/edu.sh examples/edu/registers.sh \
+    mount-helpers/mount.devfs python/make-dist python/tests/run \
     mount-helpers/install-module mount-helpers/devfs-completion.bash Tests/packaging \
     Tests/Fuzz/run Tests/Fuzz/sanitize $(addprefix Tests/fresh/,run enter checks sources.sh) $(addprefix Tests/boot/,run guest image) \
     $(addprefix Tests/VM/,all run dkms tree root bench init init-tree init-overlay init-root init-bench \

@@ -38,17 +38,32 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
+        // Maps of registers are parsed here, before anything is mounted: requests have no parser. The
+        // archives are linked, so that the program runs where the libraries are not.
+        .target(
+            name: "CMaps",
+            linkerSettings: [
+                .unsafeFlags(["-Xlinker", "-l:libexpat.a", "-Xlinker", "-l:libyaml.a"])
+            ]),
+        .target(
+            name: "DevFSMaps",
+            dependencies: [
+                "CMaps", "DevFS",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "DevFSCommand",
             dependencies: [
-                "CFuse", "DevFS",
+                "CFuse", "DevFS", "DevFSMaps",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
         .testTarget(
-            name: "DevFSTests", dependencies: ["DevFS", "TestSupport"], swiftSettings: strict),
+            name: "DevFSTests", dependencies: ["DevFS", "DevFSMaps", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(
             name: "MountTests", dependencies: ["DevFSCommand", "TestSupport"],
             swiftSettings: strict),

@@ -1,7 +1,8 @@
 """The workloads, one file a group; each has `measure(run)`."""
 
 from groups import (
-    events, files, memory, passthrough, peers, scale, served, server, startup, streams, transfers)
+    events, files, memory, passthrough, peers, registers, scale, served, server, startup, streams,
+    transfers)
 
 ALL = {
     "passthrough": passthrough,
@@ -15,4 +16,5 @@ ALL = {
     "server": server,
     "scale": scale,
     "startup": startup,
+    "registers": registers,
 }

@@ -19,6 +19,20 @@ enum Completions {
         }
     }
 
+    /// A mount, then a register of it or a block of them: `dma/status`.
+    static let registers = CompletionKind.custom { words, index, prefix in
+        let before = words.prefix(max(0, index)).dropFirst(2).first { !$0.hasPrefix("-") }
+        let place = before ?? "."
+        var found: [String] = []
+        if let tree = try? Tree(containing: place), !tree.mount.isStrangers {
+            let folder = prefix.lastIndex(of: "/").map { String(prefix[...$0]) } ?? ""
+            let names = (try? tree.names(in: "registers/\(folder)")) ?? []
+            if !names.contains("info") { found = names.map { folder + $0 } }
+        }
+        if before == nil { found += paths(prefix) + (prefix.contains("/") ? [] : mountpoints) }
+        return matching(found, prefix)
+    }
+
     /// What can be mounted.
     static let sources = CompletionKind.custom { _, _, prefix in
         let memory = MemoryDevices.list().map { "memory:\($0.name)" }

@@ -26,7 +26,8 @@ struct DevFSCommand: ParsableCommand {
         subcommands: [
             MountCommand.self, UnmountCommand.self, ListCommand.self, CreateCommand.self,
             RemoveCommand.self, SyncCommand.self, WaitCommand.self, TriggerCommand.self,
-            StreamCommand.self, StatusCommand.self, DeviceCommand.self, BindCommand.self,
+            StreamCommand.self, RegistersCommand.self, StatusCommand.self, DeviceCommand.self,
+            BindCommand.self,
             UnbindCommand.self, DoctorCommand.self,
         ])
 }

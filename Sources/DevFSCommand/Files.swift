@@ -32,6 +32,10 @@ enum Files {
         (try? Stat(FilePath(path)))?.type == .regular && Syscalls.isAccessible(path, X_OK)
     }
 
+    static func isDirectory(_ path: String) -> Bool {
+        (try? Stat(FilePath(path)))?.type == .directory
+    }
+
     /// True if `path` is on a tmpfs.
     static func isTmpfs(_ path: String) -> Bool {
         (try? Mounts.type(at: path)) == "tmpfs"

@@ -54,6 +54,13 @@ struct Interrupts: ~Copyable {
         try Syscalls.poll(descriptor, events, or: readEnd, timeout: timeout)
     }
 
+    /// Waits for a signal, or until the time is over.
+    func wait(milliseconds: Int32) throws {
+        _ = try attempting("waiting") {
+            try Syscalls.poll(readEnd, POLLIN, timeout: milliseconds)
+        }
+    }
+
     /// Waits for a signal.
     func wait() throws {
         _ = try attempting("waiting for a signal") {

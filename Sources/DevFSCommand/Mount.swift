@@ -1,5 +1,6 @@
 import ArgumentParser
 import DevFS
+import DevFSMaps
 import Glibc
 import Synchronization
 import SystemPackage
@@ -27,6 +28,9 @@ struct MountCommand: ParsableCommand {
                                polls, and poll(2) finds every file ready
               quota_files=4096 what one user can have of the mount: quota_buffers,
                                quota_bytes, ...: see SECURITY.md
+              registers=FILE:REGION    registers by their names, of a map: CMSIS-SVD,
+                               IP-XACT, LiteX csr.json or YAML; see devfs-registers(1)
+              read_effects     registers can be read whose read has an effect
               no_sandbox       keep all capabilities and system calls, for debugging
               huge=always      huge pages: never, always, within_size, advise
 
@@ -51,7 +55,8 @@ struct MountCommand: ParsableCommand {
         help: ArgumentHelp("Mount options, comma-separated.", valueName: "opt,opt"),
         completion: .list([
             "size=", "uid=", "gid=", "umask=", "heap=", "allow_other", "passthrough",
-            "no_passthrough", "io_uring", "no_poll", "no_sandbox", "huge=", "quota_buffers=",
+            "no_passthrough", "io_uring", "no_poll", "no_sandbox", "registers=", "read_effects",
+            "huge=", "quota_buffers=",
             "quota_bytes=", "quota_files=", "ro",
         ]))
     var o: [String] = []
@@ -125,10 +130,15 @@ struct MountCommand: ParsableCommand {
     ) throws {
         let journal = JournalSocket.isStandardError ? JournalSocket(isOn: true) : nil
         let server = try Server.make(
-            source: source, mountpoint: mountpoint, options: options, isVerbose: true,
-            journal: journal)
+            source: source, mountpoint: mountpoint, options: options, maps: try maps(options),
+            isVerbose: true, journal: journal)
         try server.run(
             whenReady: { manager?.ready($0) }, whenEnding: { manager?.stopping() })
+    }
+
+    /// Before the device is opened or anything is mounted.
+    private func maps(_ options: MountOptions) throws -> [RegisterMap] {
+        try options.registers.map { try MapFile.read($0.file) }
     }
 
     /// Serves for a parent that waits at the other end of `pipe` for the mount, or for the error.
@@ -140,9 +150,12 @@ struct MountCommand: ParsableCommand {
         do {
             // A parent that was killed must not take the mount with it.
             Syscalls.ignore(signal: SIGPIPE)
+            // Their paths may be relative.
+            let maps = try maps(options)
             try Syscalls.changeDirectory("/")
             let server = try Server.make(
-                source: source, mountpoint: mountpoint, options: options, journal: report.entries)
+                source: source, mountpoint: mountpoint, options: options, maps: maps,
+                journal: report.entries)
             // Fails for the leader of a process group, which this is not. Not before it is mounted:
             // systemd's automounts let their own process group pass, and have others wait.
             Syscalls.leaveSession()

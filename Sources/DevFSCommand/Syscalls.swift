@@ -31,6 +31,13 @@ extension Syscalls {
     /// The corresponding C function is `fsync`.
     static func synchronize(_ file: FileDescriptor) throws { try check(fsync(file.rawValue)) }
 
+    /// CLOCK_MONOTONIC, nanoseconds, as events have it.
+    static var monotonic: UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(clamping: time.tv_sec) &* 1_000_000_000 &+ UInt64(clamping: time.tv_nsec)
+    }
+
     /// True if the caller may use the file so; `mode` as of `access`.
     static func isAccessible(_ path: String, _ mode: Int32) -> Bool {
         unsafe access(path, mode) == 0

@@ -45,6 +45,10 @@ public struct MountOptions: Sendable, Equatable {
     /// `quota_WORD=`: what one user other than root and the mount's owner can have, by the word of a
     /// `Quotas.Resource`. Those that are not given have their defaults.
     public var quotas: [String: UInt64] = [:]
+    /// `registers=FILE[:REGION[:OFFSET]]`, each of them: maps of registers, which are files then.
+    public var registers: [RegisterSource] = []
+    /// `read_effects`: registers can be read whose read has an effect.
+    public var readEffects = false
     /// Options for the kernel or fusermount3, in the order given and without those that a later one
     /// took back: `ro rw noexec exec nosuid suid nodev dev noatime atime sync dirsync`.
     /// `dev` and `suid` are root's; for others they are left out.
@@ -119,6 +123,7 @@ extension MountOptions {
         [
             "size", "uid", "gid", "umask", "heap", "huge", "allow_other", "passthrough",
             "no_passthrough", "io_uring", "no_io_uring", "poll", "no_poll", "sandbox", "no_sandbox",
+            "registers", "read_effects",
         ] + Quotas.Resource.allCases.map { "quota_\($0.word)" }
         + kernelPairs.keys.sorted() + ignored.sorted() + ignoredKeys.sorted()
 
@@ -144,7 +149,8 @@ extension MountOptions {
         case "sandbox": sandbox = true
         case "no_sandbox": sandbox = false
         case "remount": isRemount = true
-        case "size", "uid", "gid", "umask", "heap", "huge":
+        case "read_effects": readEffects = true
+        case "size", "uid", "gid", "umask", "heap", "huge", "registers":
             throw Self.invalid(flag, "it needs a value: \(flag)=VALUE")
         default:
             guard let opposite = Self.kernelPairs[flag] else { return Self.ignored.contains(flag) }
@@ -189,6 +195,8 @@ extension MountOptions {
             umask = bits
         case "heap":
             heap = try Self.choice(value, of: Heap.allCases.map(\.name), item: item)
+        case "registers":
+            registers.append(try Self.registers(value, item))
         case "huge":
             hugePages = try Self.choice(value, of: Self.hugePolicies, item: item)
         default:
@@ -209,6 +217,32 @@ extension MountOptions {
         }
         quotas[word] = count
         return true
+    }
+
+    /// `FILE`, `FILE:REGION`, `FILE:memory:BUFFER`, each with `:OFFSET` behind.
+    private static func registers(
+        _ value: String, _ item: String
+    ) throws(SetupError) -> RegisterSource {
+        var words = value.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        var source = RegisterSource(file: words.removeFirst())
+        if words.first == "memory" {
+            guard words.count > 1 else { throw invalid(item, "FILE:memory:BUFFER") }
+            source.buffer = words[1]
+            words.removeFirst(2)
+        } else if !words.isEmpty {
+            source.region = words.removeFirst()
+        }
+        if !words.isEmpty {
+            let text = words.removeFirst()
+            guard let offset = Number.plain(text.hasPrefix("-") ? String(text.dropFirst()) : text)
+            else { throw invalid(item, "the offset is a number, 0x1000 or -0x1000") }
+            source.offset = text.hasPrefix("-") ? 0 &- offset : offset
+        }
+        let names = [source.file, source.region, source.buffer].compactMap { $0 }
+        guard words.isEmpty, names.allSatisfy({ !$0.isEmpty }) else {
+            throw invalid(item, "FILE:REGION or FILE:REGION:OFFSET; a file's path has no colon")
+        }
+        return source
     }
 
     private static func choice(

@@ -30,12 +30,13 @@ import SystemPackage
     /// - Parameters:
     ///   - source: `memory:NAME`, `memory` for `memory:default`, or a node of the kernel module.
     ///   - mountpoint: an absolute path of a directory.
+    ///   - maps: of the options' `registers`, in that order.
     ///   - isVerbose: says on stderr when it is mounted and unmounted, too.
     ///   - journal: where messages go in place of stderr, once it is switched on.
     /// - Throws: what could not be had, and why.
     public init(
-        source: String, mountpoint: String, options: MountOptions, isVerbose: Bool = false,
-        journal: JournalSocket? = nil
+        source: String, mountpoint: String, options: MountOptions, maps: [RegisterMap] = [],
+        isVerbose: Bool = false, journal: JournalSocket? = nil
     ) throws(SetupError) {
         self.options = options
         var log = Logger(label: "devfs") { _ in ServerLog(journal) }
@@ -77,11 +78,13 @@ import SystemPackage
         // Held until it is mounted, so that of two servers at once on one directory one is told.
         let claim = try Self.claim(mountpoint, source: backend.source, log)
         self.mountpoint = claim.place.path
+        let registers = try Self.registers(options, maps, backend, log)
         // Every open buffer takes a descriptor.
         try? Syscalls.raiseDescriptorLimit()
         let tree: FileSystem
         do throws(Errno) {
-            tree = try FileSystem(backend, try Self.treeOptions(options, for: backend))
+            tree = try FileSystem(
+                backend, try Self.treeOptions(options, for: backend), registers: registers)
             try tree.openSocket()
         } catch {
             throw SetupError("setting up the tree of \(backend.source)", error)
@@ -131,14 +134,14 @@ import SystemPackage
 
     /// As `init`; a memory device that was made for a mount which then failed is removed again.
     public static func make(
-        source: String, mountpoint: String, options: MountOptions, isVerbose: Bool = false,
-        journal: JournalSocket? = nil
+        source: String, mountpoint: String, options: MountOptions, maps: [RegisterMap] = [],
+        isVerbose: Bool = false, journal: JournalSocket? = nil
     ) throws(SetupError) -> Server {
         let isNew = MemoryDevices.isMissing(source)
         do throws(SetupError) {
             return try Server(
-                source: source, mountpoint: mountpoint, options: options, isVerbose: isVerbose,
-                journal: journal)
+                source: source, mountpoint: mountpoint, options: options, maps: maps,
+                isVerbose: isVerbose, journal: journal)
         } catch {
             // Refused where another server has it meanwhile.
             if isNew { try? MemoryDevices.remove(source == "memory" ? "default" : source) }
@@ -170,6 +173,8 @@ import SystemPackage
         let (tree, place) = (session.tree, mountpoint)
         session.whenReady { whenReady(Self.summary(tree, on: place)) }
         log.info("\(session.tree.backend.source) is mounted on \(mountpoint.printable)")
+        // Reading maps took many times what is kept of them.
+        if session.tree.registers != nil { Syscalls.giveBackMemory() }
         try sandbox.enter(options)
         let result = unsafe cfuse_session_loop(fuse, Self.threads)
         whenEnding()
@@ -262,6 +267,19 @@ import SystemPackage
             throw SetupError("mounting with size=0", .invalidArgument, hint: "give it a size")
         }
         return try MemoryBackend(valid, size: options.size, huge: options.hugePages)
+    }
+
+    private static func registers(
+        _ options: MountOptions, _ maps: [RegisterMap], _ backend: any Backend, _ log: Logger
+    ) throws(SetupError) -> Registers? {
+        guard !maps.isEmpty else { return nil }
+        let registers = try Registers(
+            options.registers, maps, on: backend, backend.hardware,
+            allowsReadEffects: options.readEffects)
+        let warnings = registers.table.warnings
+        for warning in warnings.prefix(10) { log.warning("\(warning.printable)") }
+        if warnings.count > 10 { log.warning("and \(warnings.count - 10) more of such") }
+        return registers
     }
 
     private static func treeOptions(

@@ -41,6 +41,7 @@ extension FileSystem {
         } catch {
             throw Refusal(error, "the device can't be reset")
         }
+        registers?.forgetWrites()
     }
 
     /// A line of `control/signal`.

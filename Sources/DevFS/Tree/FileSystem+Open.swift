@@ -28,7 +28,17 @@ extension FileSystem {
             return try open(self, id, request)
         case .childFile(let directory, let id, let row):
             return try rows(Layout[directory].children?.files).open(row, of: id, in: self, request)
+        case .nested(let directory, let id):
+            let nested = try nested(directory)
+            guard !nested.isDirectory(id) else { throw .isDirectory }
+            return try nested.open(self, id, request)
         }
+    }
+
+    /// Of a number that says that there is one.
+    func nested(_ directory: Directory) throws(Errno) -> Nested {
+        guard let nested = Layout[directory].nested else { throw .staleNFSFileHandle }
+        return nested
     }
 
     /// Of a number that says that there are some.

@@ -41,6 +41,8 @@ extension FileSystem {
                 try childStatus(directory, id)
             case .childFile(let directory, let id, let row):
                 try rows(Layout[directory].children?.files).status(row, of: id, in: self)
+            case .nested(let directory, let id):
+                try nested(directory).status(self, id)
             }
         status.inode = node.inode.number
         return status
@@ -96,6 +98,13 @@ extension FileSystem {
             return files.names.enumerated().filter { files.isThere($0.offset, in: self) }
                 .map { entry($1, node($0), isDirectory: false) }
         }
+        func list(_ directory: Directory, _ id: UInt64) throws(Errno) -> [DirectoryEntry] {
+            let nested = try nested(directory)
+            guard id == 0 || nested.isDirectory(id) else { throw .notDirectory }
+            return try nested.list(self, id).map {
+                entry($0, .nested(directory, $1), isDirectory: nested.isDirectory($1))
+            }
+        }
         switch try node(of: inode) {
         case .folder(let directory):
             let folder = Layout[directory]
@@ -104,6 +113,7 @@ extension FileSystem {
                     entry($0, .child(directory, $1), isDirectory: children.isDirectory)
                 }
             }
+            if folder.nested != nil { return try list(directory, 0) }
             return folders(in: directory).map {
                 entry($0.name, .folder($0.directory), isDirectory: true)
             } + rows(folder.files) { .file(directory, $0) }
@@ -114,6 +124,7 @@ extension FileSystem {
             // Of what is gone there is no list.
             _ = try children.status(self, id)
             return rows(children.files) { .childFile(directory, id, $0) }
+        case .nested(let directory, let id): return try list(directory, id)
         case .file, .childFile: throw .notDirectory
         }
     }
@@ -132,6 +143,11 @@ extension FileSystem {
         case .folder(let directory): return Node.folder(Layout[directory].parent).inode
         case .child(let directory, _) where Layout[directory].children?.isDirectory == true:
             return Node.folder(directory).inode
+        case .nested(let directory, let id):
+            let nested = try nested(directory)
+            guard nested.isDirectory(id) else { throw .notDirectory }
+            let parent = try nested.parent(self, id)
+            return (parent == 0 ? Node.folder(directory) : .nested(directory, parent)).inode
         default: throw .notDirectory
         }
     }

@@ -13,12 +13,12 @@ extension FileSystem {
         backend is any BuslessBackend && !buffer.isForeign ? nil : buffer.id
     }
 
-    /// What of an open may wait: cutting a buffer for its users, a region for the other file of its
-    /// BAR. The outer nil is neither.
+    /// What of an open may wait: cutting a buffer for its users, a region, or registers in it, for
+    /// the other file of its BAR. The outer nil is neither.
     func work(opening inode: Inode, _ flags: OpenFlags) -> BufferID?? {
         switch Node(inode) {
         case .child(.buffers, let id)? where flags.truncates: .some(BufferID(id))
-        case .child(.regions, _)?: .some(nil)
+        case .child(.regions, _)?, .nested(.registers, _)?: .some(nil)
         default: nil
         }
     }
@@ -27,6 +27,7 @@ extension FileSystem {
     func isLong(listing directory: Inode) -> Bool {
         switch Node(directory) {
         case .folder(.buffers)?, .folder(.attributes)?: buffers.count > 1000
+        case .folder(.registers)?, .nested(.registers, _)?: registers?.isLarge ?? false
         default: false
         }
     }

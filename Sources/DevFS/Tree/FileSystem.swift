@@ -49,6 +49,8 @@ public final class FileSystem: Sendable {
     /// The text of `control/alloc`.
     let lists = Together<String>()
     let metrics = Metrics()
+    /// Nil where the mount has no map of them.
+    let registers: Registers?
     let regionUse = FileUse()
     /// Called when the kernel must not use a status any more that it was lent.
     let stale = Callback<Inode>()
@@ -72,9 +74,11 @@ public final class FileSystem: Sendable {
     private let wasRemoved = Atomic(false)
 
     init(
-        _ backend: any Backend, _ options: TreeOptions, hardware: (any Hardware)? = nil
+        _ backend: any Backend, _ options: TreeOptions, hardware: (any Hardware)? = nil,
+        registers: Registers? = nil
     ) throws(Errno) {
         self.backend = backend
+        self.registers = registers
         let hardware = hardware ?? backend.hardware
         self.hardware = hardware
         self.options = options
@@ -252,6 +256,10 @@ public final class FileSystem: Sendable {
                 guard let id = children.find(self, name) else { throw .noSuchFileOrDirectory }
                 return .child(directory, id)
             }
+            if let nested = folder.nested {
+                guard let id = try nested.find(self, 0, name) else { throw .noSuchFileOrDirectory }
+                return .nested(directory, id)
+            }
             if let below = folders(in: directory).first(where: { $0.name == name }) {
                 return .folder(below.directory)
             }
@@ -261,6 +269,11 @@ public final class FileSystem: Sendable {
                 throw .notDirectory
             }
             return .childFile(directory, id, try row(children.files))
+        case .nested(let directory, let id):
+            let nested = try nested(directory)
+            guard nested.isDirectory(id) else { throw .notDirectory }
+            guard let below = try nested.find(self, id, name) else { throw .noSuchFileOrDirectory }
+            return .nested(directory, below)
         case .file, .childFile: throw .notDirectory
         }
     }

@@ -5,7 +5,7 @@ import SystemPackage
 /// number is part of inode numbers: new ones go to the end.
 enum Directory: UInt64, CaseIterable {
     case root = 1
-    case buffers, attributes, control, heaps, signals, streams, regions
+    case buffers, attributes, control, heaps, signals, streams, regions, registers
 }
 
 /// A row of the tree: a directory that is always there, and what is in it. What look-up, open, status
@@ -21,13 +21,16 @@ struct Folder: Sendable {
     var files: (any FileRows)?
     /// What bears the names of objects.
     var children: Children?
+    /// Directories in directories.
+    var nested: Nested?
     /// When an entry came or went last; nil is never.
     var changed: (@Sendable (FileSystem) -> Timestamp)?
 
     init(
         _ directory: Directory, _ name: String, in parent: Directory = .root, _ numbers: Numbers,
         isThere: (@Sendable (FileSystem) -> Bool)? = nil, files: (any FileRows)? = nil,
-        children: Children? = nil, changed: (@Sendable (FileSystem) -> Timestamp)? = nil
+        children: Children? = nil, nested: Nested? = nil,
+        changed: (@Sendable (FileSystem) -> Timestamp)? = nil
     ) {
         self.directory = directory
         self.name = name
@@ -36,6 +39,7 @@ struct Folder: Sendable {
         self.isThere = isThere
         self.files = files
         self.children = children
+        self.nested = nested
         self.changed = changed
     }
 
@@ -47,6 +51,8 @@ struct Folder: Sendable {
         var rows: ClosedRange<UInt64>?
         /// Of all files: the rest is `perObject` times the object's number, and the row.
         var packed: UInt64?
+        /// Of all that is nested: the rest is the entry's number, which is not 0.
+        var nested: UInt64?
         /// Objects have numbers below.
         var limit = UInt64.max
         /// Each server numbers the objects anew.
@@ -70,6 +76,21 @@ struct Children: Sendable {
     var files: (any FileRows)?
 
     var isDirectory: Bool { open == nil }
+}
+
+/// What is in a folder as a tree of its own, by the numbers of its entries. The folder itself is 0.
+struct Nested: Sendable {
+    /// Nil for no such name.
+    let find: @Sendable (FileSystem, UInt64, String) throws(Errno) -> UInt64?
+    let list: @Sendable (FileSystem, UInt64) throws(Errno) -> [(name: String, number: UInt64)]
+    let status: @Sendable (FileSystem, UInt64) throws(Errno) -> FileStatus
+    let open: @Sendable (FileSystem, UInt64, OpenRequest) throws(Errno) -> any OpenFile
+    let parent: @Sendable (FileSystem, UInt64) throws(Errno) -> UInt64
+    /// By the number alone, as what follows.
+    let isPossible: @Sendable (UInt64) -> Bool
+    let isDirectory: @Sendable (UInt64) -> Bool
+    /// Each look-up gives another inode number, as of a command file.
+    let hasInodes: @Sendable (UInt64) -> Bool
 }
 
 /// An `open(2)`: of what, how, by whom.

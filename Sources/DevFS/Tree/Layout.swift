@@ -34,6 +34,10 @@ enum Layout {
         Folder(
             .regions, "regions", Folder.Numbers(child: 6), isThere: { !$0.regions.isEmpty },
             children: .regions),
+        Folder(
+            .registers, "registers",
+            Folder.Numbers(nested: 0, limit: 1 << 26, isEachServersOwn: true),
+            isThere: { $0.registers != nil }, nested: .registers),
     ]
 
     static subscript(directory: Directory) -> Folder {

@@ -10,6 +10,8 @@ enum Node: Hashable {
     case child(Directory, UInt64)
     /// A row of the files in such a directory: `signals/irq0/count`.
     case childFile(Directory, UInt64, Int)
+    /// An entry of a folder's own tree, by its number.
+    case nested(Directory, UInt64)
 
     static func buffer(_ id: BufferID) -> Node { .child(.buffers, id.number) }
 
@@ -36,6 +38,7 @@ enum Node: Hashable {
         case child(Directory)
         case row(Directory, Int)
         case packed(Directory)
+        case nested(Directory)
     }
 
     private static let parts: [Part?] = {
@@ -49,6 +52,7 @@ enum Node: Hashable {
         for row in Layout.folders {
             let numbers = row.numbers
             if let child = numbers.child { set(child, .child(row.directory)) }
+            if let nested = numbers.nested { set(nested, .nested(row.directory)) }
             if let packed = numbers.packed { set(packed, .packed(row.directory)) }
             if let rows = numbers.rows {
                 for (place, number) in rows.enumerated() { set(number, .row(row.directory, place)) }
@@ -78,6 +82,7 @@ enum Node: Hashable {
         case .file(let directory, let row): Self.pack(directory, 0, row: row)
         case .child(let directory, let id): Self.pack(Self.numbers(directory).child, id)
         case .childFile(let directory, let id, let row): Self.pack(directory, id, row: row)
+        case .nested(let directory, let id): Self.pack(Self.numbers(directory).nested, id)
         }
     }
 
@@ -107,7 +112,7 @@ enum Node: Hashable {
     /// a handle of an earlier one's must not be taken for another's.
     var generation: UInt32 {
         switch self {
-        case .child(let directory, _), .childFile(let directory, _, _):
+        case .child(let directory, _), .childFile(let directory, _, _), .nested(let directory, _):
             Self.numbers(directory).isEachServersOwn ? Self.server : 0
         case .folder, .file: 0
         }
@@ -124,6 +129,9 @@ enum Node: Hashable {
         switch self {
         case .child(let directory, let id), .childFile(let directory, let id, _):
             id < Self.numbers(directory).limit
+        case .nested(let directory, let id):
+            id < Self.numbers(directory).limit
+                && Layout[directory].nested?.isPossible(id) ?? false
         case .folder, .file: true
         }
     }
@@ -133,6 +141,7 @@ enum Node: Hashable {
         case .file(let directory, let row): Layout[directory].files?.hasInodes(row) ?? false
         case .childFile(let directory, _, let row):
             Layout[directory].children?.files?.hasInodes(row) ?? false
+        case .nested(let directory, let id): Layout[directory].nested?.hasInodes(id) ?? false
         default: false
         }
     }
@@ -154,6 +163,7 @@ enum Node: Hashable {
             guard let directory = id == 0 ? .root : Directory(rawValue: id) else { return nil }
             self = .folder(directory)
         case .child(let directory)?: self = .child(directory, id)
+        case .nested(let directory)?: self = .nested(directory, id)
         case .row(let directory, let row)?: self = .childFile(directory, id, row)
         case .packed(let directory)? where Self.numbers(directory).child == nil:
             guard let row = Int(exactly: id) else { return nil }
@@ -164,6 +174,9 @@ enum Node: Hashable {
         case nil: return nil
         }
         // Bits that this kind has no use for are no number of ours.
+        if own != inode && inode.number & Self.isControl != 0 {
+            guard case .file = self else { return nil }
+        }
         guard isPossible, self.inode == own, own == inode || hasInodes else { return nil }
     }
 }

@@ -186,6 +186,16 @@ enum Report {
                     }
                 }
             })
+        if let registers = tree.registers {
+            text.add(
+                "devfs_register_accesses_total", "counter",
+                "Reads and writes of registers by their names.",
+                [
+                    ([("access", "read")], registers.reads),
+                    ([("access", "write")], registers.writes),
+                ]
+            )
+        }
         let signals = tree.signals.all
         text.add(
             "devfs_signal_events_total", "counter", "Events of a signal.",

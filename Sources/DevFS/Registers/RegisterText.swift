@@ -1,0 +1,113 @@
+/// Values as the files of `registers/` show and take them.
+extension RegisterTable {
+    /// All digits, as hexadecimal.
+    static func hex(_ value: UInt64, digits: Int) -> String {
+        let text = String(value, radix: 16)
+        return "0x" + String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
+    }
+
+    /// A field of up to 8 bits is decimal, a wider one hexadecimal.
+    func number(_ value: UInt64, of field: Field) -> String {
+        field.width <= 8 ? "\(value)" : Self.hex(value, digits: (Int(field.width) + 3) / 4)
+    }
+
+    func names(of field: Field) -> ArraySlice<Named> {
+        let set = sets[Int(field.set)]
+        return values[Int(set.first)..<Int(set.first + set.count)]
+    }
+
+    /// The number, and the name where it has one.
+    func text(_ value: UInt64, of field: Field) -> String {
+        let name = names(of: field).first { $0.value == value }
+        return number(value, of: field) + (name.map { " " + text($0.name) } ?? "")
+    }
+
+    /// Bytes of the longest text of a field, with its newline.
+    func length(of field: Field) -> Int {
+        let name = names(of: field).map { text($0.name).utf8.count }.max()
+        return number(field.most, of: field).utf8.count + (name.map { $0 + 1 } ?? 0) + 1
+    }
+
+    /// What is written to a field: a number, a name, or both as a read shows them.
+    func parse(_ line: Substring, for field: Field) throws(Refusal) -> UInt64 {
+        let words = line.split { $0 == " " || $0 == "\t" }
+        guard let first = words.first, words.count <= 2 else {
+            throw .invalid("one value: \(expected(field))")
+        }
+        func value(_ name: Substring) -> UInt64? {
+            names(of: field).first { text($0.name) == name }?.value
+        }
+        guard let number = value(first) ?? Number.plain(first) else {
+            throw .invalid("\(expected(field))")
+        }
+        if words.count == 2 && value(words[1]) != number {
+            throw .invalid("\(words[1]) is not the name of \(words[0]): \(expected(field))")
+        }
+        let set = sets[Int(field.set)]
+        let isNamed = !set.isNamedOnly || names(of: field).contains { $0.value == number }
+        guard number <= field.most, set.least <= number, number <= set.most, isNamed else {
+            throw .invalid("\(number) is out of range: \(expected(field))")
+        }
+        return number
+    }
+
+    /// What a field takes.
+    func expected(_ field: Field) -> String {
+        let set = sets[Int(field.set)]
+        let names = names(of: field).prefix(16).map { "\(text($0.name)) (\($0.value))" }
+        let list = names.isEmpty ? "" : names.joined(separator: ", ")
+        if set.isNamedOnly { return "one of \(list)" }
+        let most = min(set.most, field.most)
+        return "\(set.least) to \(most)" + (list.isEmpty ? "" : ", or \(list)")
+    }
+
+    /// What is written to a whole register.
+    static func parse(_ line: Substring, for register: Item) throws(Refusal) -> UInt64 {
+        let words = line.split { $0 == " " || $0 == "\t" }
+        let range = "0 to \(hex(register.bits, digits: register.digits))"
+        guard words.count == 1, let number = Number.plain(words[0]) else { throw .invalid(range) }
+        guard number <= register.bits else {
+            throw .invalid("\(words[0]) is out of range: \(range)")
+        }
+        return number
+    }
+
+    /// What a register is: its `info`. No register is read for it.
+    func info(of item: Int, region: String) -> String {
+        let register = items[item]
+        let fields = fields(of: item)
+        var lines = [
+            "region \(region)", "offset 0x\(String(register.offset, radix: 16))",
+            "width \(Int(register.width) * 8)"
+                + (register.words > 1 ? " words=\(register.words)" : ""),
+            "access \(register.access.word)",
+        ]
+        if register.effect != 0 {
+            lines.append("write \(WriteEffect(number: register.effect).rawValue)")
+        }
+        if register.hasReadEffect(fields) { lines.append("read_effect yes") }
+        if let reset = register.knownReset {
+            lines.append("reset \(Self.hex(reset, digits: register.digits))")
+        }
+        let summary = text(register.summary)
+        if !summary.isEmpty { lines.append("description \(summary)") }
+        for field in fields.sorted(by: { $0.lowest < $1.lowest }) { lines.append(info(of: field)) }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// `field NAME HIGH:LOW ACCESS [WORD=...]... [- DESCRIPTION]`
+    private func info(of field: Field) -> String {
+        let high = Int(field.lowest) + Int(field.width) - 1
+        var words = ["field", text(field.name), "\(high):\(field.lowest)", field.kind.word]
+        if field.write != .none { words.append("write=\(field.write.rawValue)") }
+        if field.readHasEffect { words.append("read_effect") }
+        let set = sets[Int(field.set)]
+        if set.least > 0 || set.most < field.most { words.append("range=\(set.least)-\(set.most)") }
+        let names = names(of: field).map { "\(text($0.name)):\($0.value)" }
+        if !names.isEmpty {
+            words.append((set.isNamedOnly ? "only=" : "values=") + names.joined(separator: ","))
+        }
+        let summary = text(field.summary)
+        return words.joined(separator: " ") + (summary.isEmpty ? "" : " - \(summary)")
+    }
+}

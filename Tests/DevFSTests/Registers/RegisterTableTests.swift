@@ -1,0 +1,107 @@
+import SystemPackage
+import Testing
+
+@testable import DevFS
+
+@Suite("the table of registers", .timeLimit(.minutes(2)))
+struct RegisterTableTests {
+    /// A system on a chip: peripherals, registers, and fields with their own words.
+    private static func large(_ peripherals: Int, _ registers: Int, _ fields: Int) -> RegisterMap {
+        var map = RegisterMap(path: "large")
+        for peripheral in 0..<peripherals {
+            var block = RegisterBlock(name: "PERIPHERAL\(peripheral)")
+            block.offset = UInt64(peripheral * 0x1000)
+            for number in 0..<registers {
+                var register = Register(
+                    name: "REGISTER\(number)", offset: UInt64(number * 4), width: 4)
+                register.summary = "Register \(number) of peripheral \(peripheral)"
+                for bit in 0..<fields {
+                    var field = RegisterField(name: "FIELD\(bit)", lowest: UInt64(bit), width: 1)
+                    field.summary = "Bit \(bit) of register \(number) of unit \(peripheral), says"
+                    register.fields.append(field)
+                }
+                block.registers.append(register)
+            }
+            map.top.blocks.append(block)
+        }
+        return map
+    }
+
+    private static func table(_ map: RegisterMap) throws -> RegisterTable {
+        try RegisterTableBuilder.table(of: [.init(map: map, port: 0, offset: 0, size: nil)])
+    }
+
+    /// "10,000 registers with 100,000 fields: under 100 bytes a field"
+    @Test func `100,000 fields take less than 100 bytes each, all that is kept of them`() throws {
+        let table = try Self.table(Self.large(100, 100, 10))
+        #expect(table.fields.count == 100_000)
+        let each = Double(table.bytes) / 100_000
+        #expect(each < 100, "\(each) bytes")
+    }
+
+    @Test func `fields of registers that are alike are there once`() throws {
+        var map = Self.large(1, 1, 10)
+        let register = map.top.blocks[0].registers[0]
+        for number in 1..<1000 {
+            var other = register
+            other.name = "R\(number)"
+            other.offset = UInt64(4 * number)
+            map.top.blocks[0].registers.append(other)
+        }
+        let table = try Self.table(map)
+        #expect(table.fields.count == 10 && table.paths.count == 1000)
+    }
+
+    @Test func `each entry is found by its path and by its number, and has the same number again`()
+        throws
+    {
+        let table = try Self.table(Self.large(7, 13, 5))
+        let again = try Self.table(Self.large(7, 13, 5))
+        var seen: Set<UInt32> = []
+        func walk(_ entry: RegisterTable.Entry) {
+            let number = table.number(of: entry)
+            #expect(seen.insert(number).inserted)
+            #expect(table.entry(number) == entry)
+            let path = table.path(of: entry)
+            #expect(again.at(path).map { again.number(of: $0) } == number, "\(path)")
+            for (name, below) in table.list(entry) {
+                #expect(table.find(name, in: entry) == below)
+                #expect(table.parent(of: below) == entry)
+                walk(below)
+            }
+        }
+        walk(.block(0))
+        #expect(seen.count == 1 + 7 + 7 * 13 * (3 + 5))
+        for number in [UInt32(seen.count), .max] { #expect(table.entry(number) == nil) }
+        for name in ["", "A", "zzz", "PERIPHERAL", "PERIPHERAL00"] {
+            #expect(table.find(name, in: .block(0)) == nil)
+        }
+    }
+
+    @Test func `more than a million registers and fields are refused`() {
+        var map = Self.large(1, 1, 32)
+        map.top.blocks = [RegisterBlock](repeating: map.top.blocks[0], count: 40_000)
+        #expect(throws: SetupError.self) { try Self.table(map) }
+    }
+
+    @Test func `maps of several files stand side by side, each at its own place`() throws {
+        let (first, second) = (Self.large(1, 1, 1), Self.large(1, 1, 1))
+        let table = try RegisterTableBuilder.table(of: [
+            .init(map: first, port: 0, offset: 0, size: 16),
+            .init(map: second, port: 1, offset: 0x100, size: 0x200),
+        ])
+        #expect(table.paths == ["PERIPHERAL0-2/REGISTER0", "PERIPHERAL0/REGISTER0"])
+        #expect(try table.register("PERIPHERAL0-2/REGISTER0").offset == 0x100)
+        #expect(try table.register("PERIPHERAL0-2/REGISTER0").port == 1)
+    }
+
+    /// "An offset is added to the map's addresses, and can be negative"
+    @Test func `an offset below zero brings absolute addresses into the region`() throws {
+        var map = Self.large(1, 2, 1)
+        map.top.blocks[0].offset = 0xf000_0000
+        let table = try RegisterTableBuilder.table(of: [
+            .init(map: map, port: 0, offset: 0 &- 0xf000_0000, size: 8)
+        ])
+        #expect(try table.register("PERIPHERAL0/REGISTER1").offset == 4)
+    }
+}
