@@ -13,7 +13,7 @@ extension FileSystem {
     /// Of a directory that is always there: mode and owner never change, and the times of most.
     func lifetime(of directory: Directory) -> Double {
         switch directory {
-        case .root, .control, .heaps, .regions: Self.lifetime
+        case .root, .control, .heaps, .regions, .registers: Self.lifetime
         case .buffers: backend.isShared ? 0 : Self.lifetime
         case .attributes, .signals, .streams: 0
         }
