@@ -208,16 +208,26 @@ static int page_of(int fd)
 	return pipes[0];
 }
 
+/* The same page once more. */
+static int again(int page)
+{
+	int pipes[2];
+
+	CHECK(!pipe2(pipes, O_CLOEXEC) && tee(page, pipes[1], PAGE, 0) == PAGE);
+	close(pipes[1]);
+	return pipes[0];
+}
+
 /*
  * The device is told to write, which takes it a tenth of a second, and the buffer
- * is freed just before. Whether the page was written to by then and afterwards.
+ * is freed meanwhile. Whether the page was written to by then, and whether afterwards.
  */
 static bool writes_after_free(const struct pci_device *edu, int bar, long wait_us, bool *early)
 {
 	uint64_t address;
 	int fd = edu_buffer(edu, "freed", PAGE, DEVFS_DMA_HEAP_SYSTEM, &address);
-	int page = page_of(fd);
-	char bytes[PAGE];
+	int page = page_of(fd), later = again(page);
+	char freed[PAGE], bytes[PAGE];
 	uint64_t told;
 
 	/* The IOMMU has its address now. */
@@ -229,13 +239,14 @@ static bool writes_after_free(const struct pci_device *edu, int bar, long wait_u
 	told = check_now();
 	/* How long it is before the buffer goes is what is tried. */
 	CHECK(WITHIN(1000, check_now() - told >= wait_us * 1000ULL));
-	CHECK(pread(fd, bytes, PAGE, 0) == PAGE);
-	*early = !zeroed(bytes, PAGE);
 	close(fd);
+	CHECK(read(page, freed, PAGE) == PAGE);
+	*early = !zeroed(freed, PAGE);
 	EVENTUALLY(!(read32(bar, EDU_DMA_COMMAND) & 1));
-	CHECK(read(page, bytes, PAGE) == PAGE);
+	CHECK(read(later, bytes, PAGE) == PAGE);
 	close(page);
-	return !*early && !zeroed(bytes, PAGE);
+	close(later);
+	return memcmp(freed, bytes, PAGE);
 }
 
 TEST(lazy, "behind an IOMMU that flushes late a device reaches no memory that was freed")
