@@ -31,9 +31,12 @@ extension FileSystem {
 
     /// A command has made, removed or renamed a buffer, which the kernel does not see.
     func namesChanged(of buffer: Buffer? = nil) {
-        stale(.folder(.buffers))
-        guard let buffer else { return }
-        stale(.buffer(buffer.id))
-        stale(.child(.attributes, buffer.id.number))
+        // Once for all the lines of a command, mostly. A reply that is on its way is too old for the
+        // kernel: fs/fuse/inode.c, attr_version.
+        if lendsNames.exchange(false, ordering: .sequentiallyConsistent) {
+            stale(.folder(.buffers))
+        }
+        // Nobody else has a status of what has no name, or finds another one by a new name.
+        if let buffer, buffer.references > 0 { stale(.buffer(buffer.id)) }
     }
 }

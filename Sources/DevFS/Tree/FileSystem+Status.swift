@@ -56,6 +56,7 @@ extension FileSystem {
     private func status(of directory: Directory) -> FileStatus {
         // Looked at before the time: what changes in between is not lent.
         let lifetime = lifetime(of: directory)
+        if directory == .buffers { lendsNames.store(true, ordering: .sequentiallyConsistent) }
         var status = directoryStatus(Layout[directory].changed?(self))
         status.lifetime = lifetime
         return status
