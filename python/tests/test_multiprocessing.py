@@ -28,7 +28,7 @@ def test_a_buffer_a_signal_and_a_stream_in_another_process(device: Device, metho
     rx, go = device.alloc("rx", 4096), device.software_signal("go")
     rx.memory[:3] = b"\1\2\3"
     device.alloc("ring", "64K")
-    stream = device.create_stream("adc", "ring", "4K")
+    stream = device.create_stream("adc", "ring", "4K", policy="stop")
     context = multiprocessing.get_context(method)
     with context.Pool(1) as pool:
         assert pool.apply(double, (rx, go)) == 4096
