@@ -100,14 +100,10 @@ struct DaemonReport {
     private static let failure = UInt8(ascii: "-")
 
     private let pipe: FileDescriptor
-    /// Where errors go once there is no terminal. Connected to before the server gives up connect(2).
-    private let journal: FileDescriptor?
-    /// Where its messages go then; what is left for `journal` is the text of a trap.
-    let entries = JournalSocket(isOn: false)
+    let output = StandardOutput()
 
     init(_ pipe: FileDescriptor) {
         self.pipe = pipe
-        journal = Journal.connect()
         // fusermount3 must not inherit it: the parent waits for the end of file.
         try? Syscalls.setCloseOnExec(pipe)
     }
@@ -130,17 +126,7 @@ struct DaemonReport {
 
     /// The mount is there: lets go of the terminal, then of the parent.
     func ready() {
-        if let null = try? Files.open("/dev/null", .readWrite) {
-            for standard in [FileDescriptor.standardInput, .standardOutput, .standardError] {
-                _ = try? null.duplicate(as: standard)
-            }
-            try? null.close()
-        }
-        if let journal {
-            _ = try? journal.duplicate(as: .standardError)
-            try? journal.close()
-        }
-        entries?.switchOn()
+        output.letGo()
         _ = try? pipe.writeAll([Self.success])
         try? pipe.close()
     }
@@ -149,5 +135,26 @@ struct DaemonReport {
     func failed(_ why: String) {
         _ = try? pipe.writeAll([Self.failure] + Array(why.utf8))
         try? pipe.close()
+    }
+}
+
+/// What a daemon has of a terminal, until it serves.
+struct StandardOutput {
+    /// Where errors go once there is no terminal. Connected to before the server gives up connect(2).
+    private let journal = Journal.connect()
+    /// Where its messages go then; what is left for `journal` is the text of a trap.
+    let entries = JournalSocket(isOn: false)
+
+    func letGo() {
+        if let null = try? Files.open("/dev/null", .readWrite) {
+            for standard in [FileDescriptor.standardInput, .standardOutput, .standardError] {
+                _ = try? null.duplicate(as: standard)
+            }
+            try? null.close()
+        }
+        entries?.switchOn()
+        guard let journal else { return }
+        _ = try? journal.duplicate(as: .standardError)
+        try? journal.close()
     }
 }

@@ -27,8 +27,7 @@ struct DevFSCommand: ParsableCommand {
             MountCommand.self, UnmountCommand.self, ListCommand.self, CreateCommand.self,
             RemoveCommand.self, SyncCommand.self, WaitCommand.self, TriggerCommand.self,
             StreamCommand.self, RegistersCommand.self, StatusCommand.self, DeviceCommand.self,
-            BindCommand.self,
-            UnbindCommand.self, DoctorCommand.self,
+            BindCommand.self, UnbindCommand.self, DoctorCommand.self, UpgradeCommand.self,
         ])
 }
 

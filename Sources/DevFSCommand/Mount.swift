@@ -31,6 +31,8 @@ struct MountCommand: ParsableCommand {
               registers=FILE:REGION    registers by their names, of a map: CMSIS-SVD,
                                IP-XACT, LiteX csr.json or YAML; see devfs-registers(1)
               read_effects     registers can be read whose read has an effect
+              keeper           a process that keeps the mount where the server dies, and
+                               starts the next one; keeper_crashes=20 a minute at most
               no_sandbox       keep all capabilities and system calls, for debugging
               huge=always      huge pages: never, always, within_size, advise
 
@@ -55,7 +57,8 @@ struct MountCommand: ParsableCommand {
         help: ArgumentHelp("Mount options, comma-separated.", valueName: "opt,opt"),
         completion: .list([
             "size=", "uid=", "gid=", "umask=", "heap=", "allow_other", "passthrough",
-            "no_passthrough", "io_uring", "no_poll", "no_sandbox", "registers=", "read_effects",
+            "no_passthrough", "keeper", "keeper_crashes=", "io_uring", "no_poll", "no_sandbox",
+            "registers=", "read_effects",
             "huge=", "quota_buffers=",
             "quota_bytes=", "quota_files=", "ro",
         ]))
@@ -69,6 +72,12 @@ struct MountCommand: ParsableCommand {
 
     @Option(name: .customLong("ready-descriptor"), help: .private)
     var readyDescriptor: Int32?
+
+    @Option(name: .customLong("kept"), help: .private)
+    var kept: Int?
+
+    @Flag(name: .customLong("background"), help: .private)
+    var background = false
 
     func validate() throws {
         guard readyDescriptor.map({ $0 > 2 && foreground }) ?? true else {
@@ -87,7 +96,8 @@ struct MountCommand: ParsableCommand {
     }
 
     private func mount() throws {
-        let manager = foreground && readyDescriptor == nil ? ServiceManager() : nil
+        let isOwn = foreground && readyDescriptor == nil && kept == nil
+        let manager = isOwn ? ServiceManager() : nil
         do {
             try mount(for: manager)
         } catch let error as SetupError {
@@ -112,6 +122,10 @@ struct MountCommand: ParsableCommand {
         // The server leaves its working directory. It alone looks the path up, once.
         let absolute = try Mounts.unresolvedPath(mountpoint)
         if parsed.isRemount { return try remount(parsed) }
+        if let kept { return try serve(at: absolute, parsed, isFirst: kept == 0) }
+        if parsed.keeper && (foreground || readyDescriptor != nil) {
+            return try keep(at: absolute, parsed, for: manager)
+        }
         if let readyDescriptor {
             try serve(at: absolute, parsed, for: FileDescriptor(rawValue: readyDescriptor))
         } else if foreground {
@@ -141,6 +155,54 @@ struct MountCommand: ParsableCommand {
         try options.registers.map { try MapFile.read($0.file) }
     }
 
+    /// Keeps the mount by a process of its own, which this one becomes.
+    private func keep(
+        at mountpoint: String, _ options: MountOptions, for manager: ServiceManager?
+    ) throws {
+        var report: DaemonReport?
+        if let readyDescriptor {
+            report = DaemonReport(FileDescriptor(rawValue: readyDescriptor))
+            Syscalls.ignore(signal: SIGPIPE)
+            try Syscalls.changeDirectory("/")
+        }
+        let code: Int32
+        do {
+            code = try Keeper.run(
+                options, o, source: source, on: mountpoint, isSloppy: sloppy, for: report,
+                manager)
+        } catch {
+            report?.failed("\(error)")
+            throw report == nil ? error : Failure.silent(.failed)
+        }
+        if code != 0 { throw Failure.silent(.failed) }
+    }
+
+    /// Serves for a keeper.
+    private func serve(
+        at mountpoint: String, _ options: MountOptions, isFirst: Bool
+    ) throws {
+        let succession = try Succession(isFirst: isFirst)
+        let output = background && isFirst ? StandardOutput() : nil
+        // The next ones have the first one's output.
+        let isJournal = JournalSocket.isStandardError || background && !isFirst
+        let entries = output == nil ? isJournal ? JournalSocket(isOn: true) : nil : output?.entries
+        do {
+            Syscalls.ignore(signal: SIGPIPE)
+            let server = try Server.make(
+                source: source, mountpoint: mountpoint, options: options,
+                maps: try maps(options), isVerbose: !background, journal: entries,
+                succession: succession)
+            if background { Syscalls.leaveSession() }
+            try server.run { summary in
+                output?.letGo()
+                succession.ready(summary)
+            }
+        } catch {
+            succession.failed("\(error)")
+            throw Failure.silent(.failed)
+        }
+    }
+
     /// Serves for a parent that waits at the other end of `pipe` for the mount, or for the error.
     private func serve(
         at mountpoint: String, _ options: MountOptions, for pipe: FileDescriptor
@@ -155,7 +217,7 @@ struct MountCommand: ParsableCommand {
             try Syscalls.changeDirectory("/")
             let server = try Server.make(
                 source: source, mountpoint: mountpoint, options: options, maps: maps,
-                journal: report.entries)
+                journal: report.output.entries)
             // Fails for the leader of a process group, which this is not. Not before it is mounted:
             // systemd's automounts let their own process group pass, and have others wait.
             Syscalls.leaveSession()

@@ -42,7 +42,11 @@ struct UnmountCommand: ParsableCommand {
         let server = lazy ? nil : Answers.Server(of: entry)
         try entry.detach(isLazy: lazy || force)
         guard let server else { return }
-        if force { return try Self.end(server.handle) }
+        if force {
+            // It would start the next one.
+            if let keeper = Keeper.process(of: server.pid) { Syscalls.kill(keeper, SIGTERM) }
+            return try Self.end(server.handle)
+        }
         if try Self.hasEnded(server.handle, within: Answers.milliseconds) { return }
         let holders = MountHolder.of(entry)
         var why = "it is unmounted, but the server still runs"

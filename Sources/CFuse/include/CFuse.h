@@ -247,6 +247,72 @@ void cfuse_unmounter_finish(struct fuse_session *_Nonnull se, pid_t unmounter, i
 void cfuse_tsan_release(uint64_t address);
 void cfuse_tsan_acquire(uint64_t address);
 
+/*
+ * A connection that outlives its server (keep.c). The first request of the kernel and what was
+ * agreed on, as the ledger keeps them.
+ */
+struct cfuse_init {
+	uint64_t request_size;
+	char request[248];
+	/* struct fuse_conn_info */
+	_Alignas(8) char agreed[256];
+};
+/* From here on the first request and what is agreed on are kept there. */
+void cfuse_session_keep(struct cfuse_init *_Nonnull init);
+/* What the init callback has settled. */
+void cfuse_session_agreed(const struct fuse_conn_info *_Nonnull conn);
+/* As cfuse_session_loop, with each request's number known to its thread. */
+int cfuse_session_kept_loop(struct fuse_session *_Nonnull se, unsigned int threads);
+/* Gives it the first request once more; false where it settles otherwise than the first server. */
+bool cfuse_session_adopt(struct fuse_session *_Nonnull se);
+/* The kernel can send again what a server has read and not answered (6.9). */
+bool cfuse_session_can_resend(const struct cfuse_init *_Nonnull init);
+int cfuse_session_resend(int fd);
+/* Who polls the open file of that number looks again. */
+int cfuse_session_wake_poll(int fd, uint64_t handle);
+/* The number of the request that this thread has read last, and whether it was sent before. */
+uint64_t cfuse_request(bool *_Nonnull resent);
+/* The number of its poll. */
+uint64_t cfuse_session_poll_number(void);
+/* What this thread does at the moment. */
+void *_Nullable cfuse_undertaking(void);
+void cfuse_undertake(void *_Nullable what);
+/* The opposite of cfuse_lock, for all who have the open file. */
+int cfuse_unlock(int fd);
+/* An empty file in memory that has no name anywhere. memfd_create(2) */
+int cfuse_memory_file(const char *_Nonnull name);
+/* mmap(2) from the start, MAP_SHARED, to be read and written; NULL with errno where it fails. */
+void *_Nullable cfuse_map_ledger(int fd, size_t size);
+/* A timer's first end by CLOCK_MONOTONIC, which may be past, and its period; ns. */
+int cfuse_set_timer(int fd, uint64_t first, uint64_t period);
+
+/* Words that outlive the process: what was stored before is there when this is. */
+static inline uint64_t cfuse_load(const uint64_t *_Nonnull word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static inline void cfuse_store(uint64_t *_Nonnull word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+/* What a keeper (keeper.c) is to do. */
+struct cfuse_keeper {
+	/* Of the server; the one numbered `mode` becomes "0" for the first and "1" for the next ones. */
+	char *_Nullable *_Nonnull arguments;
+	int mode;
+	int ledger;
+	/* Ends of the server in a minute after which it gives up; 0 is never. */
+	unsigned int crashes;
+	/* Where it is asked for another program. */
+	const char *_Nonnull socket;
+	/* '+' the mount is there, '-' it is not, and why, '!' an error, '?' a notice. */
+	void (*_Nonnull told)(char type, const char *_Nonnull text);
+};
+/* Keeps a mount until it ends; the exit code. To be called by a process with one thread. */
+int cfuse_keep(const struct cfuse_keeper *_Nonnull wishes);
+
 /* struct dma_buf_sync and its ioctl, from <linux/dma-buf.h>. */
 static const unsigned int CFUSE_DMA_BUF_IOCTL_SYNC = 0x40086200u;
 

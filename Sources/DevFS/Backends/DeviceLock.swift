@@ -36,6 +36,16 @@ final class DeviceLock: Sendable {
         throw SetupError("locking \(source)", .resourceBusy, hint: reason)
     }
 
+    /// Goes on with that of the server before this one.
+    /// - Parameter descriptor: of the open file that has it.
+    init(adopting descriptor: SharedDescriptor) throws(Errno) {
+        try Syscalls.claim(descriptor.raw)
+        held = Mutex(descriptor)
+    }
+
+    /// For a keeper.
+    var descriptor: SharedDescriptor? { held.withLock { $0 } }
+
     /// False where a server has it that goes on.
     private static func claim(_ lock: CInt) throws(Errno) -> Bool {
         let end = ContinuousClock.now + patience
@@ -61,7 +71,13 @@ final class DeviceLock: Sendable {
 
     /// The server does nothing with the device any more: the next one may have it, even if this
     /// process, a thread of which waits for a client, goes on. Also when the device was removed.
-    func letGo() { held.withLock { $0 = nil } }
+    func letGo() {
+        held.withLock { held in
+            // A keeper has the open file, too.
+            if let held { Syscalls.unclaim(held.raw) }
+            held = nil
+        }
+    }
 
     /// The process that has the lock is on its way out.
     private static func isEnding(_ lock: CInt) -> Bool {

@@ -14,14 +14,20 @@ final class MemoryBackend: BuslessBackend {
     let lock: DeviceLock?
 
     /// Makes or adopts the device.
-    init(_ name: Name, size: UInt64?, huge: String?) throws(SetupError) {
+    /// - Parameters:
+    ///   - lock: that the server before this one had.
+    ///   - used: removed buffers that its clients have open.
+    init(
+        _ name: Name, size: UInt64?, huge: String?, lock held: DeviceLock? = nil,
+        keeping used: Set<UInt64> = []
+    ) throws(SetupError) {
         let device = MemoryDevice(name)
         try device.makeDirectories()
-        lock = try device.lock()
+        lock = if let held { held } else { try device.lock() }
         isPrivate = try device.mountData(size: size, huge: huge)
         do throws(Errno) {
             store = try MemoryStore(device, isPrivate: isPrivate, limit: size, serves: true)
-            try store.adopt()
+            try store.adopt(keeping: used)
         } catch .resourceBusy {
             throw SetupError(
                 "resizing \(device.source) to \(size ?? 0) bytes", .resourceBusy,
@@ -31,6 +37,11 @@ final class MemoryBackend: BuslessBackend {
         }
         source = device.source
         runtimeDirectory = device.path
+    }
+
+    /// A removed buffer that is there still, and its file.
+    func openRemoved(_ id: BufferID) throws(Errno) -> RemovedBuffer {
+        try store.openRemoved(id)
     }
 
     let readStrategy = ReadStrategy.mapping

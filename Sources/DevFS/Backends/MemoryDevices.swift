@@ -162,7 +162,7 @@ public enum MemoryDevices {
         try DeadMounts(of: device.source).remove(for: attempt)
         try removeData(of: device)
         do throws(Errno) {
-            for file in ["socket", "owners", "limit", "lock"] {
+            for file in ["socket", "owners", "keeper", "limit", "lock"] {
                 try? Syscalls.unlink("\(device.path)/\(file)", at: Syscalls.currentDirectory)
             }
             try Syscalls.removeDirectory(device.path)

@@ -2,11 +2,20 @@ import CFuse
 import Glibc
 import SystemPackage
 
+/// A buffer without a name that is there still.
+struct RemovedBuffer: ~Copyable {
+    let description: BufferDescription
+    let file: Descriptor
+
+    consuming func takeFile() -> Descriptor { file }
+}
+
 /// What a server finds at its start.
 extension MemoryStore {
     /// Has what a server that died halfway left over taken away by a thread: a client of its life
     /// may hold the lock of a file that has no name any more.
-    func adopt() throws(Errno) {
+    /// - Parameter used: removed buffers that somebody has open, who goes on.
+    func adopt(keeping used: Set<UInt64> = []) throws(Errno) {
         try convert()
         try separate()
         var named: Set<String> = []
@@ -24,7 +33,10 @@ extension MemoryStore {
         let unfinished = try Syscalls.names(in: fresh.raw)
         var nameless: [String] = []
         for text in try Syscalls.names(in: files.raw) where !named.contains(text) {
-            if let number = UInt64(text) { numbers.see(BufferID(number)) }
+            if let number = UInt64(text) {
+                numbers.see(BufferID(number))
+                if used.contains(number) { continue }
+            }
             nameless.append(text)
         }
         // What can't be read may name one of them.
@@ -41,6 +53,21 @@ extension MemoryStore {
             try? removeOld("gone")
         }
         cleaning.detach()
+    }
+
+    /// A removed buffer that is there still, and its file. What its link said went with the name.
+    func openRemoved(_ id: BufferID) throws(Errno) -> RemovedBuffer {
+        guard let name = Name("\(id.number)") else { throw .noSuchFileOrDirectory }
+        let file = try Syscalls.open(
+            name.text, at: files.raw, flags: O_RDWR | O_NOFOLLOW | O_NONBLOCK)
+        let record = Self.record(
+            of: try Syscalls.status(of: file.raw), BufferTraits(heap: .system))
+        owners.withLock { owners in
+            owners.set(record, of: id)
+            owners.unname(id)
+        }
+        return RemovedBuffer(
+            description: BufferDescription(id: id, name: name, traits: record.traits), file: file)
     }
 
     /// The buffers that have a name.

@@ -74,6 +74,8 @@ final class Buffer: Sendable {
         var isLinked = true
         /// It is removed, and its end will be told: `BufferTable.keepUntilEnd`.
         var isKept = false
+        /// What is left of it is taken away with its last user.
+        var isDiscardedLate = false
         /// Its memory is being cut: nobody may begin to use it.
         var isShrinking = false
         var memory: BufferMemory?

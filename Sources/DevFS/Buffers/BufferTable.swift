@@ -42,6 +42,8 @@ final class BufferTable: Sendable {
     private let discards = Discards()
     /// Tells when removed buffers have ended; nil where that can't be told.
     let ends = Mutex<FileEnds?>(nil)
+    /// A removed buffer is left on the device until nobody uses it, for the next server.
+    let keepsUsed = Atomic(false)
     /// Who has buffers of others open.
     let useOfOthers = FileUse()
 
@@ -220,11 +222,32 @@ final class BufferTable: Sendable {
     private func afterUnlink(_ buffer: Buffer) {
         unlinked.call(buffer.id)
         if buffer.mayOutlive { keepUntilEnd(buffer) }
-        let (isUsed, payer) = buffer.state.withLock { state in
-            (state.handles + state.streams > 0, state.charge?.payer ?? 0)
+        let keepsUsed = keepsUsed.load(ordering: .relaxed)
+        let isUsed = buffer.state.withLock { state in
+            let isUsed = state.handles + state.streams > 0
+            state.isDiscardedLate = isUsed && keepsUsed
+            return isUsed
         }
-        discards.discard(buffer.id, of: backend, user: payer, isHeld: buffer.mayBeHeld)
+        if !(isUsed && keepsUsed) { discard(buffer) }
         if !isUsed { free(buffer.id) }
+    }
+
+    private func discard(_ buffer: Buffer) {
+        let payer = buffer.state.withLock { $0.charge?.payer ?? 0 }
+        discards.discard(buffer.id, of: backend, user: payer, isHeld: buffer.mayBeHeld)
+    }
+
+    /// A buffer without a name, which a server before this one had open.
+    func adopt(_ description: BufferDescription, _ memory: consuming Descriptor) {
+        let buffer = Buffer(description)
+        buffer.exported()
+        let open = BufferMemory(memory)
+        buffer.state.withLock { state in
+            state.isLinked = false
+            state.isDiscardedLate = true
+            state.memory = open
+        }
+        state.withLock { $0.byID[buffer.id] = buffer }
     }
 
     /// Once for each buffer: whoever takes it out of the table.
@@ -233,6 +256,7 @@ final class BufferTable: Sendable {
             (state.byID.removeValue(forKey: id), state.settle())
         }
         guard let buffer = found else { return }
+        if buffer.state.withLock({ $0.isDiscardedLate }) { discard(buffer) }
         defer { if isLast { emptied.call(()) } }
         if !buffer.state.withLock({ $0.isKept }) { backend.freed(id) }
         gone.call(id)

@@ -76,22 +76,58 @@ final class DirectoryHandle: Handle, @unchecked Sendable {
 /// checked: an ioctl comes for directories as well.
 final class HandleTable: Sendable {
     private let handles = Mutex<[UInt64: Handle]>([:])
+    /// Of those that outlive the server.
+    private let kept = Mutex<[UInt64: KeptHandle]>([:])
+    private let ledger: LedgerHandles?
 
-    func insert(_ handle: Handle) -> UInt64 {
-        let number = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(handle).toOpaque()))
+    init(_ ledger: LedgerHandles? = nil) { self.ledger = ledger }
+
+    /// By its address, or by the number that it has in the ledger.
+    func insert(_ handle: Handle, as kept: KeptHandle? = nil) -> UInt64 {
+        let address = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(handle).toOpaque()))
+        let number = kept?.number ?? address
         handles.withLock { $0[number] = handle }
-        KernelOrder.handedOut(number)
+        KernelOrder.handedOut(address)
+        if let kept {
+            self.kept.withLock { $0[number] = kept }
+            KeptAddresses.shared.set(address, of: number)
+        }
         return number
     }
 
     func remove(_ number: UInt64) {
-        handles.withLock { $0.removeValue(forKey: number) }?.close()
+        let handle = handles.withLock { $0.removeValue(forKey: number) }
+        handle?.close()
+        guard let ledger, let kept = kept.withLock({ $0.removeValue(forKey: number) }) else {
+            return
+        }
+        KeptAddresses.shared.forget(number)
+        ledger.give(kept)
+    }
+
+    /// Its open was answered.
+    func answered(_ number: UInt64) {
+        if ledger != nil { kept.withLock { $0[number] }?.answered() }
+    }
+
+    /// Somebody polls it, by whom the kernel knows as that number.
+    func polls(_ number: UInt64, as poll: UInt64) {
+        if ledger != nil { kept.withLock { $0[number] }?.poll = poll }
+    }
+
+    /// The numbers of all polls.
+    var polled: [UInt64] { kept.withLock { $0.values.map(\.poll).filter { $0 != 0 } } }
+
+    private static func pointer(_ number: UInt64) -> UnsafeRawPointer? {
+        let address =
+            number & LedgerHandles.mark == 0 ? number : KeptAddresses.shared[number]
+        KernelOrder.cameBack(address)
+        return unsafe UnsafeRawPointer(bitPattern: UInt(address))
     }
 
     /// The object of a number that `insert` gave, without a look into the table.
     static func object<T: Handle>(_ number: UInt64, as type: T.Type) throws(Errno) -> T {
-        KernelOrder.cameBack(number)
-        guard let pointer = unsafe UnsafeRawPointer(bitPattern: UInt(number)),
+        guard let pointer = unsafe pointer(number),
             let object = unsafe Unmanaged<Handle>.fromOpaque(pointer).takeUnretainedValue() as? T
         else { throw .badFileDescriptor }
         return object
@@ -100,8 +136,7 @@ final class HandleTable: Sendable {
     /// The open buffer of a number that `insert` gave; nil where it is something else. No
     /// reference is counted: the kernel sends no release before all else is replied to.
     static func buffer(_ number: UInt64) -> Unmanaged<BufferFile>? {
-        KernelOrder.cameBack(number)
-        guard let pointer = unsafe UnsafeRawPointer(bitPattern: UInt(number)) else { return nil }
+        guard let pointer = unsafe pointer(number) else { return nil }
         return unsafe Unmanaged<Handle>.fromOpaque(pointer)._withUnsafeGuaranteedRef {
             unsafe $0.buffer
         }
@@ -123,10 +158,28 @@ final class BackingTable: Sendable {
     /// Held over the registration, so that two opens at once share one.
     private let ids = Mutex<[Inode: Int32]>([:])
     private let device: CInt
+    /// Where the next server finds them.
+    private let kept: LedgerBacking?
 
     /// - Parameter device: the session's descriptor of /dev/fuse.
-    init(_ device: CInt) {
+    init(_ device: CInt, _ ledger: Ledger? = nil) {
         self.device = device
+        kept = ledger.map { LedgerBacking($0) }
+    }
+
+    /// Goes on with those of the server before this one.
+    func adopt() {
+        guard let kept else { return }
+        let (ids, closing) = kept.adopt()
+        for (place, id) in closing.enumerated() where Syscalls.dropBacking(id, of: device) {
+            if place == 0 { kept.closedNewest() }
+        }
+        self.ids.withLock { $0 = ids }
+    }
+
+    /// - Parameter isUsed: whose inode it is is there still.
+    func closeUnused(_ isUsed: (Inode) -> Bool) {
+        for inode in ids.withLock({ Array($0.keys) }) where !isUsed(inode) { drop(inode) }
     }
 
     /// - Throws: EPERM without CAP_SYS_ADMIN, EINVAL for what is no regular file.
@@ -135,13 +188,16 @@ final class BackingTable: Sendable {
             if let id = ids[file.inode] { return id }
             let id = try Syscalls.registerBacking(file.descriptor, with: device)
             ids[file.inode] = id
+            kept?.add(id, of: file.inode)
             return id
         }
     }
 
     func drop(_ inode: Inode) {
         guard let id = ids.withLock({ $0.removeValue(forKey: inode) }) else { return }
+        kept?.close(inode)
         Syscalls.dropBacking(id, of: device)
+        kept?.forget(inode)
     }
 }
 
@@ -174,7 +230,7 @@ final class BackingTable: Sendable {
 
 /// Someone who waits for a reply, and may be interrupted: his signal comes as FUSE_INTERRUPT.
 protocol Waiting: AnyObject, Sendable {
-    var request: LateRequest { get }
+    var late: LateRequest { get }
     func interrupt()
 }
 
@@ -182,20 +238,23 @@ protocol Waiting: AnyObject, Sendable {
 final class WaitingRead: ParkedRead, Waiting {
     let size: Int
     let file: any OpenFile
-    let request: LateRequest
+    let late: LateRequest
+    let undertaking: Undertaking?
     private let wasInterrupted = Atomic(false)
     /// Of who reads.
     private let charge: Quotas.Charge
 
-    init(_ request: LateRequest, size: Int, file: any OpenFile, _ charge: Quotas.Charge) {
-        self.request = request
+    init(_ late: LateRequest, size: Int, file: any OpenFile, _ charge: Quotas.Charge) {
+        self.late = late
+        undertaking = Undertaking.current
         self.size = size
         self.file = file
         self.charge = charge
     }
 
     func finish(_ result: Result<ArraySlice<UInt8>, Errno>) {
-        guard let request = unsafe request.take() else { return }
+        guard let request = unsafe late.take() else { return }
+        defer { undertaking?.end() }
         let reply = unsafe Reply(request)
         switch result {
         case .success(let bytes): reply.bytes(bytes)
@@ -221,14 +280,14 @@ final class WaitingRead: ParkedRead, Waiting {
 
 /// A request whose work has not begun, or is under way in the pool.
 final class WaitingWork: Waiting {
-    let request: LateRequest
+    let late: LateRequest
     private let uid: UInt32
     private let pool: WorkPool
     private let number = Atomic<UInt64>(0)
     private let wasInterrupted = Atomic(false)
 
-    init(_ request: LateRequest, of uid: UInt32, in pool: WorkPool) {
-        self.request = request
+    init(_ late: LateRequest, of uid: UInt32, in pool: WorkPool) {
+        self.late = late
         self.uid = uid
         self.pool = pool
     }
@@ -243,7 +302,7 @@ final class WaitingWork: Waiting {
     func interrupt() {
         wasInterrupted.store(true, ordering: .sequentiallyConsistent)
         if pool.withdraw(number.load(ordering: .sequentiallyConsistent), of: uid) {
-            request.fail(.interrupted)
+            late.fail(.interrupted)
         }
     }
 }

@@ -7,10 +7,10 @@ import SystemPackage
 ///
 /// Nothing of it is kept open: that would make `umount` fail with EBUSY.
 struct KernelMount: MountState {
-    private let id: UInt64
+    let id: UInt64
     /// Its file system, which lasts as long as the connection: with it the number of the mount
     /// can't be another's.
-    private let device: String?
+    let device: String?
     private let source: String
     /// The name that it is mounted on, which stays as long as it is mounted there, whatever becomes
     /// of the path: rename(2) and unlink(2) of it in this mount namespace are EBUSY.
@@ -59,6 +59,25 @@ struct KernelMount: MountState {
             }
         } catch {
             throw SetupError(attempt, error, hint: context.message ?? help)
+        }
+    }
+
+    /// One that an earlier server has made, which is looked at no closer: whatever is asked of it waits
+    /// for this server.
+    init(_ kept: Ledger.MountRecord) {
+        id = kept.id
+        device = kept.device.isEmpty ? nil : kept.device
+        source = kept.source
+        let (parent, name) =
+            kept.path.lastIndex(of: "/").map {
+                (kept.path[..<$0], kept.path[kept.path.index(after: $0)...])
+            } ?? ("", "")
+        let directory = try? Syscalls.open(
+            parent.isEmpty ? "/" : String(parent), flags: cfuse_o_path | O_DIRECTORY)
+        if let directory, !name.isEmpty {
+            anchor = (SharedDescriptor(directory), String(name))
+        } else {
+            anchor = nil
         }
     }
 

@@ -39,6 +39,11 @@ public struct MountOptions: Sendable, Equatable {
     /// `sandbox`, `no_sandbox`: false, the server keeps all its capabilities and system calls, for
     /// debuggers and sanitizers.
     public var sandbox: Bool = true
+    /// `keeper`, `no_keeper`: a process of its own keeps the mount where the server dies, and starts
+    /// the next one.
+    public var keeper: Bool = false
+    /// `keeper_crashes=`: servers that may die in a minute before the keeper gives up; 0 is any number.
+    public var keeperCrashes: UInt32 = 20
     /// `huge=`: huge pages of the memory device's tmpfs, `never`, `always`, `within_size` or
     /// `advise` (tmpfs(5)). Nil: what the device has, and for a new one `within_size`.
     public var hugePages: String?
@@ -123,7 +128,7 @@ extension MountOptions {
         [
             "size", "uid", "gid", "umask", "heap", "huge", "allow_other", "passthrough",
             "no_passthrough", "io_uring", "no_io_uring", "poll", "no_poll", "sandbox", "no_sandbox",
-            "registers", "read_effects",
+            "registers", "read_effects", "keeper", "no_keeper", "keeper_crashes",
         ] + Quotas.Resource.allCases.map { "quota_\($0.word)" }
         + kernelPairs.keys.sorted() + ignored.sorted() + ignoredKeys.sorted()
 
@@ -148,9 +153,11 @@ extension MountOptions {
         case "no_poll": poll = false
         case "sandbox": sandbox = true
         case "no_sandbox": sandbox = false
+        case "keeper": keeper = true
+        case "no_keeper": keeper = false
         case "remount": isRemount = true
         case "read_effects": readEffects = true
-        case "size", "uid", "gid", "umask", "heap", "huge", "registers":
+        case "size", "uid", "gid", "umask", "heap", "huge", "registers", "keeper_crashes":
             throw Self.invalid(flag, "it needs a value: \(flag)=VALUE")
         default:
             guard let opposite = Self.kernelPairs[flag] else { return Self.ignored.contains(flag) }
@@ -197,6 +204,11 @@ extension MountOptions {
             heap = try Self.choice(value, of: Heap.allCases.map(\.name), item: item)
         case "registers":
             registers.append(try Self.registers(value, item))
+        case "keeper_crashes":
+            guard Self.isPlain(value, radix: 10), let count = UInt32(value), count <= 64 else {
+                throw Self.invalid(item, "a number of crashes in a minute, 0 to 64; 0 is any")
+            }
+            keeperCrashes = count
         case "huge":
             hugePages = try Self.choice(value, of: Self.hugePolicies, item: item)
         default:

@@ -15,12 +15,19 @@ enum Operations {
         guard let request = unsafe request else { return }
         let session = unsafe Session.of(request)
         session.tree.metrics.count(kind)
+        let undertaking = session.undertaking()
         do throws(Errno) {
-            let answer = try body(session, unsafe caller(of: request))
+            let caller = unsafe caller(of: request)
+            let answer = try Undertaking.during(undertaking) { () throws(Errno) in
+                try body(session, caller)
+            }
             unsafe send(answer, request, session, info)
+            // Who parked it has it now.
+            if case .parked = answer { return }
         } catch {
             unsafe Reply(request).error(error)
         }
+        undertaking?.end()
     }
 
     /// Serves a request now, or in the pool where it may take long or wait for somebody.
@@ -37,24 +44,29 @@ enum Operations {
         guard let request = unsafe request else { return }
         let session = unsafe Session.of(request)
         session.tree.metrics.count(kind)
+        let undertaking = session.undertaking()
         do throws(Errno) {
             let caller = unsafe caller(of: request)
             if let work = try later(session, caller), try session.canWait(work.lane) {
                 return unsafe try session.serveLater(
-                    request, info?.pointee, of: work.uid, lane: work.lane, bytes: bytes, body)
+                    request, info?.pointee, of: work.uid, lane: work.lane, bytes: bytes,
+                    for: undertaking, body)
             }
             let given = unsafe info?.pointee
             var own = given ?? fuse_file_info()
             let answer: Answer
             do throws(Errno) {
-                answer = try body(session, caller, &own)
+                answer = try Undertaking.during(undertaking) { () throws(Errno) in
+                    try body(session, caller, &own)
+                }
             } catch .resourceBusy {
                 guard let busy, let lane = session.tree.lane(changing: busy) else {
                     throw .resourceBusy
                 }
                 guard session.usesRings else {
                     return unsafe try session.serveLater(
-                        request, given, of: caller.uid, lane: lane, bytes: bytes, body)
+                        request, given, of: caller.uid, lane: lane, bytes: bytes,
+                        for: undertaking, body)
                 }
                 answer = try BufferTable.patience.retry { () throws(Errno) in
                     try body(session, caller, &own)
@@ -66,6 +78,7 @@ enum Operations {
         } catch {
             unsafe Reply(request).error(error)
         }
+        undertaking?.end()
     }
 
     /// Does what was left to the pool, and replies unless that was done meanwhile.
@@ -120,11 +133,19 @@ enum Operations {
         case .opened:
             guard let info = unsafe info else { return }
             let number = unsafe info.pointee.fh
-            if unsafe !reply.opened(info) { session.handles.remove(number) }
+            if unsafe reply.opened(info) {
+                session.handles.answered(number)
+            } else {
+                session.handles.remove(number)
+            }
         case .created(let status):
             guard let info = unsafe info else { return }
             let number = unsafe info.pointee.fh
-            if unsafe !reply.created(status, info) { session.handles.remove(number) }
+            if unsafe reply.created(status, info) {
+                session.handles.answered(number)
+            } else {
+                session.handles.remove(number)
+            }
         }
     }
 
@@ -160,6 +181,7 @@ enum Operations {
         guard let request = unsafe request else { return }
         let session = unsafe Session.of(request)
         session.tree.metrics.count(.write)
+        let undertaking = session.undertaking()
         do throws(Errno) {
             guard let info = unsafe info?.pointee, let file = try file(info) else {
                 throw .badFileDescriptor
@@ -167,14 +189,19 @@ enum Operations {
             let given = unsafe UnsafeRawBufferPointer(start: bytes, count: size)
             let lane = unsafe file.lane(writing: given)
             guard file.writesWait(size), try session.canWait(lane) else {
-                let count = unsafe try file.write(given, at: UInt64(offset))
+                let count = try Undertaking.during(undertaking) { () throws(Errno) in
+                    unsafe try file.write(given, at: UInt64(offset))
+                }
                 session.tree.metrics.addWritten(count)
-                return unsafe Reply(request).written(count)
+                unsafe Reply(request).written(count)
+                undertaking?.end()
+                return
             }
             // libfuse uses its own memory again for the next request.
             let kept = unsafe Array(given)
             unsafe try session.serveLater(
-                request, info, of: caller(of: request).uid, lane: lane, bytes: size
+                request, info, of: caller(of: request).uid, lane: lane, bytes: size,
+                for: undertaking
             ) { (session, _, _) throws(Errno) in
                 let count = try file.write(kept, at: UInt64(offset))
                 session.tree.metrics.addWritten(count)
@@ -182,6 +209,7 @@ enum Operations {
             }
         } catch {
             unsafe Reply(request).error(error)
+            undertaking?.end()
         }
     }
 
@@ -317,11 +345,16 @@ enum Operations {
             unsafe Operations.serve(request, .create, info) { (session, caller) throws(Errno) in
                 guard let info = unsafe info else { throw .invalidArgument }
                 let flags = OpenFlags(unsafe info.pointee.flags)
+                if let number = session.opened() {
+                    let file = unsafe try session.fill(info, number, flags)
+                    return .created(try session.tree.reopenedStatus(of: file))
+                }
                 let charge = try session.chargeOpen(to: caller)
                 let (status, file) = try session.tree.create(
                     unsafe Operations.text(name), in: Inode(UInt64(parent)), mode: mode, flags,
                     by: caller)
-                unsafe session.fill(info, OpenHandle(file, charge), flags)
+                unsafe try session.fill(
+                    info, OpenHandle(file, charge), flags, of: Inode(status.inode), by: caller)
                 return .created(status)
             }
         }
@@ -334,10 +367,15 @@ enum Operations {
                     session.tree.work(opening: inode, flags).map { (caller.uid, $0) }
                 },
                 { (session, caller, info) throws(Errno) in
+                    if let number = session.opened() {
+                        _ = unsafe try session.fill(&info, number, flags)
+                        return .opened
+                    }
                     let charge = try session.chargeOpen(to: caller)
                     let use = try session.tree.commandInodes.enter(inode, caller.uid)
                     let file = try session.tree.open(inode, flags, by: caller)
-                    unsafe session.fill(&info, OpenHandle(file, charge, use), flags)
+                    unsafe try session.fill(
+                        &info, OpenHandle(file, charge, use), flags, of: inode, by: caller)
                     // Its length is that of its text from here on.
                     if flags.reads && Node.isHandle(inode) { session.forgetStatus(of: inode) }
                     return .opened
@@ -441,7 +479,10 @@ enum Operations {
 
     private static func addPoll(_ ops: inout fuse_lowlevel_ops) {
         unsafe ops.poll = { request, _, info, poll in
-            unsafe Operations.serve(request, .poll) { (_, _) throws(Errno) in
+            unsafe Operations.serve(request, .poll) { (session, _) throws(Errno) in
+                if unsafe poll != nil, let info = unsafe info {
+                    session.handles.polls(unsafe info.pointee.fh, as: cfuse_session_poll_number())
+                }
                 let waiter = unsafe poll.map { unsafe WaitingPoll($0) }
                 return .polled(unsafe try Operations.handle(info).file.poll(waiter))
             }
@@ -453,9 +494,15 @@ enum Operations {
     private static func addDirectories(_ ops: inout fuse_lowlevel_ops) {
         unsafe ops.opendir = { request, inode, info in
             unsafe Operations.serve(request, .other, info) { (session, caller) throws(Errno) in
+                if let number = session.opened() {
+                    unsafe info?.pointee.fh = number
+                    return .opened
+                }
                 try session.tree.checkIsThere(Inode(UInt64(inode)))
                 let handle = DirectoryHandle(try session.chargeOpen(to: caller))
-                unsafe info?.pointee.fh = session.handles.insert(handle)
+                let number = try session.number(
+                    handle, of: Inode(UInt64(inode)), OpenFlags(0), by: caller, isDirectory: true)
+                unsafe info?.pointee.fh = number
                 return .opened
             }
         }
@@ -480,7 +527,8 @@ enum Operations {
                 },
                 { (session, caller, info) throws(Errno) in
                     let handle = try HandleTable.object(info.fh, as: DirectoryHandle.self)
-                    if offset == 0 {
+                    // One that a server before this one had open has none yet.
+                    if offset == 0 || handle.listing.withLock({ $0.entries.isEmpty }) {
                         let parent = try session.tree.parent(of: directory)
                         let all =
                             [

@@ -8,14 +8,16 @@ import SystemPackage
 /// *Safety*: the session pointer is libfuse's; it is made in `init`, used by `run` and given back
 /// in `deinit`, all on one thread.
 @safe public final class Server {
-    private let session: Session
-    private let fuse: OpaquePointer
+    let session: Session
+    let fuse: OpaquePointer
     /// As the kernel named it when it was mounted.
-    private let mountpoint: String
+    let mountpoint: String
     private let options: MountOptions
     private let sandbox: Sandbox
     /// Nil where fusermount3 mounted it.
     private let mount: KernelMount?
+    /// Nil where the mount ends with the server.
+    private let succession: Succession?
     private let log: Logger
 
     private static let noPassthrough = SetupError(
@@ -36,9 +38,11 @@ import SystemPackage
     /// - Throws: what could not be had, and why.
     public init(
         source: String, mountpoint: String, options: MountOptions, maps: [RegisterMap] = [],
-        isVerbose: Bool = false, journal: JournalSocket? = nil
+        isVerbose: Bool = false, journal: JournalSocket? = nil, succession: Succession? = nil
     ) throws(SetupError) {
         self.options = options
+        self.succession = succession
+        if succession != nil { try Self.checkKeeping(source, options) }
         var log = Logger(label: "devfs") { _ in ServerLog(journal) }
         log.logLevel = isVerbose ? .info : .notice
         log[metadataKey: "device"] = "\(source == "memory" ? "memory:default" : source)"
@@ -65,7 +69,7 @@ import SystemPackage
             throw Self.noPassthrough
         }
         sandbox = try Sandbox(options, source: source, mountpoint: mountpoint)
-        let backend = try Self.backend(source, options)
+        let backend = try Self.backend(source, options, succession)
         if options.passthrough == true && !backend.allowsPassthrough {
             throw Self.noPassthrough
         }
@@ -76,15 +80,17 @@ import SystemPackage
             log.notice("the loaded module is \(module), this is \(DevFSVersion.text): devfs doctor")
         }
         // Held until it is mounted, so that of two servers at once on one directory one is told.
-        let claim = try Self.claim(mountpoint, source: backend.source, log)
-        self.mountpoint = claim.place.path
+        let isNew = succession?.isFirst ?? true
+        let claim = isNew ? try Self.claim(mountpoint, source: backend.source, log) : nil
+        self.mountpoint = claim?.place.path ?? mountpoint
         let registers = try Self.registers(options, maps, backend, log)
         // Every open buffer takes a descriptor.
         try? Syscalls.raiseDescriptorLimit()
         let tree: FileSystem
         do throws(Errno) {
             tree = try FileSystem(
-                backend, try Self.treeOptions(options, for: backend), registers: registers)
+                backend, try Self.treeOptions(options, for: backend), registers: registers,
+                ledger: succession?.ledger)
             try tree.openSocket()
         } catch {
             throw SetupError("setting up the tree of \(backend.source)", error)
@@ -122,26 +128,33 @@ import SystemPackage
             guard unsafe fuse_set_signal_handlers(fuse) == 0 else {
                 throw SetupError("catching signals", .ioError)
             }
-            mount = unsafe try Self.mount(fuse, backend.source, on: claim.place, options)
+            if let claim {
+                mount = unsafe try Self.mount(
+                    fuse, backend.source, on: claim.place, options, succession)
+            } else {
+                mount = unsafe try Self.takeOver(fuse, succession)
+            }
         } catch {
             tree.shutDown()
             throw error
         }
         let mounted = mount
         tree.mount.withLock { $0 = mounted }
+        Self.showFailover(of: tree, succession)
+        if let lock = backend.lock?.descriptor { succession?.giveLock(lock.raw) }
         withExtendedLifetime(claim) { unsafe session.attach(fuse) }
     }
 
     /// As `init`; a memory device that was made for a mount which then failed is removed again.
     public static func make(
         source: String, mountpoint: String, options: MountOptions, maps: [RegisterMap] = [],
-        isVerbose: Bool = false, journal: JournalSocket? = nil
+        isVerbose: Bool = false, journal: JournalSocket? = nil, succession: Succession? = nil
     ) throws(SetupError) -> Server {
         let isNew = MemoryDevices.isMissing(source)
         do throws(SetupError) {
             return try Server(
                 source: source, mountpoint: mountpoint, options: options, maps: maps,
-                isVerbose: isVerbose, journal: journal)
+                isVerbose: isVerbose, journal: journal, succession: succession)
         } catch {
             // Refused where another server has it meanwhile.
             if isNew { try? MemoryDevices.remove(source == "memory" ? "default" : source) }
@@ -171,12 +184,25 @@ import SystemPackage
         whenEnding: () -> Void = {}
     ) throws(SetupError) {
         let (tree, place) = (session.tree, mountpoint)
-        session.whenReady { whenReady(Self.summary(tree, on: place)) }
+        let isNew = succession?.isFirst ?? true
+        session.whenReady { [succession] in
+            guard isNew else { return }
+            if let succession, succession.ledger.canResend { succession.becomeKeepable() }
+            whenReady(Self.summary(tree, on: place))
+        }
         log.info("\(session.tree.backend.source) is mounted on \(mountpoint.printable)")
         // Reading maps took many times what is kept of them.
         if session.tree.registers != nil { Syscalls.giveBackMemory() }
         try sandbox.enter(options)
-        let result = unsafe cfuse_session_loop(fuse, Self.threads)
+        if !isNew {
+            try resume()
+            whenReady(Self.summary(tree, on: place))
+        }
+        let result =
+            succession == nil
+            ? unsafe cfuse_session_loop(fuse, Self.threads)
+            : unsafe cfuse_session_kept_loop(fuse, Self.threads)
+        succession?.end()
         whenEnding()
         // Who mounts the device next waits for our end from here on.
         session.tree.backend.lock?.announceEnd()
@@ -216,7 +242,8 @@ import SystemPackage
     /// Mounts by descriptor where that is permitted; else by fusermount3, which knows a path alone
     /// and looks that an ordinary user may mount where it leads.
     private static func mount(
-        _ fuse: OpaquePointer, _ source: String, on place: Place, _ options: MountOptions
+        _ fuse: OpaquePointer, _ source: String, on place: Place, _ options: MountOptions,
+        _ succession: Succession?
     ) throws(SetupError) -> KernelMount? {
         let attempt = "mounting \(source) on \(place.path)"
         guard Capability.isHeld(Capability.systemAdministration) else {
@@ -237,6 +264,15 @@ import SystemPackage
         let connection = try KernelMount.connection()
         let mount = try KernelMount(
             connection: connection.raw, source: source, on: place, options: options)
+        if let succession {
+            do throws(SetupError) {
+                unsafe try begin(fuse, connection, mount, source, place.path, succession)
+            } catch {
+                try? mount.remove()
+                throw error
+            }
+            return mount
+        }
         // It is libfuse's from now on.
         guard unsafe fuse_session_mount(fuse, "/dev/fd/\(connection.take())") == 0 else {
             try? mount.remove()
@@ -246,7 +282,7 @@ import SystemPackage
     }
 
     private static func backend(
-        _ source: String, _ options: MountOptions
+        _ source: String, _ options: MountOptions, _ succession: Succession?
     ) throws(SetupError) -> any Backend {
         if source.hasPrefix("/") { return try KernelBackend(source) }
         let (kind, name) =
@@ -266,7 +302,12 @@ import SystemPackage
         if options.size == 0 {
             throw SetupError("mounting with size=0", .invalidArgument, hint: "give it a size")
         }
-        return try MemoryBackend(valid, size: options.size, huge: options.hugePages)
+        guard let succession, !succession.isFirst else {
+            return try MemoryBackend(valid, size: options.size, huge: options.hugePages)
+        }
+        let used = succession.ledger.usedBuffers.map(\.number)
+        return try MemoryBackend(
+            valid, size: nil, huge: nil, lock: try succession.takeLock(), keeping: Set(used))
     }
 
     private static func registers(

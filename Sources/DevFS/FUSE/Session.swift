@@ -18,7 +18,9 @@ import SystemPackage
     /// The tree's own, which the tree keeps: counting takes no reference.
     @unsafe private let counters: Unmanaged<Metrics>
     let wishes: Wishes
-    let handles = HandleTable()
+    let handles: HandleTable
+    /// Open files that the server before this one had not told of, by the request.
+    let unanswered = Mutex<[UInt64: UInt64]>([:])
     /// What the kernel and libfuse agreed on.
     private let agreed = Mutex(cfuse_features())
     private let backing = Mutex<BackingTable?>(nil)
@@ -32,6 +34,7 @@ import SystemPackage
 
     init(_ tree: FileSystem, _ wishes: Wishes) {
         self.tree = tree
+        handles = HandleTable(tree.ledger?.handles)
         unsafe counters = .passUnretained(tree.metrics)
         self.wishes = wishes
     }
@@ -50,7 +53,7 @@ import SystemPackage
 
     /// Gives it the mounted session of libfuse.
     func attach(_ fuse: OpaquePointer) {
-        let table = unsafe BackingTable(fuse_session_fd(fuse))
+        let table = unsafe BackingTable(fuse_session_fd(fuse), tree.ledger)
         backing.withLock { $0 = table }
         let number = UInt(bitPattern: fuse)
         self.fuse.withLock { $0 = number }
@@ -68,12 +71,15 @@ import SystemPackage
         unsafe fuse_lowlevel_notify_inval_inode(fuse, fuse_ino_t(inode.number), -1, 0)
     }
 
+    var backingTable: BackingTable? { backing.withLock { $0 } }
+
     // MARK: Negotiation
 
     func negotiate(_ connection: UnsafeMutablePointer<fuse_conn_info>) {
         var got = cfuse_features()
         unsafe cfuse_negotiate(
             connection, wishes.passthrough && tree.backend.allowsPassthrough, wishes.ioUring, &got)
+        if tree.ledger != nil { unsafe cfuse_session_agreed(connection) }
         let agreed = got
         self.agreed.withLock { $0 = agreed }
         rings.store(agreed.io_uring, ordering: .releasing)
@@ -140,8 +146,32 @@ import SystemPackage
     // MARK: Open files
 
     /// Fills the reply to an open.
+    /// - Throws: ENFILE where the ledger of a kept mount has no room for one more.
     func fill(
-        _ info: UnsafeMutablePointer<fuse_file_info>, _ handle: OpenHandle, _ flags: OpenFlags
+        _ info: UnsafeMutablePointer<fuse_file_info>, _ handle: OpenHandle, _ flags: OpenFlags,
+        of inode: Inode, by caller: Caller
+    ) throws(Errno) {
+        do throws(Errno) {
+            unsafe setFlags(of: info, handle, flags)
+            unsafe info.pointee.fh = try number(handle, of: inode, flags, by: caller)
+        } catch {
+            handle.close()
+            throw error
+        }
+    }
+
+    /// The same for what is open already.
+    func fill(
+        _ info: UnsafeMutablePointer<fuse_file_info>, _ number: UInt64, _ flags: OpenFlags
+    ) throws(Errno) -> any OpenFile {
+        let handle = try HandleTable.object(number, as: OpenHandle.self)
+        unsafe setFlags(of: info, handle, flags)
+        unsafe info.pointee.fh = number
+        return handle.file
+    }
+
+    func setFlags(
+        of info: UnsafeMutablePointer<fuse_file_info>, _ handle: OpenHandle, _ flags: OpenFlags
     ) {
         let agreed = self.agreed.withLock { $0 }
         var id: Int32 = 0
@@ -158,7 +188,6 @@ import SystemPackage
         unsafe cfuse_set_open(
             info, goesToServer, !handle.file.isSeekable, !handle.file.hasEnd,
             agreed.parallel_direct_writes, id)
-        unsafe info.pointee.fh = handles.insert(handle)
     }
 
     /// A listing, which an open directory keeps.
@@ -188,6 +217,10 @@ import SystemPackage
         _ request: fuse_req_t, _ handle: OpenHandle, at offset: UInt64, size: Int, waits: Bool
     ) throws(Errno) -> Answer {
         let file = handle.file
+        // The server before this one was at its answer.
+        if let answer = Undertaking.current?.answer, let bytes = try file.again(answer) {
+            return .bytes(bytes)
+        }
         // libfuse (3.18) cannot interrupt a request on a ring, and frees it before we could answer at
         // the end: no read waits there.
         guard file.waits, waits, !usesRings else {
@@ -253,7 +286,7 @@ import SystemPackage
     ///   - body: sends nothing itself.
     func serveLater(
         _ request: fuse_req_t, _ info: fuse_file_info?, of uid: UInt32, lane: BufferID?,
-        bytes: Int = 0,
+        bytes: Int = 0, for undertaking: Undertaking? = nil,
         _ body: @escaping @Sendable (Session, Caller, inout fuse_file_info) throws(Errno) -> Answer
     ) throws(Errno) {
         let user = tree.quotas.user(uid)
@@ -265,7 +298,7 @@ import SystemPackage
         }
         let caller = unsafe Operations.caller(of: request)
         let work = unsafe wait(for: request) { WaitingWork($0, of: user.uid, in: tree.pool) }
-        let late = work.request
+        let late = work.late
         let given = info ?? fuse_file_info()
         let number = tree.pool.run(
             WorkPool.Item(
@@ -273,8 +306,12 @@ import SystemPackage
                 body: { [self] in
                     defer { withExtendedLifetime((charge, kept)) {} }
                     Operations.answer(late, self, given) {
-                        (info) throws(Errno) in try body(self, caller, &info)
+                        (info) throws(Errno) in
+                        try Undertaking.during(undertaking) { () throws(Errno) in
+                            try body(self, caller, &info)
+                        }
                     }
+                    undertaking?.end()
                 }, stalled: { late.fail(.resourceBusy) }))
         work.queued(as: number)
     }
@@ -287,7 +324,7 @@ import SystemPackage
     /// Answers all that waits and closes all that is open: the connection is over.
     func end() {
         tree.shutDown()
-        for waiter in waiting.all { waiter.request.fail(.noDevice) }
+        for waiter in waiting.all { waiter.late.fail(.noDevice) }
         handles.removeAll()
     }
 }

@@ -12,6 +12,11 @@ public struct Refusal: Error, Sendable, Equatable {
         self.why = why
     }
 
+    /// What is said of a command that was carried out already.
+    var isEffect: Bool {
+        errno == .fileExists || errno == .noSuchFileOrDirectory || errno == .noSuchProcess
+    }
+
     static func invalid(_ why: String) -> Refusal { Refusal(.invalidArgument, why) }
 
     static func incomplete(_ why: String) -> Refusal {

@@ -31,7 +31,10 @@ final class BufferFile: BackedFile {
         descriptor = memory.descriptor.raw
         isFixed = buffer.traits.heap.isFixed
         asksForSize = isFixed || !backend.keepsFixedSize
-        repliesFromMapping = backend.readStrategy == .mapping
+        // A page that a mapping has to get first is EIO for the client where the server is killed
+        // meanwhile (fuse_dev_do_write in fs/fuse/dev.c).
+        repliesFromMapping =
+            backend.readStrategy == .mapping && !table.keepsUsed.load(ordering: .relaxed)
         if buffer.isOfOthers { table.useOfOthers.enter(inode) }
     }
 

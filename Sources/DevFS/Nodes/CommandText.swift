@@ -104,12 +104,24 @@ struct CommandText {
         }
         var done = 0
         let end = Clock.monotonic.addingClamped(Self.patience)
-        for (command, line) in zip(commands, lines) {
+        let undertaking = Undertaking.current
+        let before = undertaking?.isResent == true ? undertaking?.done ?? 0 : 0
+        for (number, (command, line)) in zip(commands, lines).enumerated() {
             if done > earlier && Clock.monotonic > end { return Outcome(taken: done - earlier) }
             do throws(Refusal) {
-                try run(command)
+                // By the server before this one.
+                if number >= before {
+                    undertaking?.begin(number)
+                    try run(command)
+                    undertaking?.finish(number)
+                }
                 done = self.end(of: line)
             } catch {
+                if let undertaking, undertaking.mayBeDone(number), error.isEffect {
+                    undertaking.finish(number)
+                    done = self.end(of: line)
+                    continue
+                }
                 let errno = refuse(error, line)
                 if done > earlier { return Outcome(taken: done - earlier) }
                 throw errno

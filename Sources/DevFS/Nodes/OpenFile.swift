@@ -11,6 +11,8 @@ enum ReadResult: Sendable {
 protocol ParkedRead: AnyObject, Sendable {
     /// Bytes that the reader takes at the most.
     var size: Int { get }
+    /// What it is part of, where that outlives the server.
+    var undertaking: Undertaking? { get }
     func finish(_ result: Result<ArraySlice<UInt8>, Errno>)
 }
 
@@ -63,6 +65,12 @@ protocol OpenFile: AnyObject, Sendable {
     func poll(_ waiter: (any PollWaiter)?) -> PollEvents
     /// Bytes that a reader of this open file will find, where it is a text.
     var length: UInt64? { get }
+    /// Whose rights its commands have, where it takes some.
+    var commander: Opener? { get }
+    /// The answer to a read that comes again, by what the ledger has of it; nil for another one.
+    func again(_ answer: [UInt8]) throws(Errno) -> ArraySlice<UInt8>?
+    /// It is known to the next server from here on; or it was to the one before, and goes on.
+    func keep(in handle: KeptHandle, isAdopted: Bool)
     func close()
 }
 
@@ -73,6 +81,10 @@ protocol BackedFile: OpenFile {
     var descriptor: CInt { get }
     /// A write has to pass the server, which keeps the size.
     var guardsSize: Bool { get }
+}
+
+extension ParkedRead {
+    var undertaking: Undertaking? { nil }
 }
 
 extension OpenFile {
@@ -88,6 +100,9 @@ extension OpenFile {
     func cancel(_ parked: any ParkedRead) -> Bool { false }
     func poll(_ waiter: (any PollWaiter)?) -> PollEvents { [.readable, .writable] }
     var length: UInt64? { nil }
+    var commander: Opener? { nil }
+    func again(_ answer: [UInt8]) throws(Errno) -> ArraySlice<UInt8>? { answer[...] }
+    func keep(in handle: KeptHandle, isAdopted: Bool) {}
     func close() {}
 
     /// The same of bytes that were kept.

@@ -43,9 +43,16 @@ final class StreamFile: OpenFile {
         if parked == nil, stream.isQuiet, !wasAsked.exchange(true, ordering: .relaxed) {
             throw .resourceTemporarilyUnavailable
         }
+        stream.asked()
         stream.begin()
         return try queue.read(parked, size: size, next)
     }
+
+    func keep(in handle: KeptHandle, isAdopted: Bool) {
+        stream.keep(in: handle, isAdopted: isAdopted)
+    }
+
+    func again(_ answer: [UInt8]) throws(Errno) -> ArraySlice<UInt8>? { try stream.again(answer) }
 
     /// Waits for a copy that is under way, so that its bytes go to the one who asked for them.
     func cancel(_ parked: any ParkedRead) -> Bool { queue.cancel(parked) }

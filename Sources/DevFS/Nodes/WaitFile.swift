@@ -11,6 +11,12 @@ final class WaitFile: OpenFile, SignalListener {
         /// What a short read has left of a line.
         var rest: ArraySlice<UInt8> = []
         var lost: UInt64 = 0
+        /// Where the next server finds all that.
+        var kept: KeptHandle?
+
+        var progress: KeptHandle.Progress {
+            .init(position: last, count: lost, rest: Array(rest))
+        }
     }
 
     private let signal: Signal
@@ -45,7 +51,23 @@ final class WaitFile: OpenFile, SignalListener {
         }
         let part = position.rest.prefix(size)
         position.rest = position.rest.dropFirst(size)
+        position.kept?.set(
+            position.progress, answering: Undertaking.current?.unique ?? 0, with: Array(part))
         return part
+    }
+
+    func keep(in handle: KeptHandle, isAdopted: Bool) {
+        queue.change { position in
+            if isAdopted {
+                let before = handle.progress
+                position.last = before.position
+                position.lost = before.count
+                position.rest = before.rest[...]
+            } else {
+                handle.set(position.progress, answering: 0, with: [])
+            }
+            position.kept = handle
+        }
     }
 
     func read(at offset: UInt64, size: Int, parked: (any ParkedRead)?) throws(Errno) -> ReadResult?

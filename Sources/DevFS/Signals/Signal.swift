@@ -55,6 +55,10 @@ final class Signal: Sendable {
         var isEnabled = true
         var isRemoved = false
         var isStorm = false
+        /// When the timer ends next, and whose command made the newest events: for the next server.
+        var due: UInt64 = 0
+        var request: UInt64 = 0
+        var command: UInt64 = 0
         /// The first event whose time is known: a device may have dropped some.
         var oldest: UInt64 = 1
         /// Times of the newest events, event N at (N-1) % depth.
@@ -94,22 +98,48 @@ final class Signal: Sendable {
     /// Nil where the server itself makes the events.
     let origin: Origin?
     let wakeUps: WakeUps
+    /// Where it outlives the server.
+    let kept: KeptSignal?
     private let state: Mutex<State>
 
     /// - Parameter count: events that there were before anybody listened.
     init(
         _ id: SignalID, _ name: Name, _ source: SignalSource, owner: UInt32 = 0,
         origin: Origin? = nil,
-        count: UInt64 = 0, wakeUps: WakeUps = WakeUps()
+        count: UInt64 = 0, wakeUps: WakeUps = WakeUps(), kept: KeptSignal? = nil
     ) {
+        self.kept = kept
         self.wakeUps = wakeUps
         self.owner = owner
         self.id = id
         self.name = name
         self.source = source
         self.origin = origin
-        state = Mutex(State(count: count, oldest: count + 1))
+        guard let kept else {
+            state = Mutex(State(count: count, oldest: count + 1))
+            return
+        }
+        let before = kept.state
+        var now = State(
+            count: before.count, missed: before.missed, isEnabled: before.isEnabled,
+            due: before.due, request: before.request, command: before.command)
+        let known = min(before.count, Signal.depth)
+        for number in before.count - known..<before.count {
+            now.keep(kept.time(of: number + 1), of: number + 1)
+        }
+        state = Mutex(now)
     }
+
+    /// With the lock held, after each change.
+    private func keep(_ state: State) {
+        kept?.set(
+            KeptSignal.State(
+                count: state.count, missed: state.missed, isEnabled: state.isEnabled,
+                due: state.due, request: state.request, command: state.command))
+    }
+
+    /// When a timer ends next.
+    var due: UInt64 { state.withLock { $0.due } }
 
     /// What the device says; what is known here, where the server makes the events.
     /// - Throws: ENODEV where the source or its device is gone.
@@ -152,12 +182,20 @@ final class Signal: Sendable {
     /// Streams of a user that it drives.
     func streams(of uid: UInt32) -> Int { state.withLock { $0.streams[uid] ?? 0 } }
 
-    func setEnabled(_ isEnabled: Bool) {
-        state.withLock { $0.isEnabled = isEnabled }
+    /// - Parameter due: when its timer ends next.
+    func setEnabled(_ isEnabled: Bool, due: UInt64 = 0) {
+        state.withLock { state in
+            state.isEnabled = isEnabled
+            state.due = due
+            keep(state)
+        }
     }
 
     func addMissed(_ count: UInt64) {
-        state.withLock { $0.missed &+= count }
+        state.withLock { state in
+            state.missed &+= count
+            keep(state)
+        }
     }
 
     func addStream(_ change: Int, of uid: UInt32) {
@@ -194,18 +232,44 @@ final class Signal: Sendable {
     }
 
     /// Makes events; a disabled or removed source makes none.
+    /// - Parameters:
+    ///   - missed: ends of its timer that came too late to be told of.
+    ///   - time: by which its timer ends later the next time.
     @discardableResult
-    func post(_ events: UInt64, at time: UInt64 = Clock.monotonic) -> Bool {
+    func post(
+        _ events: UInt64, at time: UInt64 = Clock.monotonic, missed: UInt64 = 0,
+        later: UInt64 = 0
+    ) -> Bool {
+        let undertaking = kept == nil ? nil : Undertaking.current
+        var isDone = false
         let result: (ClosedRange<UInt64>, Audience)? = state.withLock { state in
+            let command = undertaking.map { UInt64($0.done + 1) } ?? 0
+            if let undertaking, undertaking.isResent, state.request == undertaking.unique,
+                state.command == command
+            {
+                // By the server before this one.
+                isDone = true
+                return nil
+            }
             let (count, overflow) = state.count.addingReportingOverflow(events)
             guard state.isEnabled, !state.isRemoved, events > 0, !overflow else { return nil }
             let numbers = state.count + 1...count
             state.count = count
             for number in numbers.suffix(Int(min(events, Signal.depth))) {
                 state.keep(time, of: number)
+                kept?.set(time, of: number)
             }
+            state.missed &+= missed
+            state.due &+= later
+            if let undertaking {
+                (state.request, state.command) = (undertaking.unique, command)
+            }
+            keep(state)
+            // While nobody else makes events, which would be the newest.
+            undertaking?.finish(Int(clamping: command) - 1)
             return (numbers, state.audience())
         }
+        if isDone { return true }
         guard let (numbers, audience) = result else { return false }
         wakeUps.tell(audience, numbers, at: time)
         return true
@@ -241,7 +305,10 @@ final class Signal: Sendable {
                 state.count > Signal.depth ? state.count - Signal.depth + 1 : 1, state.oldest)
             let number = max(position + 1, oldest)
             let skipped = number - position - 1
-            state.missed &+= skipped
+            if skipped > 0 {
+                state.missed &+= skipped
+                keep(state)
+            }
             return (
                 Event(
                     number: number, count: state.count,

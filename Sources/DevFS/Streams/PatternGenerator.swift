@@ -49,12 +49,13 @@ extension PatternGenerator {
         /// When the period is to be filled, CLOCK_MONOTONIC in ns.
         var due: UInt64 = 0
         /// The first word of the period.
-        private var counter: UInt32 = 0
+        private var counter: UInt32
         /// Words of the period that are written.
         private var done: UInt64 = 0
 
         init(stream: Stream, words: UInt64, time: UInt64) {
             self.stream = stream
+            counter = stream.counter
             self.words = words
             self.time = time
         }
@@ -91,8 +92,9 @@ extension PatternGenerator {
         private mutating func finishPeriod() {
             done = 0
             // What is filled once the stream was stopped is filled again, so that no word is missing.
-            guard stream.periodFilled() else { return }
-            counter &+= UInt32(truncatingIfNeeded: words)
+            let next = counter &+ UInt32(truncatingIfNeeded: words)
+            guard stream.periodFilled(next: next) else { return }
+            counter = next
             let now = Clock.monotonic
             if now > due + 1_000_000_000 { due = now }
             due += time

@@ -19,6 +19,31 @@ struct Ring: Equatable {
         self.periods = periods
     }
 
+    /// As an earlier server had it.
+    init(
+        period: UInt64, periods: UInt64, produced: UInt64, consumed: UInt64, overruns: UInt64
+    ) {
+        self.init(period: period, periods: periods)
+        self.produced = max(produced, consumed)
+        self.consumed = max(consumed, self.produced - min(self.produced, capacity))
+        self.overruns = overruns
+    }
+
+    /// The reader has what is before `position`.
+    mutating func skip(to position: UInt64) {
+        if position > consumed && position <= produced { consumed = position }
+    }
+
+    /// Periods can be filled so that nothing from `position` on is overwritten.
+    func hasRoom(keeping position: UInt64) -> Bool {
+        produced - min(position, produced) + period <= capacity
+    }
+
+    /// Bytes from `position` on are what they were, also while the next period is being filled.
+    func isWhole(from position: UInt64) -> Bool {
+        position <= produced && produced - position <= capacity
+    }
+
     /// Bytes of the whole ring.
     var size: UInt64 { period * periods }
     /// Bytes that a reader can have at the most.

@@ -32,7 +32,28 @@ final class Stream: SignalListener {
         var reader: (@Sendable () -> Void)?
         /// Told when there may be room again.
         var generator: (@Sendable () -> Void)?
+        /// How often the ring began anew, the generator's next word, and events of the source that
+        /// were told of: for the next server.
+        var epoch: UInt64 = 0
+        var counter: UInt32 = 0
+        var told: UInt64 = 0
+        /// Where the reader's position is kept, and from where on bytes were given to him that were
+        /// not answered yet.
+        var handle: KeptHandle?
+        var unanswered: [UInt64] = []
+
+        var kept: KeptStream.State {
+            KeptStream.State(
+                produced: ring.produced, consumed: ring.consumed, overruns: ring.overruns,
+                status: Stream.numbers[status] ?? 0, watermark: watermark, seen: seen,
+                opened: opened.map { $0 + 1 } ?? 0, epoch: epoch, counter: UInt64(counter),
+                told: told)
+        }
     }
+
+    private static let numbers: [Status: UInt64] = [
+        .armed: 0, .running: 1, .stopped: 2, .overrun: 3,
+    ]
 
     let id: StreamID
     let definition: StreamDefinition
@@ -41,6 +62,8 @@ final class Stream: SignalListener {
     private let memory: BufferMemory
     /// Of who made it, until nobody has it: a write of the generator that hangs has it, too.
     private let charge: Quotas.Charge?
+    /// Where it outlives the server.
+    let kept: KeptStream?
     private let state: Mutex<State>
 
     var name: Name { definition.name }
@@ -49,18 +72,47 @@ final class Stream: SignalListener {
     /// - Parameter size: bytes of the buffer, whole periods, two or more.
     init(
         _ id: StreamID, _ definition: StreamDefinition, memory: BufferMemory, size: UInt64,
-        owner: UInt32 = 0, charge: Quotas.Charge? = nil
+        owner: UInt32 = 0, charge: Quotas.Charge? = nil, kept: KeptStream? = nil
     ) {
+        self.kept = kept
         self.owner = owner
         self.charge = charge
         self.id = id
         self.definition = definition
         self.memory = memory
-        state = Mutex(
-            State(
-                ring: Ring(period: definition.period, periods: size / definition.period),
-                watermark: definition.watermark ?? definition.period))
+        let periods = size / definition.period
+        guard let kept, kept.id != 0 else {
+            let fresh = State(
+                ring: Ring(period: definition.period, periods: periods),
+                watermark: definition.watermark ?? definition.period)
+            kept?.set(fresh.kept)
+            state = Mutex(fresh)
+            return
+        }
+        let before = kept.state
+        var now = State(
+            ring: Ring(
+                period: definition.period, periods: periods, produced: before.produced,
+                consumed: before.consumed, overruns: before.overruns),
+            watermark: before.watermark)
+        now.status = Self.numbers.first { $0.value == before.status }?.key ?? .stopped
+        (now.seen, now.told, now.epoch) = (before.seen, before.told, before.epoch)
+        now.counter = UInt32(truncatingIfNeeded: before.counter)
+        now.opened = before.opened > 0 ? before.opened - 1 : nil
+        state = Mutex(now)
     }
+
+    /// What it is changed to is known to the next server when that returns.
+    private func change<T: Sendable>(_ body: (inout State) -> T) -> T {
+        state.withLock { state in
+            let result = body(&state)
+            kept?.set(state.kept)
+            return result
+        }
+    }
+
+    /// The generator's next word.
+    var counter: UInt32 { state.withLock { $0.counter } }
 
     var status: Status { state.withLock { $0.status } }
     var overruns: UInt64 { state.withLock { $0.ring.overruns } }
@@ -70,7 +122,7 @@ final class Stream: SignalListener {
 
     /// False where it is not 1 to the ring less one period.
     func setWatermark(_ bytes: UInt64) -> Bool {
-        let isValid = state.withLock { state in
+        let isValid = change { state in
             guard (1...state.ring.capacity).contains(bytes) else { return false }
             state.watermark = bytes
             return true
@@ -90,7 +142,24 @@ final class Stream: SignalListener {
     }
 
     /// Events up to here are before its time.
-    func pass(_ number: UInt64) { state.withLock { $0.seen = max($0.seen, number) } }
+    func pass(_ number: UInt64) {
+        change { state in
+            state.seen = max(state.seen, number)
+            state.told = number
+        }
+    }
+
+    /// Counts what its source did in the moment in which the server before this one died.
+    func makeUp(to number: UInt64) {
+        change { state in
+            guard number > state.told else { return }
+            let periods = number - state.told
+            state.told = number
+            state.seen = max(state.seen, number)
+            count(periods, &state)
+        }
+        wakeGenerator()
+    }
 
     /// Counts what its source has done by now; itself, to be asked afterwards.
     @discardableResult
@@ -105,7 +174,11 @@ final class Stream: SignalListener {
             // Events before that are not its.
             if state.status != .running, let count { state.seen = count }
             // A ring that ran over starts empty; one that was stopped goes on where it was.
-            if state.status == .overrun { state.ring.restart() }
+            if state.status == .overrun {
+                state.ring.restart()
+                state.epoch += 1
+                state.unanswered.removeAll()
+            }
             state.status = .running
             state.opened = nil
         }
@@ -133,7 +206,7 @@ final class Stream: SignalListener {
     }
 
     private func start(_ prepare: (inout State) -> Void) {
-        state.withLock { state in
+        change { state in
             prepare(&state)
         }
         wakeGenerator()
@@ -143,15 +216,17 @@ final class Stream: SignalListener {
     func stop() {
         // Who has it open has what came since.
         if state.withLock({ $0.opened }) != nil { begin() }
-        state.withLock { $0.status = .stopped }
+        change { $0.status = .stopped }
         wakeReader()
     }
 
     /// The device has filled a period; false where the stream does not run.
-    func periodFilled() -> Bool {
-        let isCounted = state.withLock { state in
+    /// - Parameter word: the first one of the next period.
+    func periodFilled(next word: UInt32 = 0) -> Bool {
+        let isCounted = change { state in
             guard state.status == .running else { return false }
             count(1, &state)
+            state.counter = word
             return true
         }
         wakeReader()
@@ -179,8 +254,9 @@ final class Stream: SignalListener {
 
     func happened(_ numbers: ClosedRange<UInt64>, at time: UInt64) {
         if state.withLock({ $0.clock }) == nil {
-            state.withLock { state in
+            change { state in
                 state.seen = max(state.seen, numbers.upperBound)
+                state.told &+= numbers.length
                 count(numbers.length, &state)
             }
         } else {
@@ -203,7 +279,10 @@ final class Stream: SignalListener {
     func nextPeriod() -> UInt64? {
         state.withLock { state in
             guard state.status == .running, !state.isRemoved,
-                definition.policy == .overwrite || !state.ring.isFull
+                definition.policy == .overwrite || !state.ring.isFull,
+                // What is on its way to the reader would be copied once more for him.
+                definition.policy == .overwrite
+                    || state.unanswered.allSatisfy({ state.ring.hasRoom(keeping: $0) })
             else { return nil }
             return state.ring.writeOffset
         }
@@ -227,15 +306,18 @@ final class Stream: SignalListener {
             if state.hasReader { throw .resourceBusy }
             state.hasReader = true
             state.reader = wake
-            if state.status == .armed { state.opened = count ?? state.seen }
+            if state.status == .armed { state.opened = state.opened ?? count ?? state.seen }
+            kept?.set(state.kept)
         }
     }
 
     func detach() {
-        state.withLock { state in
+        change { state in
             state.hasReader = false
             state.reader = nil
             state.opened = nil
+            state.handle = nil
+            state.unanswered.removeAll()
         }
     }
 
@@ -275,8 +357,81 @@ final class Stream: SignalListener {
         guard bytes.count == count else { throw .ioError }
         // The device may have filled on: what it overwrote meanwhile is not what it was.
         catchUp()
-        let isWhole = state.withLock { $0.ring.consume(UInt64(count), from: position) }
+        let isWhole = give(UInt64(count), from: position)
         wakeGenerator()
         return isWhole ? bytes[...] : nil
     }
+
+    private func give(_ count: UInt64, from position: UInt64) -> Bool {
+        guard kept != nil else {
+            return state.withLock { $0.ring.consume(count, from: position) }
+        }
+        let undertaking = Undertaking.current
+        let isWhole = change { state in
+            guard state.ring.consume(count, from: position) else { return false }
+            // Who asks for more has what he was given before.
+            state.unanswered = undertaking == nil ? [] : [position]
+            state.handle?.set(
+                .init(position: position + count, count: state.epoch),
+                answering: undertaking?.unique ?? 0,
+                with: Array("\(position) \(count)".utf8))
+            return true
+        }
+        undertaking?.whenEnded { [weak self] in self?.answered(position) }
+        return isWhole
+    }
+
+    /// The reader has what was given to him from that position on.
+    private func answered(_ position: UInt64) {
+        state.withLock { $0.unanswered.removeAll { $0 == position } }
+        wakeGenerator()
+    }
+
+    /// The reader's position is kept there; or it was by the server before this one.
+    func keep(in handle: KeptHandle, isAdopted: Bool) {
+        change { state in
+            if isAdopted {
+                let before = handle.progress
+                if before.count == state.epoch { state.ring.skip(to: before.position) }
+                let last = UInt64(String(decoding: before.rest, as: UTF8.self))
+                state.unanswered = before.count == state.epoch ? [last].compactMap { $0 } : []
+            } else {
+                handle.set(
+                    .init(position: state.ring.consumed, count: state.epoch), answering: 0,
+                    with: [])
+            }
+            state.handle = handle
+        }
+    }
+
+    /// Bytes that the server before this one had given, and maybe not told; nil where they were
+    /// overwritten since, and count as lost.
+    func again(_ answer: [UInt8]) throws(Errno) -> ArraySlice<UInt8>? {
+        let words = String(decoding: answer, as: UTF8.self).split(separator: " ")
+        guard words.count == 2, let position = UInt64(words[0]), let count = Int(words[1]) else {
+            throw .ioError
+        }
+        Undertaking.current?.whenEnded { [weak self] in self?.forgetUnanswered() }
+        let offset = state.withLock { position % $0.ring.size }
+        let bytes = try Syscalls.bytes(of: descriptor, at: offset, count: count)
+        let isWhole = change { state in
+            if state.ring.isWhole(from: position) { return true }
+            state.ring.refuse()
+            return false
+        }
+        return isWhole && bytes.count == count ? bytes[...] : nil
+    }
+
+    /// The reader asks, so he has what he was given before.
+    func asked() {
+        if kept != nil, state.withLock({ !$0.unanswered.isEmpty }) { forgetUnanswered() }
+    }
+
+    private func forgetUnanswered() {
+        state.withLock { $0.unanswered.removeAll() }
+        wakeGenerator()
+    }
+
+    /// There may be something to fill.
+    func resume() { wakeGenerator() }
 }

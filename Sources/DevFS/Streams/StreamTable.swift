@@ -26,9 +26,15 @@ final class StreamTable: Sendable {
     private let signals: SignalTable
     private let patterns: PatternEngine
     private let quotas: Quotas
+    private let ledger: Ledger?
+    private let kept: LedgerStreams?
     private let state = Mutex(State())
 
-    init(_ buffers: BufferTable, _ signals: SignalTable, quotas: Quotas) {
+    init(
+        _ buffers: BufferTable, _ signals: SignalTable, quotas: Quotas, ledger: Ledger? = nil
+    ) {
+        self.ledger = ledger
+        kept = ledger.map { LedgerStreams($0) }
         self.buffers = buffers
         self.signals = signals
         patterns = PatternEngine(signals.loop)
@@ -62,7 +68,7 @@ final class StreamTable: Sendable {
             }
         }
         do throws(Refusal) {
-            try start(definition, buffer, owner, charge)
+            try start(definition, buffer, owner, charge, payer)
         } catch {
             state.withLock { state in
                 state.names.remove(definition.name)
@@ -73,7 +79,8 @@ final class StreamTable: Sendable {
     }
 
     private func start(
-        _ definition: StreamDefinition, _ buffer: Buffer, _ owner: UInt32, _ charge: Quotas.Charge
+        _ definition: StreamDefinition, _ buffer: Buffer, _ owner: UInt32,
+        _ charge: Quotas.Charge, _ payer: UInt32
     ) throws(Refusal) {
         let signal = try source(of: definition)
         var isDone = false
@@ -93,12 +100,16 @@ final class StreamTable: Sendable {
                 throw error.errno
             }
             let number = state.withLock { state in
+                if let ledger { return ledger.takeStreamNumber() }
                 defer { state.next += 1 }
                 return state.next
             }
+            let record = kept?.make(definition, buffer.id, owner: owner, payer: payer)
+            if kept != nil && record == nil { throw Errno.noSpace }
+            defer { if !isDone, let record { kept?.give(record) } }
             let stream = Stream(
                 StreamID(number: number), definition, memory: memory, size: size, owner: owner,
-                charge: charge)
+                charge: charge, kept: record)
             var generator: PatternGenerator?
             if case .pattern(let rate) = definition.source {
                 generator = try PatternGenerator(stream, rate: rate, by: patterns)
@@ -109,6 +120,7 @@ final class StreamTable: Sendable {
                     Entry(stream: stream, buffer: buffer, signal: signal, generator: generator))
                 state.changed = .now()
             }
+            record?.begin(number)
             isDone = true
         } catch .invalidArgument {
             throw Refusal(
@@ -157,12 +169,59 @@ final class StreamTable: Sendable {
         stream.pass(try signal.summary().count)
     }
 
+    /// Goes on with the streams of the server before this one, before their sources do.
+    func adopt() {
+        for record in kept?.all ?? [] {
+            do throws(Errno) {
+                try adopt(record)
+            } catch {
+                // Its buffer is gone, or no memory is left: its reader gets ENODEV.
+                kept?.give(record)
+            }
+        }
+    }
+
+    private func adopt(_ record: KeptStream) throws(Errno) {
+        guard let definition = record.definition, let buffer = buffers[record.buffer],
+            let charge = quotas.tryCharge(.streams, to: record.payer)
+        else { throw .noSuchFileOrDirectory }
+        let memory = try buffers.acquire(buffer, as: .stream)
+        var isDone = false
+        defer { if !isDone { buffers.release(buffer, as: .stream) } }
+        let size = try Syscalls.status(of: memory.descriptor.raw).size
+        guard size / definition.period >= 2 else { throw .invalidArgument }
+        let stream = Stream(
+            StreamID(number: record.id), definition, memory: memory, size: size,
+            owner: record.owner, charge: charge, kept: record)
+        var generator: PatternGenerator?
+        if case .pattern(let rate) = definition.source {
+            generator = try PatternGenerator(stream, rate: rate, by: patterns)
+        }
+        var signal: Signal?
+        if case .signal(let name) = definition.source, let found = signals.find(name),
+            found.add(stream)
+        {
+            signal = found
+            found.addStream(1, of: record.owner)
+            stream.makeUp(to: found.count)
+        }
+        state.withLock { state in
+            state.names.insert(stream.name)
+            state.buffers.insert(buffer.id)
+            state.entries.insert(
+                Entry(stream: stream, buffer: buffer, signal: signal, generator: generator))
+        }
+        isDone = true
+        stream.resume()
+    }
+
     func remove(_ stream: Stream) {
         let entry = state.withLock { state in
             state.changed = .now()
             return state.entries.remove(stream.id)
         }
         guard let entry else { return }
+        if let record = stream.kept { kept?.give(record) }
         if let signal = entry.signal {
             signal.remove(stream)
             signal.addStream(-1, of: stream.owner)

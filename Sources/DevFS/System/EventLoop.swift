@@ -206,6 +206,11 @@ final class PeriodicTimer: Sendable {
         try check { unsafe timerfd_settime(raw, 0, &setting, nil) }
     }
 
+    /// Its first end, CLOCK_MONOTONIC in ns, may be past: ends since then count.
+    func set(first: UInt64, period: UInt64) throws(Errno) {
+        try check { cfuse_set_timer(raw, max(first, 1), period) }
+    }
+
     /// Expirations since the last call.
     func take() -> UInt64 {
         var count: UInt64 = 0

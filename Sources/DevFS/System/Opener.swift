@@ -37,6 +37,11 @@ struct Opener: Sendable {
         self.process = process
     }
 
+    /// As an earlier server saw him when he opened it.
+    init(kept caller: Caller, groups: [UInt32], pid: ProcessID, process: Process?) {
+        self.init(caller, groups, pid, process)
+    }
+
     /// Nothing is known but what FUSE tells.
     init(_ caller: Caller) { self.init(caller, [], caller.pid, nil) }
 

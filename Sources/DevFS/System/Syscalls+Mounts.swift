@@ -61,9 +61,10 @@ extension Syscalls {
         return id
     }
 
-    /// FUSE_DEV_IOC_BACKING_CLOSE
-    static func dropBacking(_ id: Int32, of connection: CInt) {
-        _ = cfuse_backing_close(connection, id)
+    /// False where there is no such registration. FUSE_DEV_IOC_BACKING_CLOSE
+    @discardableResult
+    static func dropBacking(_ id: Int32, of connection: CInt) -> Bool {
+        cfuse_backing_close(connection, id) == 0
     }
 
     /// A mount that is nowhere yet on its place, an O_PATH descriptor. `move_mount(2)`

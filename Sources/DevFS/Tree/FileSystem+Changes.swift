@@ -18,9 +18,12 @@ extension FileSystem {
     func unlink(_ name: String, in parent: Inode, by caller: Caller) throws(Errno) {
         guard try node(of: parent) == .folder(.buffers) else { throw .notPermitted }
         try checkLength(name)
-        guard let valid = Name(name), let buffer = buffers[valid] else {
-            throw .noSuchFileOrDirectory
-        }
+        let found = Name(name).flatMap { buffers[$0] }
+        let undertaking = Undertaking.current
+        // The server before this one has removed it: what has the name now is another.
+        if let (id, _) = undertaking?.subjects, found?.id.number != id { return }
+        guard let buffer = found else { throw .noSuchFileOrDirectory }
+        undertaking?.setSubjects(buffer.id.number)
         try remove(buffer, by: caller.uid)
     }
 
@@ -39,10 +42,20 @@ extension FileSystem {
         else { throw .notPermitted }
         guard flags.isSubset(of: [.noReplace, .exchange]) else { throw .invalidArgument }
         try checkLength(old)
-        guard let source = Name(old), let buffer = buffers[source] else {
-            throw .noSuchFileOrDirectory
-        }
         let target = try newName(new, by: caller)
+        let source = Name(old)
+        let undertaking = Undertaking.current
+        if let (id, replaced) = undertaking?.subjects, buffers[target]?.id.number == id {
+            // By the server before this one, which may have died before the end.
+            if replaced != 0, !flags.contains(.exchange), let source, let left = buffers[source],
+                left.id.number == replaced
+            {
+                try buffers.remove(left)
+            }
+            return
+        }
+        guard let source, let buffer = buffers[source] else { throw .noSuchFileOrDirectory }
+        undertaking?.setSubjects(buffer.id.number, buffers[target]?.id.number ?? 0)
         try rename(buffer, to: target, flags: flags, by: caller)
     }
 

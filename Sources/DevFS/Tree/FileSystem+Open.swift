@@ -18,7 +18,25 @@ extension FileSystem {
     func open(
         _ inode: Inode, _ flags: OpenFlags, by caller: Caller
     ) throws(Errno) -> any OpenFile {
-        let request = OpenRequest(inode: inode, flags: flags, caller: caller)
+        try open(inode, OpenRequest(inode: inode, flags: flags, caller: caller))
+    }
+
+    /// What a client has open already goes on, with the rights that he had then.
+    func reopen(_ opening: KeptHandle.Opening) throws(Errno) -> any OpenFile {
+        try open(
+            opening.inode,
+            OpenRequest(
+                inode: opening.inode, flags: OpenFlags(opening.flags & ~O_TRUNC),
+                caller: opening.opener.caller, opener: opening.opener))
+    }
+
+    /// Of a buffer that a server before this one has made.
+    func reopenedStatus(of file: any OpenFile) throws(Errno) -> FileStatus {
+        guard let file = file as? BufferFile else { throw .noSuchFileOrDirectory }
+        return try status(of: file)
+    }
+
+    private func open(_ inode: Inode, _ request: OpenRequest) throws(Errno) -> any OpenFile {
         switch try node(of: inode) {
         case .folder: throw .isDirectory
         case .file(let directory, let row):
@@ -53,6 +71,15 @@ extension FileSystem {
     ) throws(Errno) -> (FileStatus, any OpenFile) {
         guard try node(of: parent) == .folder(.buffers) else { throw .notPermitted }
         let valid = try newName(name, by: caller)
+        let undertaking = Undertaking.current
+        // The server before this one was at it: what is there now may be its work.
+        let isExclusive = flags.isExclusive && undertaking?.subjects == nil
+        // It was empty then, so there is nothing to be cut.
+        let kept = OpenFlags(flags.bits & ~O_TRUNC)
+        if undertaking?.subjects != nil, let found = try? openExisting(valid, kept, by: caller) {
+            return found
+        }
+        if buffers[valid] == nil { undertaking?.setSubjects(1) }
         while true {
             do throws(Refusal) {
                 let opener = Opener(waiting: caller, identifies: true)
@@ -70,7 +97,7 @@ extension FileSystem {
                     try refusing("reading failed") { () throws(Errno) in try status(of: file) },
                     file
                 )
-            } catch  where error.errno == .fileExists && !flags.isExclusive {
+            } catch  where error.errno == .fileExists && !isExclusive {
                 if buffers.isReserved(valid) { throw .resourceBusy }
             } catch {
                 throw error.errno

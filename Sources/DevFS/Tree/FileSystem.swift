@@ -64,6 +64,8 @@ public final class FileSystem: Sendable {
     let started = Timestamp.now()
     /// Does what may take long or wait for somebody.
     let pool: WorkPool
+    /// Nil where nothing but the buffers outlives the server.
+    let ledger: Ledger?
     private let loop: EventLoop
     private let sockets = Mutex<[DescriptorSocket]>([])
     /// The newest texts of files that tell of many objects: who opens one that says the same shares it.
@@ -77,10 +79,11 @@ public final class FileSystem: Sendable {
 
     init(
         _ backend: any Backend, _ options: TreeOptions, hardware: (any Hardware)? = nil,
-        registers: Registers? = nil
+        registers: Registers? = nil, ledger: Ledger? = nil
     ) throws(Errno) {
         self.backend = backend
         self.registers = registers
+        self.ledger = ledger
         let hardware = hardware ?? backend.hardware
         self.hardware = hardware
         self.options = options
@@ -95,8 +98,9 @@ public final class FileSystem: Sendable {
         let ends = try? FileEnds(loop)
         buffers.ends.withLock { $0 = ends }
         signals = SignalTable(
-            loop, device: hardware?.events, owner: options.uid, quotas: quotas)
-        streams = StreamTable(buffers, signals, quotas: quotas)
+            loop, device: hardware?.events, owner: options.uid, quotas: quotas,
+            ledger: ledger.map { LedgerSignals($0) })
+        streams = StreamTable(buffers, signals, quotas: quotas, ledger: ledger)
         leases = Leases(loop, buffers, stale)
         socketPath = "\(backend.runtimeDirectory)/socket"
         ownersSocketPath = "\(backend.runtimeDirectory)/owners"
@@ -109,6 +113,11 @@ public final class FileSystem: Sendable {
         buffers.emptied.set { [weak self] in self?.giveBackMemory() }
         limitUsers()
         if let events = hardware?.events { try follow(events) }
+        if let ledger {
+            buffers.keepsUsed.store(true, ordering: .relaxed)
+            Node.server.store(ledger.server, ordering: .relaxed)
+            if ledger.isAdopted { adopt(ledger) }
+        }
         for buffer in buffers.all where buffer.traits.lease == .process {
             do throws(Errno) {
                 try leases.bind(buffer)
@@ -120,6 +129,25 @@ public final class FileSystem: Sendable {
                     by: Caller(pid: buffer.traits.owner, uid: getuid(), gid: getgid()))
             }
         }
+    }
+
+    /// Goes on with what the server before this one had beside the buffers.
+    private func adopt(_ ledger: Ledger) {
+        for id in ledger.usedBuffers {
+            guard buffers[id] == nil,
+                let memory = backend as? MemoryBackend
+            else { continue }
+            do throws(Errno) {
+                let removed = try memory.openRemoved(id)
+                let description = removed.description
+                buffers.adopt(description, removed.takeFile())
+            } catch {
+                // Its open files are ENODEV.
+            }
+        }
+        signals.adopt()
+        streams.adopt()
+        signals.resume()
     }
 
     private func follow(_ events: any EventDevice) throws(Errno) {
@@ -178,7 +206,15 @@ public final class FileSystem: Sendable {
         isAdministrator(uid) ? ownersSocketPath : socketPath
     }
 
-    var features: [Feature] { mountFeatures.withLock { $0 } + backend.features }
+    var features: [Feature] {
+        let failover = failover.withLock { $0 }?()
+        return mountFeatures.withLock { $0 } + (failover.map { [$0] } ?? []) + backend.features
+    }
+
+    /// Whether the mount goes on where the server dies; nil where there is no mount.
+    let failover = Mutex<(@Sendable () -> Feature)?>(nil)
+    /// Who starts the next server, for people.
+    let keeper = Mutex<(@Sendable () -> String)?>(nil)
 
     func setMountFeatures(_ features: [Feature]) {
         mountFeatures.withLock { $0 = features }

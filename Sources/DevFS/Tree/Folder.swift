@@ -98,6 +98,8 @@ struct OpenRequest: Sendable {
     let inode: Inode
     let flags: OpenFlags
     let caller: Caller
+    /// As an earlier server saw him, where it is opened once more.
+    var opener: Opener?
 }
 
 /// Text files of one kind of object, whatever kind that is.
@@ -175,9 +177,11 @@ struct Files<Subject: Sendable>: FileRows {
         }
         if let open = file.open { return try open(tree, subject, request) }
         let opener =
-            flags.writes
-            ? Opener(waiting: request.caller, identifies: file.traits.contains(.identified))
-            : Opener(request.caller)
+            if let known = request.opener { known } else if flags.writes {
+                Opener(waiting: request.caller, identifies: file.traits.contains(.identified))
+            } else {
+                Opener(request.caller)
+            }
         return OpenTextFile(
             file, of: subject, in: tree, path: path(subject) + file.name, by: opener)
     }

@@ -1,3 +1,4 @@
+import Synchronization
 import SystemPackage
 
 /// What an inode is.
@@ -113,12 +114,14 @@ enum Node: Hashable {
     var generation: UInt32 {
         switch self {
         case .child(let directory, _), .childFile(let directory, _, _), .nested(let directory, _):
-            Self.numbers(directory).isEachServersOwn ? Self.server : 0
+            Self.numbers(directory).isEachServersOwn
+                ? Self.server.load(ordering: .relaxed) : 0
         case .folder, .file: 0
         }
     }
 
-    private static let server = UInt32.random(in: 1...UInt32.max)
+    /// The same in all servers of a mount.
+    static let server = Atomic(UInt32.random(in: 1...UInt32.max))
 
     private static let isHandle: UInt64 = 1 << 63
     private static let isControl: UInt64 = 1 << 62

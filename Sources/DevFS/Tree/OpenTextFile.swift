@@ -10,6 +10,8 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
     private let opener: Opener
     private let text = Mutex<(text: SharedText, charge: Quotas.Charge?)?>(nil)
     private let line = Mutex(Line())
+    /// Where the next server finds the line.
+    private let kept = Mutex<KeptHandle?>(nil)
 
     /// What the writes so far have left.
     private struct Line {
@@ -72,6 +74,12 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
 
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
         guard let write = file.write else { throw .badFileDescriptor }
+        // The server before this one was at its answer.
+        if let answer = Undertaking.current?.answer,
+            let taken = Int(String(decoding: answer, as: UTF8.self))
+        {
+            return taken
+        }
         let before = line.withLock { line in
             defer { line = Line() }
             return line
@@ -81,6 +89,7 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
             unsafe bytes.elementsEqual([0x0a])
                 || bytes.elementsEqual([0x0d, 0x0a]) || bytes.elementsEqual([0])
         {
+            keep(Line(), taken: bytes.count)
             return bytes.count
         }
         // Before anything is done.
@@ -95,7 +104,34 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
             rest: outcome.rest, charge: outcome.rest.isEmpty ? nil : charge,
             lacksNewline: lacksNewline && outcome.taken == bytes.count)
         line.withLock { $0 = after }
+        keep(after, taken: outcome.taken)
         return outcome.taken
+    }
+
+    /// What waits for its end, and that the request which left it is done.
+    private func keep(_ line: Line, taken: Int = 0) {
+        guard file.takesLines, let kept = kept.withLock({ $0 }) else { return }
+        let progress = KeptHandle.Progress(
+            position: line.lacksNewline ? 1 : 0, rest: Array(line.rest))
+        if progress == kept.progress { return }
+        kept.set(
+            progress, answering: Undertaking.current?.unique ?? 0,
+            with: Array("\(taken)".utf8))
+    }
+
+    var commander: Opener? { file.write == nil ? nil : opener }
+
+    func keep(in handle: KeptHandle, isAdopted: Bool) {
+        kept.withLock { $0 = handle }
+        guard isAdopted, file.takesLines else { return }
+        let before = handle.progress
+        var line = Line(rest: before.rest[...], lacksNewline: before.position == 1)
+        if !line.rest.isEmpty {
+            line.charge = tree.quotas.tryCharge(
+                .text, UInt64(CommandText.longest), to: opener.uid)
+        }
+        let restored = line
+        self.line.withLock { $0 = restored }
     }
 
     var hasEnd: Bool { file.takesLines && file.write != nil }
@@ -105,6 +141,7 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
     ///
     /// The last descriptor is not told from a copy of it, so what is no command goes on to wait.
     func flush(by caller: Caller) throws(Errno) {
+        if Undertaking.current?.answer != nil { return }
         guard let write = file.write, line.withLock({ !$0.rest.isEmpty }),
             ProcessHandle.process(of: caller.pid) == opener.pid
                 || ProcessHandle.isEnding(opener.pid)
@@ -115,7 +152,7 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
         }
         let nothing = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
         let text = unsafe CommandText(nothing, after: before.rest, ending: .close, file: path)
-        guard try !write(tree, subject, text, opener).rest.isEmpty else { return }
+        guard try !write(tree, subject, text, opener).rest.isEmpty else { return keep(Line()) }
         refuse(&before)
         line.withLock { if $0.rest.isEmpty { $0 = before } }
         throw .invalidArgument

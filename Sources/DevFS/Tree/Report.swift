@@ -95,6 +95,7 @@ enum Report {
         return """
             device    \(tree.backend.source)\(tree.isGone ? " gone: it was removed" : "")
             server    devfs \(DevFSVersion.text), pid \(getpid())
+            keeper    \(tree.keeper.withLock { $0 }?() ?? "none")
             memory    \(try memory(tree))
             heaps     \(tree.backend.heaps.map(\.name).joined(separator: " "))
             buffers   \(tree.buffers.count)
