@@ -14,8 +14,9 @@ final class KernelBackend: Backend {
     let heaps: [Heap]
     /// Device memory that it has, which never changes.
     let regions: [Region]
-    private let flags: UInt32
-    private let mask: UInt64
+    /// DEVFS_DMA_INFO_..., as they were at the start.
+    let flags: UInt32
+    let mask: UInt64
     let node: Descriptor
     private let isPrivileged: Bool
     /// Held as long as this server runs and the device is there: one server a device.
@@ -74,51 +75,6 @@ final class KernelBackend: Backend {
     var allowsPassthrough: Bool { isPrivileged }
     /// The module answers ENOSPC beyond a fixed buffer's end.
     let keepsFixedSize = true
-
-    var features: [Feature] {
-        // Other drivers come and go.
-        let flags = (try? info().flags) ?? flags
-        let hasIOMMU = flags & DEVFS_DMA_INFO_IOMMU != 0
-        let interrupts = Self.interrupts(flags)
-        let noHardware = "\(source) is bound to no device"
-        return [
-            Feature(
-                "dma_addresses", true,
-                (hasIOMMU ? "translated by the IOMMU" : "noiommu: a wrong one reaches any memory")
-                    + ", up to \(Number.address(mask))"),
-            Feature("iommu", hasIOMMU),
-            Self.confinement(flags),
-            Feature(
-                "interrupt_remapping", flags & DEVFS_DMA_INFO_MSI_ISOLATED != 0,
-                flags & DEVFS_DMA_INFO_MSI_ISOLATED != 0
-                    ? "" : "whoever programs a device can send interrupts of others"),
-            Feature("dma_coherent", flags & DEVFS_DMA_INFO_COHERENT != 0),
-            Feature(
-                "interrupts", interrupts != nil,
-                interrupts
-                    ?? (flags & DEVFS_DMA_INFO_HARDWARE == 0
-                        ? noHardware : "the device has no interrupt that could be used")),
-            Feature(
-                "regions", !regions.isEmpty,
-                !regions.isEmpty
-                    ? regions.map(\.name.text).joined(separator: " ")
-                    : flags & DEVFS_DMA_INFO_HARDWARE == 0
-                        ? noHardware : "the device has no memory of its own"),
-        ]
-    }
-
-    /// Whether the device reaches no memory but that of its buffers.
-    private static func confinement(_ flags: UInt32) -> Feature {
-        let name = "confined"
-        if flags & DEVFS_DMA_INFO_SHARED != 0 {
-            return Feature(name, false, "other drivers have devices of its IOMMU group")
-        }
-        if flags & DEVFS_DMA_INFO_UNSAFE != 0 {
-            return Feature(name, false, "whoever programs it reaches all memory")
-        }
-        return Feature(
-            name, true, flags & DEVFS_DMA_INFO_IOMMU != 0 ? "by its IOMMU" : "it has no registers")
-    }
 
     // MARK: Buffers
 
@@ -317,67 +273,6 @@ final class KernelBackend: Backend {
         let file = try open(buffer)
         try ModuleCalls.setLease(
             file.raw, Self.lease(traits.lease), owner: UInt32(max(0, traits.owner.number)))
-    }
-
-    func sync(
-        _ buffer: BufferDescription, _ range: Range<UInt64>, direction: Direction,
-        for target: SyncTarget
-    ) throws(Errno) {
-        let file = try open(buffer)
-        try sync(file.raw, range, direction: direction, for: target)
-    }
-
-    func sync(
-        _ descriptor: CInt, _ range: Range<UInt64>, direction: Direction, for target: SyncTarget
-    ) throws(Errno) {
-        var request = devfs_dma_buf_sync()
-        request.offset = range.lowerBound
-        request.length = UInt64(range.count)
-        request.flags = UInt32(
-            target == .cpu ? DEVFS_DMA_SYNC_FOR_CPU : DEVFS_DMA_SYNC_FOR_DEVICE)
-        request.direction = UInt32(direction.rawValue)
-        try ModuleCalls.sync(descriptor, request)
-    }
-
-    // MARK: Addresses
-
-    private func info(of buffer: BufferDescription) throws(Errno) -> devfs_dma_buf_info {
-        let file = try open(buffer)
-        return try ModuleCalls.info(ofBuffer: file.raw)
-    }
-
-    func dmaAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 {
-        let info = try info(of: buffer)
-        guard info.flags & UInt32(DEVFS_DMA_BUF_DMA_ADDR) != 0 else { throw .noData }
-        return info.dma_addr
-    }
-
-    func physicalAddress(of buffer: BufferDescription) throws(Errno) -> UInt64 {
-        let info = try info(of: buffer)
-        guard info.flags & UInt32(DEVFS_DMA_BUF_PHYS_ADDR) != 0 else { throw .noData }
-        return info.phys_addr
-    }
-
-    func segments(of buffer: BufferDescription) throws(Errno) -> Int {
-        Int(try info(of: buffer).nents)
-    }
-
-    func scatterGather(of buffer: BufferDescription) throws(Errno) -> [(UInt64, UInt64)] {
-        let file = try open(buffer)
-        var all: [(UInt64, UInt64)] = []
-        while true {
-            let (entries, total) = try ModuleCalls.scatterGather(file.raw, from: all.count)
-            all += entries.map { ($0.dma_addr, $0.length) }
-            if entries.isEmpty || all.count >= total { return all }
-        }
-    }
-
-    func isCoherent(_ buffer: BufferDescription) throws(Errno) -> Bool {
-        try info(of: buffer).flags & UInt32(DEVFS_DMA_BUF_COHERENT) != 0
-    }
-
-    func numaNode(of buffer: BufferDescription) throws(Errno) -> Int {
-        Int(try info(of: buffer).numa_node)
     }
 
     // MARK: Space
