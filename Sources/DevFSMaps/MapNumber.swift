@@ -3,6 +3,10 @@ enum MapNumber {
     /// CMSIS-SVD's, as far as files in the field go: decimal, `0x`, binary by `#` or `0b`, with `k`,
     /// `m` or `g` behind. IP-XACT's: `'h`, `'d`, `'o`, `'b`, with a width before, and `_` in between.
     static func parse(_ text: some StringProtocol) -> UInt64? {
+        // UInt64's own parser takes a sign.
+        if let first = text.utf8.first, (0x30...0x39).contains(first), let value = UInt64(text) {
+            return value
+        }
         var digits = String(text).filter { !$0.isWhitespace && $0 != "_" }.lowercased()[...]
         var radix = 10
         if let quote = digits.firstIndex(of: "'") {

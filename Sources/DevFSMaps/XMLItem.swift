@@ -202,6 +202,11 @@ final class XMLItem {
 
 extension String {
     var trimmingBlanks: String {
+        let plain: ClosedRange<UInt8> = 0x21...0x7e
+        if let first = utf8.first, let last = utf8.last, plain.contains(first), plain.contains(last)
+        {
+            return self
+        }
         let start = firstIndex { !$0.isWhitespace }
         guard let start, let last = lastIndex(where: { !$0.isWhitespace }) else { return "" }
         return String(self[start...last])

@@ -185,6 +185,7 @@ struct RegisterTableBuilder {
 
     /// A name as a file can have it: other bytes than `A-Za-z0-9._-` become `_`.
     static func fileName(_ name: String) -> String {
+        if Name(name) != nil { return name }
         var bytes = name.unicodeScalars.map { scalar in
             Name("x\(scalar)") == nil ? UInt8(ascii: "_") : UInt8(truncatingIfNeeded: scalar.value)
         }
@@ -212,6 +213,13 @@ struct RegisterTableBuilder {
 
     /// One line of at most 255 bytes.
     private static func summary(_ text: String) -> String {
+        // Most are as they should be, and there are very many.
+        var last: UInt8 = 0x20
+        let isPlain = text.utf8.allSatisfy { byte in
+            defer { last = byte }
+            return (0x21...0x7e).contains(byte) || byte == 0x20 && last != 0x20
+        }
+        if isPlain && last != 0x20 && text.utf8.count <= 255 { return text }
         let line = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
         guard line.utf8.count > 255 else { return line }
         var cut = ""
