@@ -13,8 +13,9 @@ private let waitEndedBy = Atomic<Int32>(0)
 /// A fresh process, not a fork: libfuse's and Swift's threads start in it as in any other.
 enum Daemon {
     /// Seconds for a mount to answer, and for a server to shut down. It takes milliseconds; this
-    /// is for a machine that swaps.
-    private static let patience: UInt32 = 30
+    /// is for a machine that swaps, or boots. Less than the 90 that systemd gives a mount unit, so
+    /// that the reason is told.
+    private static let patience: UInt32 = 80
 
     /// Starts the server and returns once its mount answers.
     ///
