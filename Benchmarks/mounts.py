@@ -127,7 +127,7 @@ class DevFS(Served):
         """The same inode by a path that is not through the mount."""
         data = f"/run/devfs/{self.name}/data"
         number = os.readlink(f"{data}/buffers/{name}").split()[0]
-        return f"{data}/files/{number}"
+        return f"{data}/files/{number}/data"
 
     def feature(self, name):
         """Whether the mount has it, and why not."""

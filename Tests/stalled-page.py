@@ -55,7 +55,8 @@ def main(mount):
             files.append(OneFile())
             holders.append(holder(path, name, files[-1]))
         # It is so: what takes the lock of the file waits.
-        waiting = child(lambda: os.chmod(f"{data}/moved/data", 0o600))
+        number = os.readlink(f"{data}/moved").split()[0]
+        waiting = child(lambda: os.chmod(f"{device}/data/files/{number}/data", 0o600))
         assert not ends(waiting, 0.3), "the lock of the file is not held"
 
         def make(name):
@@ -92,10 +93,10 @@ def main(mount):
             except (ProcessLookupError, ChildProcessError):
                 pass
     # What was removed goes once the lock is free.
-    gone = os.path.dirname(data) + "/gone"
+    files = os.path.dirname(data) + "/files"
     deadline = time.monotonic() + 10
-    while os.listdir(gone):
-        assert time.monotonic() < deadline, os.listdir(gone)
+    while len(os.listdir(files)) > len(os.listdir(data)):
+        assert time.monotonic() < deadline, os.listdir(files)
         time.sleep(0.01)
 
 

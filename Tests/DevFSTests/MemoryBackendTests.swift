@@ -209,7 +209,9 @@ struct MemoryBackendTests {
                 _ = try backend.make("a", size: 1)
             }
             // One that it was making, and of the version before one that it had removed.
-            try leave("files/77")
+            try Syscalls.makeDirectory("\(data)/files/76", mode: 0o700)
+            try Syscalls.makeDirectory("\(data)/files/77", mode: 0o700)
+            try leave("files/77/data")
             try Syscalls.makeDirectory("\(data)/gone", mode: 0o700)
             try Syscalls.makeDirectory("\(data)/gone/5", mode: 0o700)
             try leave("gone/5/data")
@@ -310,9 +312,10 @@ struct MemoryBackendTests {
             for name in ["four", "five"] {
                 let number = try old(name, text: record.text)
                 numbers.append(number)
+                try Syscalls.makeDirectory("\(data)/files/\(number)", mode: 0o700)
                 try Syscalls.rename(
                     "\(data)/buffers/\(name)/data", at: Syscalls.currentDirectory,
-                    to: "\(data)/files/\(number)", at: Syscalls.currentDirectory, flags: [])
+                    to: "\(data)/files/\(number)/data", at: Syscalls.currentDirectory, flags: [])
                 try link("buffers/.\(name)", record.line(of: BufferID(number)))
             }
             try Syscalls.rename(
@@ -369,7 +372,7 @@ struct MemoryBackendTests {
             try client.write("control/alloc", "a 1\n")
             let name = try #require(Name("a"))
             let number = try #require(client.tree.buffers[name]).id.number
-            let data = "\(client.tree.backend.runtimeDirectory)/data/files/\(number)"
+            let data = "\(client.tree.backend.runtimeDirectory)/data/files/\(number)/data"
             try client.change("buffers/a") { $0.mode = 0o604 }
             #expect(try client.status("buffers/a").mode == S_IFREG | 0o604)
             let status = try Syscalls.status(of: data)

@@ -8,7 +8,7 @@ import SystemPackage
 /// /run/devfs/NAME/lock        held while a server runs
 ///                 data/       a tmpfs of the device's size; an ordinary user's is a directory
 ///                 data/buffers/NAME    a buffer: a symbolic link, its number and its traits
-///                 data/files/NUMBER    its memory
+///                 data/files/NUMBER/   its memory, the file data
 ///                 data/new/            links that are to replace one
 ///                 data/next            where the next numbers begin
 ///                 socket
@@ -81,8 +81,8 @@ public struct MemoryDevice: Sendable {
             attempt, .resourceBusy, hint: "something else is mounted there: umount \(data)")
     }
 
-    /// Files that a device can have: two for each buffer of a page, one to spare, and for
-    /// 100,000 empty ones. It bounds kernel memory too: extended attributes count as files, one for
+    /// Files that a device can have: three for each buffer of a page, and for 100,000 empty
+    /// ones. It bounds kernel memory too: extended attributes count as files, one for
     /// each KiB. mm/shmem.c, BOGO_INODE_SIZE
     private static func inodes(for size: UInt64) -> UInt64 {
         3 * (size / UInt64.page + 100_000)

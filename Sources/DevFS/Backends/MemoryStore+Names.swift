@@ -19,16 +19,17 @@ extension MemoryStore {
     ) throws(Errno) -> NewBuffer {
         let id = try numbers.next(in: root.raw)
         // ENOSPC beyond the files that the device can have; EEXIST for one that was put there by hand.
-        let file = try Syscalls.open(
-            "\(id.number)", at: files.raw,
-            flags: O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_NONBLOCK, mode: 0o600)
+        try Syscalls.makeNewDirectory("\(id.number)", at: files.raw, mode: 0o700)
         var isDone = false
         defer {
             if !isDone {
-                try? Syscalls.unlink("\(id.number)", at: files.raw)
+                discard(id)
                 free(id)
             }
         }
+        let file = try Syscalls.open(
+            Self.path(id), at: files.raw,
+            flags: O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_NONBLOCK, mode: 0o600)
         try fill(file.raw, id, size: size)
         let record = MemoryRecord(traits: traits, owner: owner)
         // Known before the name is to be seen.
@@ -151,18 +152,24 @@ extension MemoryStore {
     /// Takes away what `remove` or `rename` left of a buffer. May wait for a client who holds the
     /// file's lock, and holds nothing meanwhile that another buffer needs.
     func discard(_ id: BufferID) {
-        try? Syscalls.unlink("\(id.number)", at: files.raw)
+        Self.discard("\(id.number)", at: files.raw)
+    }
+
+    /// The lock of the directory that is held over the wait for the file's is the buffer's own.
+    static func discard(_ name: String, at files: CInt) {
+        try? Syscalls.unlink("\(name)/\(file)", at: files)
+        try? Syscalls.removeDirectory(name, at: files)
     }
 
     /// A path of the file of a removed buffer, for calls that take no directory.
     func remains(of id: BufferID) -> String {
-        "/proc/self/fd/\(files.raw)/\(id.number)"
+        "/proc/self/fd/\(files.raw)/\(Self.path(id))"
     }
 
     /// Somebody has a buffer open or mapped, in a store that no server has.
     func isInUse() throws(Errno) -> Bool {
         for name in try Syscalls.names(in: files.raw) {
-            if try Self.isInUse(name, at: files.raw) ?? false { return true }
+            if try Self.isInUse("\(name)/\(Self.file)", at: files.raw) ?? false { return true }
         }
         // Of earlier versions: see `convert`.
         for name in try Syscalls.names(in: buffers.raw) {

@@ -47,7 +47,7 @@ extension MemoryStore {
         let cleaning = try Worker("devfs-clean") { [self] in
             for name in unfinished { Self.clear(name, at: fresh.raw) }
             for name in removed {
-                try? Syscalls.unlink(name, at: files.raw)
+                Self.discard(name, at: files.raw)
                 if let number = UInt64(name) { free(BufferID(number)) }
             }
             try? removeOld("gone")
@@ -59,7 +59,7 @@ extension MemoryStore {
     func openRemoved(_ id: BufferID) throws(Errno) -> RemovedBuffer {
         guard let name = Name("\(id.number)") else { throw .noSuchFileOrDirectory }
         let file = try Syscalls.open(
-            name.text, at: files.raw, flags: O_RDWR | O_NOFOLLOW | O_NONBLOCK)
+            Self.path(id), at: files.raw, flags: O_RDWR | O_NOFOLLOW | O_NONBLOCK)
         let record = Self.record(
             of: try Syscalls.status(of: file.raw), BufferTraits(heap: .system))
         owners.withLock { owners in
@@ -96,7 +96,7 @@ extension MemoryStore {
 
     private func record(_ line: Substring, of id: BufferID) throws(Errno) -> MemoryRecord {
         if let record = MemoryRecord(line: line) { return record }
-        let status = try Syscalls.status(of: "\(id.number)", at: files.raw)
+        let status = try Syscalls.status(of: Self.path(id), at: files.raw)
         return Self.record(of: status, BufferTraits(heap: .system))
     }
 
@@ -157,8 +157,10 @@ extension MemoryStore {
                     ?? Self.record(of: status, BufferTraits(heap: .system))
                 try Syscalls.setLink(
                     link, to: record.line(of: BufferID(status.inode)), at: buffers.raw)
+                let id = BufferID(status.inode)
+                try Syscalls.makeDirectory("\(id.number)", at: files.raw, mode: 0o700)
                 try Syscalls.rename(
-                    "\(text)/\(Self.file)", at: buffers.raw, to: "\(status.inode)", at: files.raw,
+                    "\(text)/\(Self.file)", at: buffers.raw, to: Self.path(id), at: files.raw,
                     flags: .noReplace)
             }
             do throws(Errno) {

@@ -5,14 +5,15 @@ import SystemPackage
 
 /// The files of a memory device.
 ///
-/// A buffer is a file in `files/`, named by its number (size, bytes and times are its own), and a
+/// A buffer is a file, `files/NUMBER/data` (size, bytes and times are its own), and a
 /// symbolic link in `buffers/`, named as the buffer is, whose text is the number and the rest: it takes
 /// no page of the limit, is made and replaced in one step, and needs neither xattr support nor
 /// privilege.
 ///
 /// A client who has a descriptor of the file can hold its lock for ever, by a write from memory that
 /// never comes. So names are those of links, which no client has: to make, rename and remove one takes
-/// no lock of the file (fs/namei.c, vfs_rename). MemoryStore+Names.swift has these.
+/// no lock of the file (fs/namei.c, vfs_rename). And each file has a directory of its own, as unlink(2)
+/// holds the lock of the directory while it waits for that of the file. MemoryStore+Names.swift has these.
 final class MemoryStore: Sendable {
     let root: Descriptor
     /// Of `root`.
@@ -40,8 +41,9 @@ final class MemoryStore: Sendable {
     let quota: Mutex<MemoryQuota>
     let memory: MemoryLimit
 
-    /// Of a buffer's directory, in earlier versions.
+    /// In a buffer's directory.
     static let file = "data"
+    /// In that of earlier versions.
     static let traits = "traits"
     static let limitFile = "limit"
 
@@ -79,7 +81,7 @@ final class MemoryStore: Sendable {
             }
         }
         for name in try Syscalls.names(in: files.raw) {
-            if let status = try? Syscalls.status(of: name, at: files.raw) {
+            if let status = try? Syscalls.status(of: "\(name)/\(Self.file)", at: files.raw) {
                 quota.charge(status)
                 if let id = UInt64(name) { quota.note(status.inode, of: BufferID(id)) }
             }
@@ -92,6 +94,9 @@ final class MemoryStore: Sendable {
         }
         self.quota = Mutex(quota)
     }
+
+    /// Of a buffer's file in `files/`.
+    static func path(_ id: BufferID) -> String { "\(id.number)/\(file)" }
 
     func space() throws(Errno) -> SpaceStatus {
         var space = try Syscalls.space(of: root.raw)
@@ -220,7 +225,7 @@ final class MemoryStore: Sendable {
         let file: Descriptor
         do throws(Errno) {
             if owners.withLock({ $0.isUnnamed(buffer.id) }) { throw .noSuchFileOrDirectory }
-            let path = "files/\(buffer.id.number)"
+            let path = "files/\(Self.path(buffer.id))"
             let flags = flags | O_NOFOLLOW | O_NONBLOCK
             if flags & O_ACCMODE == O_RDONLY, let sealed = sealed?.raw {
                 file = try Syscalls.open(path, at: sealed, flags: flags)
@@ -234,7 +239,7 @@ final class MemoryStore: Sendable {
     }
 
     func status(of buffer: BufferDescription) throws(Errno) -> FileStatus {
-        let status = try Syscalls.status(of: "\(buffer.id.number)", at: files.raw)
+        let status = try Syscalls.status(of: Self.path(buffer.id), at: files.raw)
         return try owners.withLock { (owners) throws(Errno) in
             if owners.isUnnamed(buffer.id) { throw .noSuchFileOrDirectory }
             return owners.present(status, buffer.id) ?? status

@@ -348,6 +348,19 @@ final class BufferTable: Sendable {
     }
 
     func status(of buffer: Buffer) throws(Errno) -> FileStatus {
+        var status = try fullStatus(of: buffer)
+        status.blockSize = Self.blockSize(atMost: status.blockSize, of: status.size)
+        return status
+    }
+
+    /// Of what the memory likes best, which divides the size: shred(1) and others write whole blocks,
+    /// beyond the end where they are larger.
+    static func blockSize(atMost largest: UInt32, of size: UInt64) -> UInt32 {
+        let divisor = UInt64(1) << UInt64(size.trailingZeroBitCount)  // wraps to 0 for 0
+        return max(UInt32(clamping: min(divisor, UInt64(largest))), min(4096, largest))
+    }
+
+    private func fullStatus(of buffer: Buffer) throws(Errno) -> FileStatus {
         if let memory = buffer.state.withLock({ $0.memory }) {
             return try backend.status(of: buffer.id, by: memory.descriptor.raw)
         }

@@ -31,7 +31,8 @@ extension MountEntry {
         guard user != nil, !isStrangers, let place = try? place() else { return false }
         return withExtendedLifetime(place) {
             do throws(Errno) {
-                _ = try Syscalls.status(of: place.directory.raw)
+                // The status of the root may be known to the kernel.
+                _ = try Syscalls.space(of: place.directory.raw)
                 return false
             } catch {
                 // The second is that of a server which ended as it was asked.

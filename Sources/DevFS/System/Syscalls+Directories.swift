@@ -23,6 +23,14 @@ extension Syscalls {
         }
     }
 
+    /// `mkdirat(2)`
+    /// - Throws: EEXIST where something has the name.
+    static func makeNewDirectory(
+        _ path: String, at directory: CInt, mode: mode_t
+    ) throws(Errno) {
+        try check { unsafe mkdirat(directory, path, mode) }
+    }
+
     /// `rmdir(2)`
     static func removeDirectory(_ path: String) throws(Errno) {
         try check { unsafe rmdir(path) }

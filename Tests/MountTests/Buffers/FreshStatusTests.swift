@@ -94,6 +94,7 @@ extension MountTests {
         }
 
         /// "`st_blksize` is that of the memory"
+        /// "or the largest power of two that divides the size"
         @Test(.enabled(if: Mode.hasPassthrough, "\(Mode.whyNoPassthrough)"))
         func `st_blksize is that of the memory`() throws {
             try withMount(.passthrough) { mount in
@@ -103,9 +104,14 @@ extension MountTests {
                     """
                     data = sys.argv[1]
                     number = os.readlink(f"{data}/buffers/rx").split()[0]
-                    below = os.stat(f"{data}/files/{number}")
+                    below = os.stat(f"{data}/files/{number}/data")
                     assert os.stat("buffers/rx").st_blksize == below.st_blksize, below
                     assert below.st_blksize > 4096, "no huge pages: this tells nothing"
+                    # Who writes whole blocks must not write beyond the end.
+                    os.truncate("buffers/rx", 3 * 64 << 10)
+                    assert os.stat("buffers/rx").st_blksize == 64 << 10, os.stat("buffers/rx")
+                    os.truncate("buffers/rx", 100)
+                    assert os.stat("buffers/rx").st_blksize == 4096, os.stat("buffers/rx")
                     """, "/run/devfs/\(name)/data")
             }
         }

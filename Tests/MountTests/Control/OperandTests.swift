@@ -90,9 +90,9 @@ extension MountTests {
                 "echo 'x sofware' > control/signal; tail -n 1 control/log", 0,
                 "did you mean software?"
             ),
-            ("devfs mount memory:x $M -o alow_other", 1, "did you mean allow_other?"),
-            ("devfs mount memory:x $M -o heap=coherant", 1, "did you mean coherent?"),
-            ("devfs mount memory:x $M -o size=4MB", 1, "as in 4M"),
+            ("devfs mount memory:x $M -o alow_other", 78, "did you mean allow_other?"),
+            ("devfs mount memory:x $M -o heap=coherant", 78, "did you mean coherent?"),
+            ("devfs mount memory:x $M -o size=4MB", 78, "as in 4M"),
         ])
         func `what is wrong is said with what would be right`(
             command: String, status: Int32, words: String
