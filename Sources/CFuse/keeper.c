@@ -28,6 +28,8 @@ struct keeper {
 	pid_t pid;
 	/* The server said that a successor can take over, or that it ends. */
 	bool is_keepable, is_ready, was_ready, ends;
+	/* Why the program of an upgrade can't go on. */
+	char why[256];
 	int64_t crashes[64];
 	unsigned int crash_count, all;
 };
@@ -176,7 +178,10 @@ static void hear(struct keeper *keeper)
 		case '-':
 			if (!keeper->was_ready)
 				keeper->wishes->told('-', text + 1);
-			answer(keeper, '-', text + 1);
+			else if (keeper->earlier >= 0)
+				snprintf(keeper->why, sizeof(keeper->why), "%s", text + 1);
+			else
+				keeper->wishes->told('!', text + 1);
 			break;
 		}
 		if (fd >= 0 && fd != keeper->connection && fd != keeper->lock)
@@ -205,6 +210,7 @@ static void meet(struct keeper *keeper)
 	}
 	keeper->asker = asker;
 	drop(&keeper->earlier);
+	keeper->why[0] = 0;
 	keeper->earlier = keeper->program;
 	keeper->program = fd;
 	/* What it has begun is taken up by the next, as after any other end. */
@@ -235,15 +241,17 @@ static bool may_go_on(struct keeper *keeper)
 static int succeed(struct keeper *keeper, int status, int *code)
 {
 	char why[128];
-	bool upgrades = keeper->asker >= 0 && keeper->earlier >= 0;
+	/* Until the new program is ready, whatever has become of who asked for it. */
+	bool upgrades = keeper->earlier >= 0;
 
 	drop(&keeper->server);
-	if (upgrades && !keeper->is_ready && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)) {
+	if (upgrades && !keeper->is_ready && !keeper->ends) {
 		/* The new program can't go on where the old one was. */
 		drop(&keeper->program);
 		keeper->program = keeper->earlier;
 		keeper->earlier = NOTHING;
-		answer(keeper, '-', "the new program ended at its start");
+		answer(keeper, '-',
+		       keeper->why[0] ? keeper->why : "the new program ended at its start");
 		return start(keeper);
 	}
 	if (WIFEXITED(status) && (keeper->is_ready || !keeper->was_ready)) {
@@ -279,7 +287,8 @@ static void take_signals(struct keeper *keeper)
 		if (info.ssi_signo == SIGCHLD)
 			continue;
 		keeper->ends = true;
-		kill(keeper->pid, (int)info.ssi_signo);
+		/* Before it is ready nobody has anything of it, and it may hang. */
+		kill(keeper->pid, keeper->was_ready ? (int)info.ssi_signo : SIGKILL);
 	}
 }
 

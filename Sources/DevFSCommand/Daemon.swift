@@ -5,6 +5,8 @@ import SystemPackage
 
 /// The server's process while its parent, `devfs mount`, waits for it; 0 before it is started.
 private let server = Atomic<pid_t>(0)
+/// Seconds for a server that was asked to end.
+private let grace: UInt32 = 4
 /// What ended the parent's wait: SIGINT, SIGTERM or SIGALRM; 0 while nothing did.
 private let waitEndedBy = Atomic<Int32>(0)
 
@@ -75,9 +77,11 @@ enum Daemon {
     private static func watch() {
         for signal in [SIGINT, SIGTERM, SIGALRM] {
             Syscalls.handle(signal) { number in
-                waitEndedBy.store(number, ordering: .relaxed)
-                Syscalls.kill(
-                    server.load(ordering: .relaxed), number == SIGALRM ? SIGKILL : SIGTERM)
+                let isAsked = waitEndedBy.exchange(number, ordering: .relaxed) == SIGALRM
+                // A keeper ends its server when it is asked; killed, it could not.
+                let isLast = isAsked && number == SIGALRM
+                Syscalls.kill(server.load(ordering: .relaxed), isLast ? SIGKILL : SIGTERM)
+                if number == SIGALRM { Syscalls.alarm(after: grace) }
             }
         }
         Syscalls.alarm(after: patience)

@@ -25,6 +25,20 @@ struct BufferTests {
         }
     }
 
+    @Test func `a buffer that is freed while it is created is not opened`() throws {
+        try withTree { (client) throws in
+            let name = try #require(Name("x"))
+            let buffer = try client.tree.buffers.allocate(
+                name, size: 0, traits: BufferTraits(heap: .system),
+                owner: Ownership(uid: geteuid(), gid: getegid(), mode: 0o600), payer: geteuid(),
+                quotas: client.tree.quotas, opens: true)
+            try client.tree.buffers.remove(buffer)
+            #expect(throws: Errno.noSuchFileOrDirectory) {
+                _ = try client.tree.buffers.acquire(buffer, as: .handle)
+            }
+        }
+    }
+
     @Test func `memory is given back when the last of very many buffers goes`() throws {
         try withTree { (client) throws in
             let count = Atomic(0)

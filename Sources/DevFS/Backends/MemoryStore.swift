@@ -224,7 +224,10 @@ final class MemoryStore: Sendable {
     func open(_ buffer: BufferDescription, flags: CInt) throws(Errno) -> Descriptor {
         let file: Descriptor
         do throws(Errno) {
-            if owners.withLock({ $0.isUnnamed(buffer.id) }) { throw .noSuchFileOrDirectory }
+            // One that was freed is not known: its file may be there for a moment.
+            if owners.withLock({ $0[buffer.id] == nil || $0.isUnnamed(buffer.id) }) {
+                throw .noSuchFileOrDirectory
+            }
             let path = "files/\(Self.path(buffer.id))"
             let flags = flags | O_NOFOLLOW | O_NONBLOCK
             if flags & O_ACCMODE == O_RDONLY, let sealed = sealed?.raw {

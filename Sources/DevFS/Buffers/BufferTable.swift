@@ -347,12 +347,6 @@ final class BufferTable: Sendable {
         }
     }
 
-    func status(of buffer: Buffer) throws(Errno) -> FileStatus {
-        var status = try fullStatus(of: buffer)
-        status.blockSize = Self.blockSize(atMost: status.blockSize, of: status.size)
-        return status
-    }
-
     /// Of what the memory likes best, which divides the size: shred(1) and others write whole blocks,
     /// beyond the end where they are larger.
     static func blockSize(atMost largest: UInt32, of size: UInt64) -> UInt32 {
@@ -360,7 +354,7 @@ final class BufferTable: Sendable {
         return max(UInt32(clamping: min(divisor, UInt64(largest))), min(4096, largest))
     }
 
-    private func fullStatus(of buffer: Buffer) throws(Errno) -> FileStatus {
+    func status(of buffer: Buffer) throws(Errno) -> FileStatus {
         if let memory = buffer.state.withLock({ $0.memory }) {
             return try backend.status(of: buffer.id, by: memory.descriptor.raw)
         }
@@ -386,7 +380,11 @@ final class BufferTable: Sendable {
         func enter(_ fresh: BufferMemory?) throws(Errno) -> BufferMemory? {
             try buffer.state.withLock { (state) throws(Errno) in
                 if state.isShrinking { throw .resourceBusy }
-                guard let memory = state.memory ?? (state.isLinked ? fresh : nil) else {
+                // What a removed buffer was made with is not for who comes late: it is freed already.
+                // What a server before this one had open is.
+                let isUsed = state.handles + state.streams > 0 || state.isDiscardedLate
+                let own = state.isLinked || isUsed ? state.memory : nil
+                guard let memory = own ?? (state.isLinked ? fresh : nil) else {
                     if fresh == nil { return nil }
                     throw .noSuchFileOrDirectory
                 }

@@ -265,14 +265,15 @@ enum Operations {
 
     private static func addNames(_ ops: inout fuse_lowlevel_ops) {
         unsafe ops.lookup = { request, parent, name in
-            unsafe Operations.serve(request, .lookup) { (session, _) throws(Errno) in
+            unsafe Operations.serve(request, .lookup) { (session, caller) throws(Errno) in
                 let (name, parent) = (unsafe Operations.text(name), Inode(UInt64(parent)))
                 if let (status, handle) = try session.tree.lookup(handle: name, in: parent) {
                     return .entry(status, handle)
                 }
                 let status = try session.tree.lookup(name, in: parent)
                 let node = Node(Inode(status.inode))
-                return .entry(status, node.flatMap { session.tree.commandInodes.inode(of: $0) })
+                let inodes = session.tree.commandInodes
+                return .entry(status, node.flatMap { inodes.inode(of: $0, by: caller.uid) })
             }
         }
         unsafe ops.unlink = { request, parent, name in
@@ -518,12 +519,15 @@ enum Operations {
         }
         unsafe ops.readdir = { request, inode, size, offset, info in
             let directory = Inode(UInt64(inode))
+            let number = unsafe info?.pointee.fh ?? 0
             unsafe Operations.serve(
                 request, .readdir, info,
                 later: { (session, caller) throws(Errno) in
-                    // What comes behind is there already.
-                    offset == 0 && session.tree.isLong(listing: directory)
-                        ? (caller.uid, nil) : nil
+                    guard session.tree.isLong(listing: directory) else { return nil }
+                    // What comes behind the first part is there already, but for who has sought it.
+                    let handle = try HandleTable.object(number, as: DirectoryHandle.self)
+                    let isMade = offset != 0 && handle.listing.withLock { !$0.entries.isEmpty }
+                    return isMade ? nil : (caller.uid, nil)
                 },
                 { (session, caller, info) throws(Errno) in
                     let handle = try HandleTable.object(info.fh, as: DirectoryHandle.self)

@@ -5,12 +5,12 @@ import SystemPackage
 ///
 /// A write holds the lock of the kernel's inode while it fetches the writer's pages, which may never
 /// come. So no two users have one open: whoever looks a file up that somebody has open gets another
-/// inode (`Node.handle`). One that nobody has open is given again, as the kernel looks up twice what has
-/// another one each time.
+/// inode (`Node.handle`). One that he has looked up and nobody has open is given to him again, as the kernel
+/// looks up twice what has another one each time.
 final class CommandInodes: Sendable {
     private struct State {
-        /// The newest of each file.
-        var newest: [Inode: Inode] = [:]
+        /// The newest of each file, and who has looked it up.
+        var newest: [Inode: (inode: Inode, uid: UInt32)] = [:]
         /// Those that are open: by whom, and how often.
         var users: [Inode: (uid: UInt32, count: Int)] = [:]
     }
@@ -31,14 +31,16 @@ final class CommandInodes: Sendable {
     private let state = Mutex(State())
 
     /// For a look-up of a node; nil where it has no other than its own.
-    func inode(of node: Node) -> Inode? {
+    func inode(of node: Node, by uid: UInt32) -> Inode? {
         // Those of the buffers would be very many.
         guard case .file = node else { return nil }
         return state.withLock { state in
-            if let inode = state.newest[node.inode], state.users[inode] == nil { return inode }
+            if let last = state.newest[node.inode], last.uid == uid, state.users[last.inode] == nil {
+                return last.inode
+            }
             let fresh = node.handle
             guard fresh != node.inode else { return nil }
-            state.newest[node.inode] = fresh
+            state.newest[node.inode] = (fresh, uid)
             return fresh
         }
     }

@@ -28,6 +28,7 @@ extension FileSystem {
         status.inode = Node.buffer(buffer.id).inode.number
         status.links = buffer.isLinked ? 1 : 0
         status.lifetime = lifetime(of: buffer)
+        status.blockSize = BufferTable.blockSize(atMost: status.blockSize, of: status.size)
         return status
     }
 

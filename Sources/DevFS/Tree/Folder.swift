@@ -160,7 +160,8 @@ struct Files<Subject: Sendable>: FileRows {
         // wc(1) seeks to the last block, which a length that is an estimate does not have.
         if file.isReport { status.blockSize = 1 << 20 }
         // Each look-up has an inode of its own, and who opens it to read asks for its length.
-        if hasInodes(row) && !file.isFollowed { status.lifetime = FileSystem.lifetime }
+        // A buffer's have its owner and mode, of which nobody tells the kernel.
+        if hasInodes(row) && !file.isFollowed && subject is Void { status.lifetime = FileSystem.lifetime }
         try adjust?(tree, subject, file, &status)
         return status
     }

@@ -44,16 +44,13 @@ final class OpenTextFile<Subject: Sendable>: OpenFile {
         guard let read = file.read else { throw .badFileDescriptor }
         if !anew, let present = text.withLock({ $0?.text.bytes }) { return present }
         let bytes = Array(try read(tree, subject).utf8)
-        var fresh: SharedText?
         if file.traits.contains(.locating) { (subject as? Buffer)?.located() }
-        var isShared = false
-        if file.isReport && subject is Void { (fresh, isShared) = tree.shared(bytes, of: path) }
-        var charge: Quotas.Charge?
-        if !isShared {
-            charge = tree.quotas.tryCharge(.text, UInt64(bytes.count), to: opener.uid)
-            guard charge != nil else { throw Quotas.Resource.text.errno }
+        let isShared = file.isReport && subject is Void
+        let fresh = isShared ? tree.shared(bytes, of: path).text : SharedText(bytes)
+        guard let charge = fresh.charge(to: opener.uid, in: tree.quotas) else {
+            throw Quotas.Resource.text.errno
         }
-        let kept = (text: fresh ?? SharedText(bytes), charge: charge)
+        let kept = (text: fresh, charge: charge)
         text.withLock { $0 = kept }
         return kept.text.bytes
     }

@@ -5,6 +5,11 @@ final class SharedText: Sendable {
     let bytes: [UInt8]
     private let ended: (@Sendable () -> Void)?
 
+    private struct Payment {
+        weak var charge: Quotas.Charge?
+    }
+    private let payments = Mutex<[UInt32: Payment]>([:])
+
     /// What is worth asking the allocator for, in bytes.
     static let long = 1 << 20
 
@@ -15,6 +20,17 @@ final class SharedText: Sendable {
     }
 
     deinit { ended?() }
+
+    /// What a user pays, once for all that he has open of it and as long as he has; nil where he has
+    /// no more to give.
+    func charge(to uid: UInt32, in quotas: Quotas) -> Quotas.Charge? {
+        payments.withLock { payments in
+            if let present = payments[uid]?.charge { return present }
+            let charge = quotas.tryCharge(.text, UInt64(bytes.count), to: uid)
+            payments[uid] = Payment(charge: charge)
+            return charge
+        }
+    }
 }
 
 extension FileSystem {

@@ -224,6 +224,30 @@ extension MountTests {
             }
         }
 
+        @Test func `a text that two open files share is paid for until both are closed`() throws {
+            try withMount(.best, Users.options + ",quota_text=8000") { mount in
+                try mount.users(
+                    """
+                    def attack():
+                        for number in range(60):
+                            put("control/alloc", f"b{number} 4K\\n")
+                        def opened():
+                            fd = os.open("control/alloc", os.O_RDONLY)
+                            return fd, len(os.read(fd, 1 << 20))
+                        (first, count), (second, _) = opened(), opened()
+                        assert 4000 < count <= 8000, count
+                        os.close(first)
+                        time.sleep(0.2)
+                        put("control/alloc", "last 4K\\n")
+                        refused(errno.ENOMEM, opened)
+                        os.close(second)
+                        time.sleep(0.2)
+                        os.close(opened()[0])
+                    user(attack)
+                    """)
+            }
+        }
+
         /// "when it is full, the user who has most of them loses his oldest"
         @Test func `noise of one user hides nothing of another's`() throws {
             try withMount(.best, Users.options) { mount in
