@@ -35,7 +35,9 @@ final class CommandInodes: Sendable {
         // Those of the buffers would be very many.
         guard case .file = node else { return nil }
         return state.withLock { state in
-            if let last = state.newest[node.inode], last.uid == uid, state.users[last.inode] == nil {
+            if let last = state.newest[node.inode], last.uid == uid,
+                state.users[last.inode] == nil
+            {
                 return last.inode
             }
             let fresh = node.handle

@@ -161,7 +161,9 @@ struct Files<Subject: Sendable>: FileRows {
         if file.isReport { status.blockSize = 1 << 20 }
         // Each look-up has an inode of its own, and who opens it to read asks for its length.
         // A buffer's have its owner and mode, of which nobody tells the kernel.
-        if hasInodes(row) && !file.isFollowed && subject is Void { status.lifetime = FileSystem.lifetime }
+        if hasInodes(row) && !file.isFollowed && subject is Void {
+            status.lifetime = FileSystem.lifetime
+        }
         try adjust?(tree, subject, file, &status)
         return status
     }
