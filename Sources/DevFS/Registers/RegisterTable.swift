@@ -239,6 +239,8 @@ extension RegisterTable.Item {
     var access: RegisterAccess { RegisterAccess(rawValue: traits & 0xf) ?? .readWrite }
     var readHasEffect: Bool { traits & Self.readHasEffect != 0 }
     var isBigEndian: Bool { traits & Self.isBigEndian != 0 }
+    /// What a write does to bits of no field.
+    var write: WriteEffect { WriteEffect(number: effect) }
     var knownReset: UInt64? { traits & Self.hasReset != 0 ? reset : nil }
     /// All of its bits.
     var bits: UInt64 { RegisterTable.mask(UInt64(width) * UInt64(words) * 8) }

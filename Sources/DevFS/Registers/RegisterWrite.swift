@@ -51,6 +51,19 @@ struct RegisterWrite: Equatable {
             case .kept: break
             }
         }
+        let free = register.bits & ~fields.reduce(0) { $0 | $1.bits }
+        if free != 0 && register.access.writes {
+            switch register.write.neutral {
+            case .kept: break
+            case .zeros: taken |= free
+            case .ones: (taken, bits) = (taken | free, bits | free)
+            case nil:
+                throw Refusal(
+                    .notPermitted,
+                    "any write of the register is a \(register.write.rawValue) of its bits that are "
+                        + "in no field: write value")
+            }
+        }
         var kept = register.bits & ~taken
         if !register.isReadable(fields) {
             bits |= reset & kept

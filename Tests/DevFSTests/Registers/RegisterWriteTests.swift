@@ -49,6 +49,38 @@ struct RegisterWriteTests {
         #expect(try plan(5, beside: "access: rw", width: 16).word(0xbea9) == 0xbea5)
     }
 
+    /// Field `f` of a register that has an effect of its own; what is written to `f` is its value.
+    private func plan(
+        _ effect: WriteEffect, width: UInt64 = 4, access: RegisterAccess = .readWrite
+    ) throws -> RegisterWrite {
+        var map = RegisterMap(path: "map")
+        var register = Register(name: "r", offset: 0, width: 1)
+        (register.effect, register.access) = (effect, access)
+        register.fields = [RegisterField(name: "f", lowest: 0, width: width)]
+        map.top.registers = [register]
+        let table = try RegisterTableBuilder.table(of: [
+            .init(map: map, port: 0, offset: 0, size: nil)
+        ])
+        return try RegisterWrite.plan(
+            5, to: 0, of: try table.register("r"), Array(table.fields(of: 1)), wasWritten: false,
+            allowsReadEffects: false, name: { table.text($0.name) })
+    }
+
+    /// "as one with the `write` of the register"
+    @Test func `bits without a field stay as they are by the register's own effect`() throws {
+        for effect in [WriteEffect.oneToClear, .oneToSet, .oneToToggle] {
+            #expect(try plan(effect) == RegisterWrite(kept: 0, bits: 5), "\(effect)")
+        }
+        for effect in [WriteEffect.zeroToClear, .zeroToSet, .zeroToToggle] {
+            #expect(try plan(effect) == RegisterWrite(kept: 0, bits: 0xf5), "\(effect)")
+        }
+        for effect in [WriteEffect.clear, .set] {
+            #expect(errno { try plan(effect) } == .notPermitted, "\(effect)")
+            #expect(try plan(effect, width: 8).bits == 5, "all are in the field")
+        }
+        #expect(try plan(.oneToClear, access: .readOnly) == RegisterWrite(kept: 0xf0, bits: 5))
+    }
+
     @Test(arguments: ["1c", "1s", "1t"])
     func `a field that acts on ones gets zeros`(effect: String) throws {
         #expect(try plan(5, beside: "write: \(effect)") == RegisterWrite(kept: 0, bits: 5))
