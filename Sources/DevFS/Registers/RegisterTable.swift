@@ -53,6 +53,8 @@ final class RegisterTable: Sendable {
         var least: UInt64 = 0
         var most: UInt64 = .max
         var isNamedOnly = false
+        /// Bytes of the list that `info` has of the names.
+        var length: UInt32 = 0
     }
 
     struct Named: Hashable {
@@ -118,6 +120,9 @@ final class RegisterTable: Sendable {
         let count = Int(texts[start])
         return String(decoding: texts[(start + 1)..<(start + 1 + count)], as: UTF8.self)
     }
+
+    /// Its bytes.
+    func length(ofText place: UInt32) -> Int { Int(texts[Int(place)]) }
 
     /// Whether a text is before another, byte by byte; nil where they are the same.
     private func isBefore(_ place: UInt32, _ name: String.UTF8View) -> Bool? {

@@ -253,12 +253,14 @@ struct RegisterTableBuilder {
         let most = RegisterTable.mask(field.width)
         let fitting = field.values.filter { $0.value <= most }.prefix(4096)
         let names = distinct(fitting.map { Self.fileName($0.name) })
+        let listed = zip(fitting, names).map { RegisterTable.listed($1, $0.value).utf8.count + 1 }
         let values = zip(fitting, names).map {
             RegisterTable.Named(value: $0.value, name: place($1))
         }
         var set = RegisterTable.ValueSet()
         if let range = field.range { (set.least, set.most) = (range.lowerBound, range.upperBound) }
         set.isNamedOnly = field.isNamedOnly && !values.isEmpty
+        set.length = UInt32(max(listed.reduce(0, +), 1) - 1)
         let key = SetKey(set: set, values: values)
         if let present = valueSets[key] { return present }
         set.first = UInt32(parts.values.count)

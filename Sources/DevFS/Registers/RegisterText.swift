@@ -71,43 +71,4 @@ extension RegisterTable {
         }
         return number
     }
-
-    /// What a register is: its `info`. No register is read for it.
-    func info(of item: Int, region: String) -> String {
-        let register = items[item]
-        let fields = fields(of: item)
-        var lines = [
-            "region \(region)", "offset 0x\(String(register.offset, radix: 16))",
-            "width \(Int(register.width) * 8)"
-                + (register.words > 1 ? " words=\(register.words)" : ""),
-            "access \(register.access.word)",
-        ]
-        if register.effect != 0 {
-            lines.append("write \(WriteEffect(number: register.effect).rawValue)")
-        }
-        if register.hasReadEffect(fields) { lines.append("read_effect yes") }
-        if let reset = register.knownReset {
-            lines.append("reset \(Self.hex(reset, digits: register.digits))")
-        }
-        let summary = text(register.summary)
-        if !summary.isEmpty { lines.append("description \(summary)") }
-        for field in fields.sorted(by: { $0.lowest < $1.lowest }) { lines.append(info(of: field)) }
-        return lines.joined(separator: "\n") + "\n"
-    }
-
-    /// `field NAME HIGH:LOW ACCESS [WORD=...]... [- DESCRIPTION]`
-    private func info(of field: Field) -> String {
-        let high = Int(field.lowest) + Int(field.width) - 1
-        var words = ["field", text(field.name), "\(high):\(field.lowest)", field.kind.word]
-        if field.write != .none { words.append("write=\(field.write.rawValue)") }
-        if field.readHasEffect { words.append("read_effect") }
-        let set = sets[Int(field.set)]
-        if set.least > 0 || set.most < field.most { words.append("range=\(set.least)-\(set.most)") }
-        let names = names(of: field).map { "\(text($0.name)):\($0.value)" }
-        if !names.isEmpty {
-            words.append((set.isNamedOnly ? "only=" : "values=") + names.joined(separator: ","))
-        }
-        let summary = text(field.summary)
-        return words.joined(separator: " ") + (summary.isEmpty ? "" : " - \(summary)")
-    }
 }

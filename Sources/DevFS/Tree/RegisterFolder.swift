@@ -97,7 +97,8 @@ extension Registers {
             switch entry {
             case .block, .register: (S_IFDIR, 0)
             case .value(let item): (S_IFREG, table.items[item].digits + 3)
-            case .info(let item): (S_IFREG, info(item).utf8.count)
+            case .info(let item):
+                (S_IFREG, table.infoLength(of: item, region: region(of: item)))
             case .field(let item, let place): (S_IFREG, table.length(of: table.field(item, place)))
             }
         var status = FileStatus(
@@ -108,8 +109,8 @@ extension Registers {
         return status
     }
 
-    private func info(_ item: Int) -> String {
-        table.info(of: item, region: ports[Int(table.items[item].port)].place.text)
+    private func region(of item: Int) -> String {
+        ports[Int(table.items[item].port)].place.text
     }
 
     // MARK: Opening
@@ -127,7 +128,10 @@ extension Registers {
             switch entry {
             case .block, .register: throw Refusal(.isDirectory, "it is a directory")
             case .info(let item):
-                return file(TextFile("info", 0o444, read: { _, _ in self.info(item) }))
+                let region = region(of: item)
+                return file(
+                    TextFile(
+                        "info", 0o444, read: { _, _ in self.table.info(of: item, region: region) }))
             case .value(let item):
                 let port = try port(item, entry, in: tree, request)
                 return RegisterFile(file(whole(item, port)), lane: port.lane)

@@ -95,6 +95,33 @@ struct RegisterTableTests {
         #expect(try table.register("PERIPHERAL0-2/REGISTER0").port == 1)
     }
 
+    @Test func `the length of info is that of its text`() throws {
+        let table = try registerTable(
+            """
+            registers:
+            - {name: plain, offset: 0}
+            - name: all
+              offset: 8
+              width: 64
+              write: 1c
+              reset: 0x12
+              read_effect: true
+              description: Größe
+              fields:
+              - {name: a, bits: 63:60, values: {slow: 0, 'a b': 1, ten: 10}, description: "ä - b"}
+              - {name: b, bits: 40, write: clear, access: wo, read_effect: true}
+              - {name: c, bits: 3:0, range: 1-9, values: {one: 1}, only: true}
+            """)
+        for item in table.items.indices where table.items[item].isRegister {
+            let text = table.info(of: item, region: "bar0")
+            #expect(table.infoLength(of: item, region: "bar0") == text.utf8.count, "\(text)")
+        }
+        let text = table.info(of: table.items.count - 2, region: "bar0")
+        #expect(text.contains("field a 63:60 read-write write=oneToClear values=slow:0,"))
+        #expect(text.contains(",a_b:1,ten:10 - "))
+        #expect(text.contains(" - ä - b\n"))
+    }
+
     /// "An offset is added to the map's addresses, and can be negative"
     @Test func `an offset below zero brings absolute addresses into the region`() throws {
         var map = Self.large(1, 2, 1)
