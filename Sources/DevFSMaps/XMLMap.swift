@@ -162,7 +162,9 @@ struct XMLConverter {
         register.access = own.access
         register.effect = own.effect
         register.reset = own.reset
-        register.readHasEffect = item[.readAction] != nil
+        // Also of a field that is left out.
+        register.readHasEffect =
+            item[.readAction] != nil || item.children(.field).contains { $0[.readAction] != nil }
         register.fields = fields
         let stride = (own.size.addingReportingOverflow(7).partialValue) / 8
         let elements = try elements(item, name: item.name, stride: stride)

@@ -22,7 +22,7 @@ final class RegisterTable: Sendable {
         var port: UInt8
         var width: UInt8
         var words: UInt8
-        /// `RegisterAccess`, and more bits.
+        /// `RegisterAccess`, and more bits. A read has an effect where that of a byte of it has one.
         var traits: UInt8
         var effect: UInt8
 

@@ -25,6 +25,7 @@ struct RegisterTableBuilder {
     private var count = 0
     /// Those that were accepted.
     private var registers = 0
+    private var effects = ReadEffects()
 
     private struct SetKey: Hashable {
         var set: RegisterTable.ValueSet
@@ -59,6 +60,7 @@ struct RegisterTableBuilder {
             }
         }
         builder.number(top)
+        builder.spreadEffects()
         return RegisterTable(builder.parts, warnings: builder.warnings)
     }
 
@@ -90,9 +92,11 @@ struct RegisterTableBuilder {
         try admit(1, placed)
         for register in block.registers {
             let name = path + register.name
+            let offset = address &+ register.offset
+            effects.note(register, at: offset, port: placed.port)
             let item: RegisterTable.Item
             do throws(Refusal) {
-                item = try self.item(register, at: address &+ register.offset, name, placed)
+                item = try self.item(register, at: offset, name, placed)
             } catch {
                 warn(placed, name, "\(error.why): left out")
                 continue
@@ -306,6 +310,14 @@ struct RegisterTableBuilder {
                 ? RegisterTable.fixed + parts.items[index].count : 1
         }
         parts.items = Array(parts.items)
+    }
+
+    private mutating func spreadEffects() {
+        effects.merge()
+        for index in parts.items.indices
+        where parts.items[index].isRegister && effects.touch(parts.items[index]) {
+            parts.items[index].traits |= RegisterTable.Item.readHasEffect
+        }
     }
 
     private static func block(parent: UInt32) -> RegisterTable.Item {

@@ -181,6 +181,33 @@ struct HostileMapTests {
         #expect(table.warnings.count == 3, "\(table.warnings)")
     }
 
+    @Test func `the read effect of what is left out stays`() throws {
+        func field(_ name: String, _ bits: String, _ more: String = "") -> String {
+            "<field><name>\(name)</name>\(bits)\(more)</field>"
+        }
+        func register(_ name: String, _ offset: Int, _ more: String) -> String {
+            "<register><name>\(name)</name><addressOffset>\(offset)</addressOffset>\(more)"
+                + "</register>"
+        }
+        let effect = "<readAction>clear</readAction>"
+        let low = "<bitRange>[7:0]</bitRange>"
+        let table = try registerTable(
+            svd(
+                registers: register("PLAIN", 0, "<fields>\(field("a", low))</fields>")
+                    + register(
+                        "OVERLAP", 4,
+                        "<fields>\(field("a", low))\(field("b", low, effect))</fields>")
+                    + register(
+                        "OUTSIDE", 8,
+                        "<fields>\(field("a", "<bitRange>[33:32]</bitRange>", effect))</fields>")
+                    + register("NOBITS", 12, "<fields>\(field("a", "", effect))</fields>")
+                    + register("UNDER", 16, "") + register("WIDE", 16, "<size>128</size>\(effect)")
+                    + register("BEHIND", 32, "")), size: 4096)
+        #expect(table.warnings.count == 4, "\(table.warnings)")
+        let touched = table.paths.filter { (try? table.register($0).readHasEffect) == true }
+        #expect(touched == ["P/NOBITS", "P/OUTSIDE", "P/OVERLAP", "P/UNDER"])
+    }
+
     @Test func `a map of which nothing can be had is an error`() {
         #expect(throws: SetupError.self) { try registerTable(svd(registers: "")) }
         #expect(throws: SetupError.self) { try registerTable(svd(registers: Self.one), size: 2) }

@@ -246,6 +246,27 @@ struct RegisterFolderTests {
         }
     }
 
+    /// A 16550: what divides its clock is where the received data are.
+    @Test func `no file of a register reads the data of another one that is there, too`() throws {
+        let map = """
+            registers:
+            - {name: rbr, offset: 0, width: 8, access: ro, read_effect: true}
+            - {name: dll, offset: 0, width: 8, fields: [{name: low, bits: 3:0}]}
+            """
+        try withRegisters(map) { (client, _) throws in
+            #expect(throws: Errno.permissionDenied) { try client.open("registers/dll/value") }
+            #expect(throws: Errno.permissionDenied) { try client.open("registers/dll/low") }
+            #expect(try client.refusal("registers/dll/low", "5\n") == .permissionDenied)
+            #expect(try client.status("registers/dll/low").mode == S_IFREG | 0o200)
+            try client.write("registers/dll/value", "5\n")
+            #expect(client.tree.registers?.reads == 0)
+        }
+        try withRegisters(map, readEffects: true) { (client, _) throws in
+            try client.write("registers/dll/low", "5\n")
+            #expect(try client.read("registers/dll/value") == "0x05\n")
+        }
+    }
+
     // MARK: Over a buffer
 
     @Test func `a map can be over a buffer of a memory device, which need not be there yet`() throws

@@ -95,6 +95,44 @@ struct RegisterTableTests {
         #expect(try table.register("PERIPHERAL0-2/REGISTER0").port == 1)
     }
 
+    /// "So is one that shares bytes with such a register"
+    @Test func `who shares bytes with a register whose read has an effect has the effect`() throws {
+        let table = try registerTable(
+            """
+            registers:
+            - {name: dll, offset: 0, width: 8}
+            - {name: rbr, offset: 0, width: 8, access: ro, read_effect: true}
+            - {name: ier, offset: 1, width: 8}
+            - {name: both, offset: 0, width: 16}
+            - {name: before, offset: 8, width: 32}
+            - {name: word, offset: 12, width: 32}
+            - {name: half, offset: 14, width: 16, fields: [{name: f, bits: 3, read_effect: true}]}
+            - {name: low, offset: 12, width: 16}
+            - {name: behind, offset: 16, width: 32}
+            blocks:
+            - {name: b, offset: 15, registers: [{name: byte, offset: 0, width: 8}]}
+            """)
+        let touched = table.items.indices.filter { table.items[$0].readHasEffect }
+        #expect(
+            Set(touched.map { table.path(of: .register($0)) })
+                == ["dll", "rbr", "both", "word", "half", "b/byte"])
+    }
+
+    @Test func `a read effect is that of one port, also in another map of it`() throws {
+        var (effect, plain) = (RegisterMap(path: "effect"), RegisterMap(path: "plain"))
+        plain.top.registers = [Register(name: "r", offset: 0, width: 4)]
+        effect.top.registers = plain.top.registers
+        effect.top.registers[0].name = "e"
+        effect.top.registers[0].readHasEffect = true
+        let table = try RegisterTableBuilder.table(of: [
+            .init(map: plain, port: 0, offset: 0, size: nil),
+            .init(map: plain, port: 1, offset: 0, size: nil),
+            .init(map: effect, port: 1, offset: 0, size: nil),
+        ])
+        let touched = table.items.filter(\.readHasEffect)
+        #expect(touched.count == 2 && touched.allSatisfy { $0.port == 1 })
+    }
+
     @Test func `the length of info is that of its text`() throws {
         let table = try registerTable(
             """
