@@ -1,8 +1,25 @@
 import Synchronization
 import SystemPackage
 
-/// By what registers are reached: a region of the device, or a buffer of a memory device. All who
-/// write by it share one lock.
+/// Those who write registers of one memory take turns, from the read of a register to its write.
+final class RegisterTurns: Sendable {
+    /// Held over system calls that wait for the device at the most, or for who has the file of the
+    /// buffer locked.
+    private let writing = Mutex(())
+
+    func take<T>(_ body: () throws(Refusal) -> T) throws(Refusal) -> T {
+        let result: Result<T, Refusal> = writing.withLock { _ in
+            do throws(Refusal) {
+                return .success(try body())
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+}
+
+/// By what registers are reached: a region of the device, or a buffer of a memory device.
 final class RegisterPort: Sendable {
     enum Place: Equatable {
         case region(Region)
@@ -23,9 +40,16 @@ final class RegisterPort: Sendable {
     let place: Place
     /// The pool's lane of those who write, which is no buffer's: one waits there, not on the lock.
     let lane: BufferID
-    /// Held from the read of a register to its write. Only who writes takes it, over system calls that
-    /// wait for the device at the most.
-    private let writing = Mutex(())
+    /// Of the region.
+    private let turns = RegisterTurns()
+    /// Of buffers that are open. Each has its own: who keeps the file of one locked does not keep those
+    /// waiting who write the next one of that name.
+    private let turnsOfBuffers = Mutex<[BufferID: Entry]>([:])
+
+    /// Weak: `OpenPort`s keep them.
+    private struct Entry {
+        weak var turns: RegisterTurns?
+    }
     /// Accesses so far.
     let reads = Atomic<UInt64>(0)
     let writes = Atomic<UInt64>(0)
@@ -40,15 +64,16 @@ final class RegisterPort: Sendable {
         if case .region(let region) = place { region.isWritable } else { true }
     }
 
-    func changing<T>(_ body: () throws(Refusal) -> T) throws(Refusal) -> T {
-        let result: Result<T, Refusal> = writing.withLock { _ in
-            do throws(Refusal) {
-                return .success(try body())
-            } catch {
-                return .failure(error)
-            }
+    /// - Parameter buffer: nil for the region.
+    fileprivate func turns(of buffer: BufferID?) -> RegisterTurns {
+        guard let buffer else { return turns }
+        return turnsOfBuffers.withLock { present in
+            if let turns = present[buffer]?.turns { return turns }
+            present = present.filter { $0.value.turns != nil }
+            let turns = RegisterTurns()
+            present[buffer] = Entry(turns: turns)
+            return turns
         }
-        return try result.get()
     }
 }
 
@@ -60,6 +85,8 @@ final class OpenPort: Sendable {
     }
 
     let port: RegisterPort
+    /// Only who writes takes one.
+    let turns: RegisterTurns
     private let memory: Memory
     private let descriptor: CInt
 
@@ -81,6 +108,7 @@ final class OpenPort: Sendable {
                 }
             }
             memory = .region(opened)
+            turns = port.turns(of: nil)
             descriptor = opened.raw
         case .buffer(let name):
             guard let buffer = buffers[name] else {
@@ -90,6 +118,7 @@ final class OpenPort: Sendable {
                 try buffers.acquire(buffer, as: .handle)
             }
             memory = .buffer(buffer, opened, buffers)
+            turns = port.turns(of: buffer.id)
             descriptor = opened.descriptor.raw
         }
     }

@@ -177,7 +177,7 @@ extension Registers {
             },
             parse: { line throws(Refusal) in try RegisterTable.parse(line, for: register) },
             run: { _, _, value, _ throws(Refusal) in
-                try port.port.changing { () throws(Refusal) in
+                try port.turns.take { () throws(Refusal) in
                     if isOnce && self.wasWritten(item) { throw RegisterWrite.writtenOnce }
                     try self.write(value, item, port)
                 }
@@ -195,7 +195,7 @@ extension Registers {
             },
             parse: { line throws(Refusal) in try self.table.parse(line, for: field) },
             run: { _, _, value, _ throws(Refusal) in
-                try port.port.changing { () throws(Refusal) in
+                try port.turns.take { () throws(Refusal) in
                     let plan = try RegisterWrite.plan(
                         value, to: place, of: register, Array(self.table.fields(of: item)),
                         wasWritten: self.wasWritten(item),

@@ -269,6 +269,27 @@ struct RegisterFolderTests {
 
     // MARK: Over a buffer
 
+    @Test func `who writes one buffer waits for nobody who writes the next one of its name`() throws
+    {
+        try withTree { (client) throws in
+            let port = RegisterPort(.buffer(try #require(Name("regs"))), number: 0)
+            func open() throws -> OpenPort { try OpenPort(port, nil, client.tree.buffers) }
+            try client.create("regs").close()
+            let (first, same) = (try open(), try open())
+            try client.unlink("buffers/regs")
+            try client.create("regs").close()
+            let (next, again) = (try open(), try open())
+            #expect(first.turns === same.turns && next.turns === again.turns)
+            let done = DispatchSemaphore(value: 0)
+            try first.turns.take { () throws(Refusal) in
+                DispatchQueue.global().async {
+                    try? next.turns.take { () throws(Refusal) in _ = done.signal() }
+                }
+                #expect(done.wait(timeout: .now() + 10) == .success)
+            }
+        }
+    }
+
     @Test func `a map can be over a buffer of a memory device, which need not be there yet`() throws
     {
         try withDevice { device in
