@@ -28,5 +28,10 @@ final class RegisterFile: OpenFile {
     var hasEnd: Bool { text.hasEnd }
     var flushWaits: Bool { text.flushWaits }
     func flush(by caller: Caller) throws(Errno) { try text.flush(by: caller) }
+    var commander: Opener? { text.commander }
+    func again(_ answer: [UInt8]) throws(Errno) -> ArraySlice<UInt8>? { try text.again(answer) }
+    func keep(in handle: KeptHandle, isAdopted: Bool) {
+        text.keep(in: handle, isAdopted: isAdopted)
+    }
     func close() { text.close() }
 }

@@ -120,7 +120,13 @@ extension Registers {
     ) throws(Errno) -> any OpenFile {
         let path = "registers/" + table.path(of: entry)
         let opener =
-            request.flags.writes ? Opener(waiting: request.caller) : Opener(request.caller)
+            if let known = request.opener {
+                known
+            } else if request.flags.writes {
+                Opener(waiting: request.caller)
+            } else {
+                Opener(request.caller)
+            }
         func file(_ text: TextFile<Void>) -> OpenTextFile<Void> {
             OpenTextFile(text, of: (), in: tree, path: path, by: opener)
         }

@@ -267,6 +267,23 @@ struct RegisterFolderTests {
         }
     }
 
+    @Test func `an open file tells the next server who opened it`() throws {
+        try withRegisters(Self.map) { (client, _) throws in
+            for path in ["registers/control/value", "registers/control/mode"] {
+                let file = try client.open(path, O_RDWR)
+                defer { file.close() }
+                #expect(file.commander?.uid == client.caller.uid, "\(path)")
+                let opener = Opener(kept: client.caller, groups: [77], pid: .init(1), process: nil)
+                let again = try client.tree.reopen(
+                    KeptHandle.Opening(
+                        inode: try client.inode(path), flags: O_RDWR, isDirectory: false,
+                        opener: opener, request: 0))
+                defer { again.close() }
+                #expect(again.commander?.groups == [77], "\(path)")
+            }
+        }
+    }
+
     // MARK: Over a buffer
 
     @Test func `who writes one buffer waits for nobody who writes the next one of its name`() throws
