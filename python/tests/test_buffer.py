@@ -13,7 +13,7 @@ from typing import Any, Callable, List
 import pytest
 
 import devfs
-from conftest import python
+from conftest import cut_calls, python
 from devfs import Device
 from devfs._handle import ask_once
 
@@ -77,6 +77,19 @@ def test_read_and_write_at_the_end(device: Device) -> None:
     assert rx.read(4090) == b"012345"
     target = bytearray(10)
     assert rx.readinto(target, 4090) == 6 and target[:6] == b"012345"
+
+
+def test_reads_and_writes_go_on_after_a_short_call(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rx, data = device.alloc("rx", 8192), bytes(range(256)) * 32
+    cut_calls(monkeypatch, 1000)
+    assert rx.write(data) == 8192
+    assert rx.read() == data and rx.read(8000, 500) == data[8000:]
+    target = bytearray(8192)
+    assert rx.readinto(target) == 8192 and target == data
+    assert rx.readinto(target, 8000) == 192
+    assert rx.readinto(bytearray()) == 0
 
 
 @pytest.mark.usefixtures("has_numpy")

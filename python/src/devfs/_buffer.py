@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Optional, Tuple, Union
 from ._attributes import Attributes
 from ._command import words
 from ._errors import AccessError, BusyError, GoneError, InvalidError, NotFoundError, refusals
-from ._handle import Descriptor, map_file, open_file
+from ._handle import Descriptor, map_file, open_file, read_fully, read_into, write_fully
 from ._shape import whole_shape
 from ._text import Size, checked_name, checked_word, parse_size, write_text
 
@@ -125,30 +125,26 @@ class Buffer(Attributes):
         return array
 
     def read(self, offset: int = 0, length: Optional[int] = None) -> bytes:
-        """Bytes as the device wrote them; no sync is needed."""
+        """Bytes as the device wrote them, fewer at the end alone; no sync is needed."""
         if length is None:
             length = max(self.size - offset, 0)
         with self._refusals():
-            return os.pread(self._opened().fileno(), length, offset)
+            return read_fully(self._opened(), length, offset)
 
     def readinto(self, target: Union[bytearray, memoryview, mmap.mmap], offset: int = 0) -> int:
         """The same into a buffer of the caller's; the number of bytes."""
         with self._refusals():
-            return os.preadv(self._opened().fileno(), [target], offset)
+            return read_into(self._opened(), target, offset)
 
     def write(self, data: Union[bytes, bytearray, memoryview], offset: int = 0) -> int:
         """Writes bytes, which the device sees on return. All of them, or it is an error."""
-        rest = memoryview(data).cast("B")
         with self._refusals():
             file = self._opened()
             if not self._writable:
                 raise AccessError(errno.EACCES, None, self.path, reason="it can only be read")
-            done = 0
-            while done < len(rest):
-                count = os.pwrite(file.fileno(), rest[done:], offset + done)
-                if count == 0:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                done += count
+            done = write_fully(file, data, offset)
+            if done < memoryview(data).nbytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return done
 
     def _opened(self) -> Descriptor:
