@@ -15,7 +15,7 @@ import pytest
 import devfs
 from conftest import cut_calls, python
 from devfs import Device
-from devfs._handle import ask_once
+from devfs._handle import ask_once, map_file
 
 
 def test_a_buffer_is_freed_at_the_end_of_with(device: Device) -> None:
@@ -168,6 +168,54 @@ def test_a_file_that_was_cut_below_its_mapping_is_said_so(device: Device) -> Non
     del view
     rx.close()
     assert len(rx.memory) == 4096
+
+
+@pytest.mark.parametrize("size", [4096, 16384])
+def test_a_name_that_has_another_buffer_is_said_so(device: Device, size: int) -> None:
+    rx = device.alloc("rx", 8192)
+    view = rx.memory
+    view[0] = 1
+    others = python(
+        "-c", "import sys, devfs\n"
+        "device = devfs.Device(sys.argv[1])\n"
+        "device.buffer('rx').free()\n"
+        "device.alloc('rx', int(sys.argv[2])).write(b'new')", device.path, str(size))
+    subprocess.run(others, check=True)
+    calls: List[Callable[[], object]] = [lambda: rx.memory, rx.read]
+    for call in calls:
+        with pytest.raises(devfs.GoneError, match="removed since it was opened") as caught:
+            call()
+        assert caught.value.errno == errno.ESTALE
+    # Who has a view keeps the removed memory.
+    assert view[0] == 1 and view[8191] == 0
+    rx.close()
+    assert len(rx.memory) == size and rx.read(0, 3) == b"new"
+
+
+def test_a_name_that_changes_hands_while_it_is_mapped_is_said_so(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rx = device.alloc("rx", 8192)
+
+    def late(*arguments: Any) -> Any:
+        os.unlink(rx.path)
+        device.alloc("rx", 8192)
+        return real(*arguments)
+
+    real = map_file
+    monkeypatch.setattr("devfs._buffer.map_file", late)
+    with pytest.raises(devfs.GoneError, match="removed since"):
+        rx.memory
+
+
+def test_a_buffer_that_is_removed_is_gone_for_new_views(device: Device) -> None:
+    rx = device.alloc("rx", 4096)
+    view = rx.memory
+    os.unlink(rx.path)
+    with pytest.raises(devfs.GoneError, match="removed since"):
+        rx.memory
+    view[0] = 1
+    assert rx.read(0, 1) == b"\1"
 
 
 def test_growing_gives_a_new_view_and_keeps_the_old(device: Device) -> None:
