@@ -17,7 +17,8 @@ from devfs import Device, Region
 
 
 @pytest.fixture
-def region(tmp_path: pathlib.Path) -> Iterator[Region]:
+def region(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
+    monkeypatch.setattr("devfs._command.root_of", lambda path: path)
     (tmp_path / "version").write_text("devfs 0\n")
     (tmp_path / "regions").mkdir()
     (tmp_path / "regions/bar0").write_bytes(bytes(range(256)))
