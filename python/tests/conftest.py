@@ -92,6 +92,18 @@ def has_numpy() -> None:
     pytest.importorskip("numpy")
 
 
+def cut_calls(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Has reads and writes stop early, as Linux does at 2 GiB."""
+    pread, preadv, pwrite = os.pread, os.preadv, os.pwrite
+    monkeypatch.setattr(
+        os, "pread", lambda file, length, offset: pread(file, min(length, limit), offset))
+    monkeypatch.setattr(
+        os, "preadv", lambda file, targets, offset:
+        preadv(file, [memoryview(targets[0])[:limit]], offset))
+    monkeypatch.setattr(
+        os, "pwrite", lambda file, data, offset: pwrite(file, memoryview(data)[:limit], offset))
+
+
 def python(*words: str) -> List[str]:
     """A Python of the tests' own."""
     return [sys.executable, *words]

@@ -13,9 +13,9 @@ from typing import Any, Callable, List
 import pytest
 
 import devfs
-from conftest import python
+from conftest import cut_calls, python
 from devfs import Device
-from devfs._handle import ask_once
+from devfs._handle import ask_once, map_file
 
 
 def test_a_buffer_is_freed_at_the_end_of_with(device: Device) -> None:
@@ -77,6 +77,19 @@ def test_read_and_write_at_the_end(device: Device) -> None:
     assert rx.read(4090) == b"012345"
     target = bytearray(10)
     assert rx.readinto(target, 4090) == 6 and target[:6] == b"012345"
+
+
+def test_reads_and_writes_go_on_after_a_short_call(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rx, data = device.alloc("rx", 8192), bytes(range(256)) * 32
+    cut_calls(monkeypatch, 1000)
+    assert rx.write(data) == 8192
+    assert rx.read() == data and rx.read(8000, 500) == data[8000:]
+    target = bytearray(8192)
+    assert rx.readinto(target) == 8192 and target == data
+    assert rx.readinto(target, 8000) == 192
+    assert rx.readinto(bytearray()) == 0
 
 
 @pytest.mark.usefixtures("has_numpy")
@@ -155,6 +168,54 @@ def test_a_file_that_was_cut_below_its_mapping_is_said_so(device: Device) -> Non
     del view
     rx.close()
     assert len(rx.memory) == 4096
+
+
+@pytest.mark.parametrize("size", [4096, 16384])
+def test_a_name_that_has_another_buffer_is_said_so(device: Device, size: int) -> None:
+    rx = device.alloc("rx", 8192)
+    view = rx.memory
+    view[0] = 1
+    others = python(
+        "-c", "import sys, devfs\n"
+        "device = devfs.Device(sys.argv[1])\n"
+        "device.buffer('rx').free()\n"
+        "device.alloc('rx', int(sys.argv[2])).write(b'new')", device.path, str(size))
+    subprocess.run(others, check=True)
+    calls: List[Callable[[], object]] = [lambda: rx.memory, rx.read]
+    for call in calls:
+        with pytest.raises(devfs.GoneError, match="removed since it was opened") as caught:
+            call()
+        assert caught.value.errno == errno.ESTALE
+    # Who has a view keeps the removed memory.
+    assert view[0] == 1 and view[8191] == 0
+    rx.close()
+    assert len(rx.memory) == size and rx.read(0, 3) == b"new"
+
+
+def test_a_name_that_changes_hands_while_it_is_mapped_is_said_so(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rx = device.alloc("rx", 8192)
+
+    def late(*arguments: Any) -> Any:
+        os.unlink(rx.path)
+        device.alloc("rx", 8192)
+        return real(*arguments)
+
+    real = map_file
+    monkeypatch.setattr("devfs._buffer.map_file", late)
+    with pytest.raises(devfs.GoneError, match="removed since"):
+        rx.memory
+
+
+def test_a_buffer_that_is_removed_is_gone_for_new_views(device: Device) -> None:
+    rx = device.alloc("rx", 4096)
+    view = rx.memory
+    os.unlink(rx.path)
+    with pytest.raises(devfs.GoneError, match="removed since"):
+        rx.memory
+    view[0] = 1
+    assert rx.read(0, 1) == b"\1"
 
 
 def test_growing_gives_a_new_view_and_keeps_the_old(device: Device) -> None:

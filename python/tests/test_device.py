@@ -14,7 +14,7 @@ import pytest
 
 import devfs
 from conftest import MODES, PROGRAM, mounted, python
-from devfs import Device
+from devfs import Device, _command
 
 
 @pytest.mark.memory
@@ -68,6 +68,77 @@ def test_a_mount_of_another_user_says_what_it_takes(device: Device) -> None:
 def test_find_by_source(device: Device) -> None:
     assert Device.find(device.source) == [device]
     assert Device.find("memory:is-not-there") == []
+
+
+STRANGERS = """
+import ctypes, os, sys, devfs
+fuse = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={fuse},rootmode=40000,user_id=1234,group_id=1234,allow_other"
+if ctypes.CDLL(None, use_errno=True).mount(
+        b"memory:lab", sys.argv[1].encode(), b"fuse.devfs", 6, options.encode()):
+    sys.exit(os.strerror(ctypes.get_errno()))
+print([device.path for device in devfs.Device.find()])
+print(devfs.Device.find("memory:lab"))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts as another user")
+def test_find_does_not_wait_for_a_strangers_mount(device: Device, tmp_path: pathlib.Path) -> None:
+    # Nobody answers: its server is the child, which ends. In a namespace where no other sees it.
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private",
+         *python("-c", STRANGERS, str(tmp_path))],
+        capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    found, named = done.stdout.splitlines()
+    assert device.path in found and str(tmp_path) not in found
+    assert named == "[]"
+
+
+def table(*lines: str) -> str:
+    return "".join(
+        f"{number} 1 0:{number} / {place} rw - {kind} memory:lab rw,user_id={user},group_id=0\n"
+        for number, line in enumerate(lines) for place, kind, user in [line.split()])
+
+
+def test_the_mount_of_a_path_is_found_in_the_table(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = os.geteuid() + 1
+    for name in ("root's", "mine", "other", "hidden"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "version").write_text("devfs 0\n")
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    (tmp_path / "table").write_text(table(
+        "/ ext4 0", f"{tmp_path}/root's fuse.devfs 0", f"{tmp_path}/mine fuse.devfs {os.geteuid()}",
+        f"{tmp_path}/other fuse.devfs {other}", f"{tmp_path}/hidden fuse.devfs 0",
+        f"{tmp_path}/hidden ext4 0"))
+    monkeypatch.setattr("devfs._command._TABLE", str(tmp_path / "table"))
+    assert [found.path for found in Device.find()] == [f"{tmp_path}/root's", f"{tmp_path}/mine"]
+    assert Device(tmp_path / "link").path == f"{tmp_path}/mine"
+    assert Device(f"{tmp_path}/mine/buffers/rx").path == f"{tmp_path}/mine"
+    assert Device(f"/{tmp_path}/mine").path == f"{tmp_path}/mine"
+    for place in (tmp_path, tmp_path / "hidden"):
+        with pytest.raises(devfs.NotFoundError, match="on no mount of DevFS"):
+            Device(place)
+    # Another user's is asked where it is named, and not where a program happens to be.
+    monkeypatch.chdir(tmp_path / "other")
+    with pytest.raises(devfs.AccessError, match=f"uid {other}, who may never answer"):
+        Device()
+    assert Device(tmp_path / "other").path == f"{tmp_path}/other"
+
+
+def test_arguments_are_no_options_of_the_command(tmp_path: pathlib.Path) -> None:
+    command = tmp_path / "devfs"
+    command.write_text('#!/bin/sh\necho "$@" >>"${0%/*}/said"; [ "$1" != mount ]\n')
+    command.chmod(0o755)
+    with pytest.raises(devfs.DevFSError):
+        Device.mount("-source", tmp_path, command=str(command), ro=True)
+    made = _command.Made("-source", "-place", command=str(command), remove=True)
+    made.end(lazy=True)
+    assert (tmp_path / "said").read_text().splitlines() == [
+        f"mount -o ro -- -source {tmp_path}", "unmount --lazy -- -place",
+        "device remove -- -source"]
 
 
 @pytest.mark.parametrize("options, kind, why", [

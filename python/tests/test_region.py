@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import pickle
@@ -11,11 +12,13 @@ from typing import Iterator, List, Tuple
 import pytest
 
 import devfs
+from conftest import cut_calls
 from devfs import Device, Region
 
 
 @pytest.fixture
-def region(tmp_path: pathlib.Path) -> Iterator[Region]:
+def region(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
+    monkeypatch.setattr("devfs._command.root_of", lambda path: path)
     (tmp_path / "version").write_text("devfs 0\n")
     (tmp_path / "regions").mkdir()
     (tmp_path / "regions/bar0").write_bytes(bytes(range(256)))
@@ -50,6 +53,34 @@ def test_each_access_is_one_call_of_its_width(
         ("write", 1, 3), ("write", 2, 2), ("write", 4, 4), ("write", 8, 8)]
     monkeypatch.undo()
     assert region.read(0, 16) == b"\0\1\x34\x12\xef\xbe\xad\xde\1" + bytes(7)
+
+
+def test_an_access_that_is_cut_is_no_register(region: Region) -> None:
+    # As where the device goes: the region is shorter than it was when it was opened.
+    os.truncate(region.path, 6)
+    with pytest.raises(devfs.DevFSError, match="2 bytes of the 4 at 0x4") as caught:
+        region.read32(4)
+    assert caught.value.errno == errno.EIO
+    assert region.read16(4) == 0x0504
+
+
+def test_a_write_of_a_register_that_is_cut_is_an_error(
+    region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: 2)
+    with pytest.raises(devfs.DevFSError, match="2 bytes of the 4 at 0x4") as caught:
+        region.write32(4, 0)
+    assert caught.value.errno == errno.EIO
+
+
+def test_runs_go_on_after_a_short_call(
+    region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_calls(monkeypatch, 64)
+    assert region.read(0, 256) == bytes(range(256))
+    assert region.read(192, 256) == bytes(range(192, 256))
+    assert region.write(bytes(256), 0) == 256
+    assert region.read(0, 300) == bytes(256)
 
 
 @pytest.mark.parametrize("offset", [1, 2, 254, 256, -4])

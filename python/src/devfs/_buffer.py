@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Iterator, Optional, Tuple, Union
 
 from ._attributes import Attributes
 from ._command import words
-from ._errors import AccessError, BusyError, GoneError, InvalidError, NotFoundError, refusals
-from ._handle import Descriptor, map_file, open_file
+from ._errors import (
+    AccessError, BusyError, DevFSError, GoneError, InvalidError, NotFoundError, refusals)
+from ._handle import Descriptor, map_file, open_file, read_fully, read_into, write_fully
 from ._shape import whole_shape
 from ._text import Size, checked_name, checked_word, parse_size, write_text
 
@@ -83,8 +84,10 @@ class Buffer(Attributes):
         Through the mount where it has passthrough, else by the descriptor of ``control/socket``.
         It is read-only where the user may only read the buffer. While the device uses the buffer
         too, sync: :meth:`cpu`, :meth:`device`. Each look asks for the size: a loop keeps the view.
+        Where the buffer was removed since the handle opened it, :class:`GoneError`: views and
+        arrays keep the removed memory, and after :meth:`close` the name's new buffer is opened.
         """
-        size = self.size
+        size = self._opened_size()
         if self._view is not None and self._mapping is not None:
             if len(self._mapping) == size:
                 return self._view
@@ -101,6 +104,12 @@ class Buffer(Attributes):
                 self.path, self._opened(), size, self._writable, self.parent.path,
                 f"buffer {self._name}")
         self._view = memoryview(self._mapping)
+        try:
+            # The socket goes by the name, which may have a new buffer since.
+            self._opened_size()
+        except DevFSError:
+            self._unmap()
+            raise
         return self._view
 
     def asarray(
@@ -125,36 +134,50 @@ class Buffer(Attributes):
         return array
 
     def read(self, offset: int = 0, length: Optional[int] = None) -> bytes:
-        """Bytes as the device wrote them; no sync is needed."""
+        """Bytes as the device wrote them, fewer at the end alone; no sync is needed.
+
+        :param length: without it, all to the end: :class:`GoneError` where the buffer was removed
+            since the handle opened it. Calls that name a length go on with what is open.
+        """
         if length is None:
-            length = max(self.size - offset, 0)
+            length = max(self._opened_size() - offset, 0)
         with self._refusals():
-            return os.pread(self._opened().fileno(), length, offset)
+            return read_fully(self._opened(), length, offset)
 
     def readinto(self, target: Union[bytearray, memoryview, mmap.mmap], offset: int = 0) -> int:
         """The same into a buffer of the caller's; the number of bytes."""
         with self._refusals():
-            return os.preadv(self._opened().fileno(), [target], offset)
+            return read_into(self._opened(), target, offset)
 
     def write(self, data: Union[bytes, bytearray, memoryview], offset: int = 0) -> int:
         """Writes bytes, which the device sees on return. All of them, or it is an error."""
-        rest = memoryview(data).cast("B")
         with self._refusals():
             file = self._opened()
             if not self._writable:
                 raise AccessError(errno.EACCES, None, self.path, reason="it can only be read")
-            done = 0
-            while done < len(rest):
-                count = os.pwrite(file.fileno(), rest[done:], offset + done)
-                if count == 0:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                done += count
+            done = write_fully(file, data, offset)
+            if done < memoryview(data).nbytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return done
 
     def _opened(self) -> Descriptor:
         if self._file is None:
             self._file, self._writable = open_file(self.path)
         return self._file
+
+    def _opened_size(self) -> int:
+        """The size of the open file, if the name is still that file's."""
+        with self._refusals():
+            opened = os.fstat(self._opened().fileno())
+        named: Optional[os.stat_result] = None
+        with contextlib.suppress(NotFoundError), self._refusals():
+            named = os.stat(self.path)
+        if named is None or (named.st_ino, named.st_dev) != (opened.st_ino, opened.st_dev):
+            # Attributes, dma_addr for one, are the new buffer's; the open file is the old one.
+            raise GoneError(
+                errno.ESTALE, None, self.path,
+                reason="the buffer was removed since it was opened: close() it")
+        return opened.st_size
 
     def _unmap(self) -> bool:
         """Lets go of the mapping; False where an array or a view still has it."""

@@ -9,47 +9,89 @@ import re
 import shutil
 import subprocess
 import tempfile
-from typing import Dict, List, Mapping, Optional, Tuple, Union
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from ._errors import DevFSError, NotFoundError, error_of, is_alive
-from ._text import checked_word
+from ._errors import DevFSError, NotFoundError, error_of
+from ._text import checked_word, read_text
 
 Option = Union[str, int, bool, None]
 """The value of a mount option: True is the option alone, False its ``no_`` form."""
 
 
+_TABLE = "/proc/self/mountinfo"
+_KIND = "fuse.devfs"
+
+
+class _Entry(NamedTuple):
+    """A mount of this mount namespace."""
+
+    place: str
+    kind: str
+    source: str
+    user: Optional[int]
+    """Whose server it is, of FUSE."""
+
+    @property
+    def is_ours(self) -> bool:
+        """It is of DevFS, and root or this user serves it: another user may never answer."""
+        return self.kind == _KIND and self.user in (None, 0, os.geteuid())
+
+
+def _visible() -> Dict[str, _Entry]:
+    """The newest mount of each mount point. No file system is asked."""
+    found: Dict[str, _Entry] = {}
+    with open(_TABLE, encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            before, _, after = line.partition(" - ")
+            kind, source, options = after.rstrip("\n").split(" ")[:3]
+            place = _unescaped(before.split(" ")[4])
+            user = re.search(r"(?:^|,)user_id=(\d+)(?:,|$)", options)
+            # A dictionary keeps a key's first place: the newest is to be the last.
+            found.pop(place, None)
+            found[place] = _Entry(place, kind, _unescaped(source), int(user[1]) if user else None)
+    return found
+
+
+def _mount_of(path: str) -> Optional[_Entry]:
+    """The mount of DevFS that an absolute path is on."""
+    table, path = _visible(), "/" + path.lstrip("/")
+    while path not in table and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    entry = table.get(path)
+    return entry if entry is not None and entry.kind == _KIND else None
+
+
 def root_of(path: str) -> str:
     """The mount point that a path is on."""
-    start = place = os.path.abspath(path)
-    while True:
-        if is_alive(place):
-            return place
-        try:
-            os.stat(os.path.join(place, "version"))
-        except OSError as error:
-            if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
-                raise error_of(error.errno, place, "its server has ended: mount it again") from None
-            if error.errno == errno.EACCES:
-                raise error_of(
-                    errno.EACCES, place,
-                    "another user's mount takes allow_other, and its directory must be open") \
-                    from None
-        parent = os.path.dirname(place)
-        if parent == place:
-            raise NotFoundError(errno.ENOENT, None, start, reason="it is on no mount of DevFS")
-        place = parent
+    start = os.path.abspath(path)
+    # Only where it is no mount as it is written are symbolic links looked up.
+    entry = _mount_of(start) or _mount_of(os.path.realpath(start))
+    if entry is None:
+        raise NotFoundError(errno.ENOENT, None, start, reason="it is on no mount of DevFS")
+    if os.path.normpath(path) == "." and not entry.is_ours:
+        raise error_of(
+            errno.EACCES, entry.place,
+            f"a mount of uid {entry.user}, who may never answer; give its path to ask it all the "
+            "same")
+    try:
+        read_text(os.path.join(entry.place, "version"))
+    except OSError as error:
+        reasons = {
+            errno.ENOENT: "it is on no mount of DevFS",
+            errno.ENOTCONN: "its server has ended: mount it again",
+            errno.ECONNABORTED: "its server has ended: mount it again",
+            errno.EACCES:
+                "another user's mount takes allow_other, and its directory must be open",
+        }
+        raise error_of(
+            error.errno or errno.EIO, entry.place, reasons.get(error.errno or 0)) from None
+    return entry.place
 
 
 def mounts() -> List[Tuple[str, str]]:
-    """Source and mount point of each mount of DevFS here, the newest on each point."""
-    found: Dict[str, str] = {}
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            before, _, after = line.partition(" - ")
-            kind, source = after.split(" ")[:2]
-            if kind == "fuse.devfs":
-                found[_unescaped(before.split(" ")[4])] = _unescaped(source)
-    return [(source, path) for path, source in found.items()]
+    """Source and mount point of each mount of DevFS here, the newest on each point; those that
+    another user than root serves are left out, as he may never answer."""
+    return [(entry.source, entry.place) for entry in _visible().values() if entry.is_ours]
 
 
 def _unescaped(text: str) -> str:
@@ -121,13 +163,13 @@ class Made:
         """Unmounts, and takes away what was made for it; to be called until it succeeds."""
         program = _program(self._command)
         if self._is_mounted:
-            _run(program, "unmount", *(["--lazy"] if lazy else []), self.path)
+            _run(program, "unmount", *(["--lazy"] if lazy else []), "--", self.path)
             self._is_mounted = False
         if self._temporary:
             with contextlib.suppress(FileNotFoundError):
                 os.rmdir(self.path)
         if self._remove:
-            _run(program, "device", "remove", self.source)
+            _run(program, "device", "remove", "--", self.source)
             self._remove = False
 
 
@@ -139,7 +181,7 @@ def mount(
     program, chosen = _program(command), _options(options)
     place = tempfile.mkdtemp(prefix="devfs-") if path is None else os.path.abspath(os.fspath(path))
     try:
-        _run(program, "mount", *chosen, source, place)
+        _run(program, "mount", *chosen, "--", source, place)
     except DevFSError:
         if path is None:
             os.rmdir(place)

@@ -63,7 +63,11 @@ class Device:
 
     @classmethod
     def find(cls, source: Optional[str] = None) -> List["Device"]:
-        """The mounts of this mount namespace that answer, or those of one source."""
+        """The mounts of this mount namespace that answer, or those of one source.
+
+        Those that another user than root serves are not asked, as he may never answer: give
+        ``Device`` their path.
+        """
         found = []
         for name, path in _command.mounts():
             if source is None or name == source:

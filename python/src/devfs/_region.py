@@ -8,8 +8,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Optional, Union
 
-from ._errors import InvalidError, WaitTimeout
-from ._handle import Handle, map_file, open_file
+from ._errors import InvalidError, WaitTimeout, error_of
+from ._handle import Handle, map_file, open_file, read_fully, write_fully
 
 if TYPE_CHECKING:
     from ._device import Device
@@ -85,12 +85,12 @@ class Region(Handle):
     def read(self, offset: int, length: int) -> bytes:
         """A run of the widest aligned accesses: a multiple of 4 bytes at a multiple of 4."""
         with self._refusals():
-            return os.pread(self._file.fileno(), length, offset)
+            return read_fully(self._file, length, offset)
 
     def write(self, data: Union[bytes, bytearray, memoryview], offset: int) -> int:
         """The same for writing; the number of bytes."""
         with self._refusals():
-            return os.pwrite(self._file.fileno(), data, offset)
+            return write_fully(self._file, data, offset)
 
     @property
     def memory(self) -> memoryview:
@@ -112,7 +112,9 @@ class Region(Handle):
 
     def _register(self, offset: int, width: int) -> int:
         self._check(offset, width)
-        data = self.read(offset, width)
+        with self._refusals():
+            data = os.pread(self._file.fileno(), width, offset)
+        self._check_count(len(data), offset, width)
         return int.from_bytes(data, "little")
 
     def _set_register(self, offset: int, value: int, width: int) -> None:
@@ -120,7 +122,15 @@ class Region(Handle):
         if not 0 <= value < 1 << (8 * width):
             raise InvalidError(
                 errno.EINVAL, None, self.path, reason=f"{value:#x} does not fit {8 * width} bits")
-        self.write(value.to_bytes(width, "little"), offset)
+        with self._refusals():
+            count = os.pwrite(self._file.fileno(), value.to_bytes(width, "little"), offset)
+        self._check_count(count, offset, width)
+
+    def _check_count(self, count: int, offset: int, width: int) -> None:
+        # A second call for the rest would be another access.
+        if count != width:
+            raise error_of(
+                errno.EIO, self.path, f"{count} bytes of the {width} at {offset:#x} were accessed")
 
     def _check(self, offset: int, width: int) -> None:
         if offset % width or not 0 <= offset <= self.size - width:
