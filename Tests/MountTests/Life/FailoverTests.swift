@@ -85,6 +85,32 @@ extension MountTests {
             #expect(throws: Errno(ENOTCONN)) { try mount.open("version", O_RDONLY) }
         }
 
+        @Test(.enabled(if: Tools.allocationCounter != nil, "the program can't be built: no cc"))
+        func `an upgrade whose program says that it can't go on leaves the mount`() throws {
+            try withMount(.best, "keeper") { mount in
+                let name = mount.device.split(separator: ":")[1]
+                try mount.python(
+                    """
+                    import socket, subprocess
+                    text = b'#include <sys/socket.h>\\n'
+                    text += b'int main(void) { send(3, "-no such map", 12, 0); return 1; }'
+                    program = "../refuses"
+                    subprocess.run(["cc", "-x", "c", "-o", program, "-"], input=text, check=True)
+                    kept = os.open("buffers/rx", os.O_RDWR | os.O_CREAT)
+                    for _ in range(2):
+                        with socket.socket(socket.AF_UNIX) as peer:
+                            peer.connect(sys.argv[1])
+                            peer.settimeout(10)
+                            socket.send_fds(peer, [b"U"], [os.open(program, os.O_RDONLY)])
+                            answer = peer.recv(4096)
+                        assert answer == b"-no such map", answer
+                        assert os.pwrite(kept, b"here", 0) == 4
+                        assert get("buffers/rx") == "here"
+                    os.unlink(program)
+                    """, "/run/devfs/\(name)/keeper")
+            }
+        }
+
         /// "Where the keeper ends, the server goes on, and the mount ends with it."
         @Test func `a keeper that is killed leaves a mount as without one`() throws {
             let mount = try Mount(.best, ["keeper"])
