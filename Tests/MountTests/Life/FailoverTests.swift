@@ -12,7 +12,7 @@ extension MountTests {
         @Test(arguments: Mode.here, [false, true])
         func `clients notice neither a kill nor an upgrade`(mode: Mode, isUpgrade: Bool) throws {
             let directory = "\(Janitor.prefix)failover-\(mode)-\(isUpgrade)"
-            let count = Self.kills ?? (isUpgrade ? "5" : "20")
+            let count = Self.kills ?? (isUpgrade ? "2" : "8")
             let output = try Child(
                 [Machine.python, "\(Machine.package)/Tests/failover.py", Machine.devfs, directory]
                     + [count, "-o", mode == .served ? "no_passthrough" : "passthrough"]
