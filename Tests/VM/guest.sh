@@ -58,7 +58,15 @@ find_qemu() {
 		rm -rf "$unpacked.new/debs"
 		mv "$unpacked.new" "$unpacked"
 	fi
-	echo "$unpacked/usr/bin/qemu-system-x86_64 -L $unpacked/usr/share/qemu -L $unpacked/usr/share/seabios"
+	# The machine's own QEMU may have modules, which end one of another version: this one does not see them.
+	cat > "$unpacked/start" <<- 'END'
+		#!/bin/sh
+		modules=/usr/lib/x86_64-linux-gnu/qemu
+		[ -d "$modules" ] && [ "$(id -u)" = 0 ] || exec "$@"
+		exec unshare -m sh -c 'mount -t tmpfs none "$0" 2> /dev/null; exec "$@"' "$modules" "$@"
+	END
+	chmod +x "$unpacked/start"
+	echo "$unpacked/start $unpacked/usr/bin/qemu-system-x86_64 -L $unpacked/usr/share/qemu -L $unpacked/usr/share/seabios"
 }
 
 # Usage: boot CONSOLE SECONDS KERNEL QEMU ARGUMENT...
