@@ -41,17 +41,8 @@ extension XMLConverter {
             default: break
             }
         }
-        let cost = before - budget
-        let elements = try elements(
-            item, name: item.name, stride: try number(.range, of: item) ?? 0)
-        let (more, overflow) = cost.multipliedReportingOverflow(by: elements.count - 1)
-        try spend(overflow ? .max : more, item)
-        return elements.map { element in
-            var one = block
-            one.name = element.name
-            one.offset = offset &+ element.offset
-            return one
-        }
+        return try repeated(
+            block, of: item, stride: try number(.range, of: item) ?? 0, cost: before - budget)
     }
 
     private mutating func registers(

@@ -37,17 +37,7 @@ extension XMLConverter {
             default: break
             }
         }
-        let cost = before - budget
-        let elements = try elements(item, name: item.name, stride: 0)
-        // Those of the elements share their memory, here, and not in the tree.
-        let (more, overflow) = cost.multipliedReportingOverflow(by: elements.count - 1)
-        try spend(overflow ? .max : more, item)
-        return elements.map { element in
-            var one = block
-            one.name = element.name
-            one.offset = offset &+ element.offset
-            return one
-        }
+        return try repeated(block, of: item, stride: 0, cost: before - budget)
     }
 
     private mutating func registers(

@@ -75,6 +75,24 @@ struct XMLConverter {
 
     static let longestArray: UInt64 = 1 << 16
 
+    /// A block, or one for each element of its array. What they have in them shares its memory, here,
+    /// and not in the tree.
+    ///
+    /// - Parameter cost: what one was charged for.
+    mutating func repeated(
+        _ block: RegisterBlock, of item: XMLItem, stride: UInt64, cost: Int
+    ) throws(MapError) -> [RegisterBlock] {
+        let elements = try elements(item, name: item.name, stride: stride)
+        let (more, overflow) = cost.multipliedReportingOverflow(by: elements.count - 1)
+        try spend(overflow ? .max : more, item)
+        return elements.map { element in
+            var one = block
+            one.name = element.name
+            one.offset = block.offset &+ element.offset
+            return one
+        }
+    }
+
     /// The elements of an array, or the one thing that is none.
     mutating func elements(
         _ item: XMLItem, name: String, stride: UInt64

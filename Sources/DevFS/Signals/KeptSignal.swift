@@ -91,7 +91,7 @@ struct KeptSignal: Sendable {
     var payer: UInt32 { UInt32(truncatingIfNeeded: record[Word.owner] >> 32) }
 
     private func part(_ version: UInt64) -> LedgerRecord {
-        record.part(at: Self.states + (version & 1 == 0 ? 0 : Self.state))
+        record.turn(of: version, at: Self.states, size: Self.state)
     }
 
     var state: State {

@@ -111,7 +111,7 @@ struct KeptStream: Sendable {
     }
 
     private func part(_ version: UInt64) -> LedgerRecord {
-        record.part(at: Self.states + (version & 1 == 0 ? 0 : Self.state))
+        record.turn(of: version, at: Self.states, size: Self.state)
     }
 
     var state: State {

@@ -211,6 +211,12 @@ import SystemPackage
     /// A part of it, by its first byte, a multiple of 8.
     func part(at offset: Int) -> LedgerRecord { unsafe LedgerRecord(base + offset) }
 
+    /// That of a version, of two parts of one size that are written in turn: the version's number is
+    /// stored behind it, so that one of them is whole at any time.
+    func turn(of version: UInt64, at offset: Int, size: Int) -> LedgerRecord {
+        part(at: offset + (version & 1 == 0 ? 0 : size))
+    }
+
     func bytes(at offset: Int, count: Int) -> [UInt8] {
         unsafe Array(UnsafeRawBufferPointer(start: base + offset, count: count))
     }

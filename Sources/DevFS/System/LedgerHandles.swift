@@ -225,10 +225,12 @@ struct KeptHandle: Sendable {
     var version: UInt64 { record[Word.version] }
 
     private func state(_ version: UInt64) -> LedgerRecord {
-        record.part(at: Self.states + (version & 1 == 0 ? 0 : Self.state))
+        record.turn(of: version, at: Self.states, size: Self.state)
     }
 
-    private func line(_ version: UInt64) -> Int { version & 1 == 0 ? 0 : 4096 }
+    private func line(_ version: UInt64) -> LedgerRecord {
+        lines.turn(of: version, at: 0, size: 4096)
+    }
 
     var progress: Progress {
         let version = version
@@ -236,7 +238,7 @@ struct KeptHandle: Sendable {
         let length = min(Int(clamping: state[2]), 4096)
         let rest =
             length <= Self.textRoom
-            ? state.bytes(at: 24, count: length) : lines.bytes(at: line(version), count: length)
+            ? state.bytes(at: 24, count: length) : line(version).bytes(at: 0, count: length)
         return Progress(position: state[0], count: state[1], rest: rest)
     }
 
@@ -254,7 +256,7 @@ struct KeptHandle: Sendable {
         if rest.count <= Self.textRoom {
             state.setBytes(Array(rest), at: 24)
         } else {
-            lines.setBytes(Array(rest), at: line(version))
+            line(version).setBytes(Array(rest), at: 0)
         }
         record[Word.version] = version
     }
