@@ -191,6 +191,9 @@ final class Buffer: Sendable {
         state.withLock { $0.charge = charge.take() }
     }
 
+    /// Freeing its memory takes long.
+    var isLarge: Bool { state.withLock { $0.charge?.bytes ?? 0 } >= Reclaim.large }
+
     /// Its memory is gone: nobody pays for it any more.
     func settle() { state.withLock { $0.charge = nil } }
 

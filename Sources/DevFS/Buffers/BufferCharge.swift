@@ -5,7 +5,7 @@
 struct BufferCharge: ~Copyable {
     private let user: Quotas.User
     var payer: UInt32 { user.uid }
-    private var bytes: UInt64
+    private(set) var bytes: UInt64
 
     private init(_ user: Quotas.User, _ bytes: UInt64) {
         self.user = user

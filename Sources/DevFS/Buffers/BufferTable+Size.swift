@@ -31,12 +31,14 @@ extension BufferTable {
                 return buffer.correctCharge(size)
             }
             if buffer.traits.heap.isFixed && old > 0 { throw buffer.sizedOnce(old) }
-            try buffer.charge(size)
-            do throws(Refusal) {
-                try backend.resize(memory.descriptor.raw, to: size)
-            } catch {
-                buffer.correctCharge(status.taken)
-                throw error
+            try reclaim.roomy { () throws(Refusal) in
+                try buffer.charge(size)
+                do throws(Refusal) {
+                    try backend.resize(memory.descriptor.raw, to: size)
+                } catch {
+                    buffer.correctCharge(status.taken)
+                    throw error
+                }
             }
         }
     }

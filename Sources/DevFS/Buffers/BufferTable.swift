@@ -40,6 +40,7 @@ final class BufferTable: Sendable {
     /// Called when the last of very many buffers is gone.
     let emptied = Callback<Void>()
     private let discards = Discards()
+    let reclaim = Reclaim()
     /// Tells when removed buffers have ended; nil where that can't be told.
     let ends = Mutex<FileEnds?>(nil)
     /// A removed buffer is left on the device until nobody uses it, for the next server.
@@ -159,12 +160,14 @@ final class BufferTable: Sendable {
         _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership, payer: UInt32,
         quotas: Quotas, opens: Bool = false
     ) throws(Refusal) -> Buffer {
-        let charge = try BufferCharge.taking(size, of: payer, from: quotas)
-        let buffer = try make(name, traits: traits, opens: opens) { () throws(Refusal) in
-            try backend.make(name, size: size, traits: traits, owner: owner)
+        try reclaim.roomy { () throws(Refusal) in
+            let charge = try BufferCharge.taking(size, of: payer, from: quotas)
+            let buffer = try make(name, traits: traits, opens: opens) { () throws(Refusal) in
+                try backend.make(name, size: size, traits: traits, owner: owner)
+            }
+            buffer.pay(by: charge)
+            return buffer
         }
-        buffer.pay(by: charge)
-        return buffer
     }
 
     /// - Parameter body: makes the memory, while the name is reserved.
@@ -193,13 +196,24 @@ final class BufferTable: Sendable {
         return buffer
     }
 
+    /// Waits for nobody, so that the event loop may remove buffers, too.
     func remove(_ buffer: Buffer) throws(Errno) {
+        let last = backend.discardMayWait ? nil : lastOfLarge(buffer)
         try changingNames { () throws(Errno) in
             guard buffer.isLinked else { throw .noSuchFileOrDirectory }
             try backend.remove(buffer.description)
             unlink(buffer, for: nil)
         }
         afterUnlink(buffer)
+        if let last { reclaim.add { _ = last } }
+    }
+
+    /// Where removing a large buffer frees its memory at once, keeps it, to be freed without a lock.
+    private func lastOfLarge(_ buffer: Buffer?) -> BufferMemory? {
+        guard let buffer, buffer.isLarge,
+            let file = try? backend.open(buffer.description)
+        else { return nil }
+        return BufferMemory(file)
     }
 
     private func changingNames<T>(_ body: () throws(Errno) -> T) throws(Errno) -> T {
@@ -227,6 +241,13 @@ final class BufferTable: Sendable {
             let isUsed = state.handles + state.streams > 0
             state.isDiscardedLate = isUsed && keepsUsed
             return isUsed
+        }
+        if !isUsed && !buffer.mayBeHeld && buffer.isLarge {
+            // It is in the table, and paid for, until its memory is gone.
+            return reclaim.add { [self] in
+                discard(buffer)
+                free(buffer.id)
+            }
         }
         if !(isUsed && keepsUsed) { discard(buffer) }
         if !isUsed { free(buffer.id) }
@@ -285,6 +306,8 @@ final class BufferTable: Sendable {
         _ buffer: Buffer, to name: Name, flags: RenameFlags,
         mayTake: (Replacement) throws(Errno) -> Void = { _ in }
     ) throws(Errno) {
+        let last = backend.discardMayWait ? nil : lastOfLarge(self[name])
+        defer { if let last { reclaim.add { _ = last } } }
         let replaced: Buffer? = try changingNames { () throws(Errno) in
             let (target, isReserved) = state.withLock {
                 ($0.byName[name], $0.reserved.contains(name))
@@ -409,9 +432,17 @@ final class BufferTable: Sendable {
             defer { state.memory = nil }
             return (state.memory, !state.isLinked)
         }
-        // The last descriptor goes here, without a lock held, and then what it kept.
-        _ = consume memory
-        if isGone { free(buffer.id) }
+        guard isGone else { return }
+        guard buffer.isLarge, let memory else {
+            // The last descriptor goes here, without a lock held, and then what it kept.
+            _ = consume memory
+            return free(buffer.id)
+        }
+        let last = Mutex<BufferMemory?>(memory)
+        reclaim.add { [self] in
+            last.withLock { $0 = nil }
+            free(buffer.id)
+        }
     }
 
     /// Runs with a descriptor of the buffer, opened for the time where nobody has it open.

@@ -122,8 +122,10 @@ final class BufferFile: BackedFile {
             }
         }
         let part = isFixed ? unsafe try fitting(bytes, at: offset) : unsafe bytes
-        try chargeGrowth(to: offset + UInt64(part.count))
-        return unsafe try backend.write(part, to: descriptor, at: offset)
+        return try table.reclaim.roomyWrite { () throws(Errno) in
+            try chargeGrowth(to: offset + UInt64(part.count))
+            return unsafe try backend.write(part, to: descriptor, at: offset)
+        }
     }
 
     @inline(never)
@@ -171,7 +173,9 @@ final class BufferFile: BackedFile {
         case .grow:
             do throws(Refusal) {
                 if range.lowerBound < end {
-                    try backend.populate(descriptor, range.clamped(to: 0..<end))
+                    try table.reclaim.roomy { () throws(Refusal) in
+                        try backend.populate(descriptor, range.clamped(to: 0..<end))
+                    }
                 }
                 if range.upperBound > end {
                     try table.resize(buffer, to: range.upperBound, handles: 1)

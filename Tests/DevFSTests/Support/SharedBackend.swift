@@ -22,6 +22,8 @@ final class SharedBackend: BuslessBackend {
     let tables = Atomic(0)
     /// What happens once a list was made, and before it is looked at.
     let whenListed = Callback<Void>()
+    /// What happens before the memory of a removed buffer goes.
+    let whenDiscarded = Callback<BufferID>()
 
     init(_ memory: MemoryBackend) {
         self.memory = memory
@@ -145,7 +147,10 @@ final class SharedBackend: BuslessBackend {
     func segments(of buffer: BufferDescription) throws(Errno) -> Int { 2 }
     func freed(_ id: BufferID) { memory.freed(id) }
     var discardMayWait: Bool { memory.discardMayWait }
-    func discard(_ id: BufferID) { memory.discard(id) }
+    func discard(_ id: BufferID) {
+        whenDiscarded.call(id)
+        memory.discard(id)
+    }
     func setOwner(
         of buffer: BufferDescription, by descriptor: CInt, uid: UInt32?, gid: UInt32?,
         mode: UInt32?
@@ -160,8 +165,10 @@ final class SharedBackend: BuslessBackend {
 }
 
 /// A tree on a device that others have open as well.
-func withSharedDevice(_ body: (Client, SharedBackend) throws -> Void) throws {
-    try withDevice { device in
+func withSharedDevice(
+    size: UInt64 = TestDevice.size, _ body: (Client, SharedBackend) throws -> Void
+) throws {
+    try withDevice(size: size) { device in
         let backend = SharedBackend(try device.backend())
         let tree = try FileSystem(backend, TreeOptions(uid: geteuid(), gid: getegid()))
         defer { tree.shutDown() }
