@@ -89,9 +89,10 @@ struct ReclaimTests {
             _ = try table.acquire(buffer, as: .handle)
             try client.unlink("buffers/a")
             table.release(buffer, as: .handle)
-            #expect(table[buffer.id] != nil)
+            #expect(try client.tree.space().free < Reclaim.large)
             letGo()
-            #expect(holds { table[buffer.id] == nil })
+            #expect(try holds { try client.tree.space().free == Reclaim.large * 3 / 2 })
+            #expect(table[buffer.id] == nil)
             table.keepsUsed.store(false, ordering: .relaxed)
         }
     }

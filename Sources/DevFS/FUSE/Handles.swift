@@ -193,6 +193,9 @@ final class BackingTable: Sendable {
         }
     }
 
+    /// The connection is over, and its registrations with it.
+    func forget() { ids.withLock { $0 = [:] } }
+
     func drop(_ inode: Inode) {
         guard let id = ids.withLock({ $0.removeValue(forKey: inode) }) else { return }
         kept?.close(inode)

@@ -93,6 +93,8 @@ enum Operations {
                 // Nobody will release what was opened.
                 switch answer {
                 case .opened, .created: session.handles.remove(info.fh)
+                // The client has what was true before.
+                case .attributes(let status): session.forgetStatus(of: Inode(status.inode))
                 default: break
                 }
                 return

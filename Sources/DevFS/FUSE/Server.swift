@@ -163,6 +163,7 @@ import SystemPackage
     }
 
     deinit {
+        session.detach()
         unsafe fuse_session_destroy(fuse)
     }
 

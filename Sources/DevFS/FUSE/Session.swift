@@ -66,9 +66,17 @@ import SystemPackage
 
     /// The kernel asks for the status of an inode again, if it has it. It waits for nobody.
     func forgetStatus(of inode: Inode) {
-        guard let fuse = unsafe OpaquePointer(bitPattern: fuse.withLock { $0 }) else { return }
-        // A negative offset is none of the file's bytes: fs/fuse/inode.c, fuse_reverse_inval_inode
-        unsafe fuse_lowlevel_notify_inval_inode(fuse, fuse_ino_t(inode.number), -1, 0)
+        fuse.withLock { number in
+            guard let fuse = unsafe OpaquePointer(bitPattern: number) else { return }
+            // A negative offset is none of the file's bytes: fs/fuse/inode.c, fuse_reverse_inval_inode
+            unsafe fuse_lowlevel_notify_inval_inode(fuse, fuse_ino_t(inode.number), -1, 0)
+        }
+    }
+
+    /// Before libfuse's session goes: a thread of the pool that was stuck may go on later.
+    func detach() {
+        fuse.withLock { $0 = 0 }
+        backing.withLock { $0 }?.forget()
     }
 
     var backingTable: BackingTable? { backing.withLock { $0 } }

@@ -230,6 +230,7 @@ public final class FileSystem: Sendable {
         signals.removeAll()
         pool.shutDown()
         loop.shutDown()
+        _ = buffers.reclaim.settle()
     }
 
     // MARK: Look-up

@@ -31,17 +31,21 @@ final class Leases: Sendable {
             }
         } catch .noSuchProcess {
             try buffers.remove(buffer)
-            return
+            return tellRemoval(of: buffer)
         }
         let watch = try loop.watch(process.raw) { [weak self] in
             guard let self else { return }
             unbind(buffer.id)
             try? buffers.remove(buffer)
-            for node in [Node.folder(.buffers), .buffer(buffer.id)] { stale.call(node.inode) }
+            tellRemoval(of: buffer)
         }
         leases.withLock { $0[buffer.id] = Lease(process: process, watch: watch) }
         // It may have been removed before it was bound.
         if !buffer.isLinked { unbind(buffer.id) }
+    }
+
+    private func tellRemoval(of buffer: Buffer) {
+        for node in [Node.folder(.buffers), .buffer(buffer.id)] { stale.call(node.inode) }
     }
 
     func unbind(_ id: BufferID) {
