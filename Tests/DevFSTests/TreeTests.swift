@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -232,6 +233,27 @@ struct TreeTests {
             for inode in inodes {
                 #expect(throws: Errno.staleNFSFileHandle) { try client.tree.status(of: inode) }
             }
+        }
+    }
+
+    @Test func `the kernel is told when the times of attributes that it was lent are not true`() throws
+    {
+        try withTree { (client) throws in
+            let told = Mutex<[Inode]>([])
+            client.tree.stale.set { inode in told.withLock { $0.append(inode) } }
+            func isTold(of change: () throws -> Void) throws -> Bool {
+                #expect(try client.status("attributes").lifetime > 0)
+                told.withLock { $0 = [] }
+                try change()
+                return told.withLock { $0.contains(Node.folder(.attributes).inode) }
+            }
+            #expect(try isTold { try client.write("control/alloc", "a 4K\nb 4K") })
+            #expect(try isTold { try client.create("c").close() })
+            #expect(try isTold { try client.rename("buffers/a", "buffers/d") })
+            #expect(try isTold { try client.write("attributes/b/name", "e") })
+            #expect(try isTold { try client.unlink("buffers/c") })
+            #expect(try isTold { try client.write("control/free", "d") })
+            #expect(try !isTold { _ = try client.list("buffers") })
         }
     }
 

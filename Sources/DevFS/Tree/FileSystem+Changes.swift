@@ -31,6 +31,7 @@ extension FileSystem {
     func remove(_ buffer: Buffer, by uid: UInt32) throws(Errno) {
         try checkOwner(of: buffer, uid)
         try buffers.remove(buffer)
+        attributesChanged()
     }
 
     func rename(
@@ -72,6 +73,7 @@ extension FileSystem {
                 refusal = replacement.refusal
                 if let refusal { throw refusal.errno }
             }
+            attributesChanged()
         } catch {
             guard let refusal else { throw error }
             throw log.add(

@@ -14,8 +14,8 @@ extension FileSystem {
     func lifetime(of directory: Directory) -> Double {
         switch directory {
         case .root, .control, .heaps, .regions, .registers: Self.lifetime
-        case .buffers: backend.isShared ? 0 : Self.lifetime
-        case .attributes, .signals, .streams: 0
+        case .buffers, .attributes: backend.isShared ? 0 : Self.lifetime
+        case .signals, .streams: 0
         }
     }
 
@@ -29,6 +29,14 @@ extension FileSystem {
     /// The kernel's status of it is not true any more.
     func stale(_ node: Node) { stale.call(node.inode) }
 
+    /// The kernel sees what its own requests change in `buffers/`, and not that `attributes/` changes
+    /// with it.
+    func attributesChanged() {
+        if lendsAttributes.exchange(false, ordering: .sequentiallyConsistent) {
+            stale(.folder(.attributes))
+        }
+    }
+
     /// A command has made, removed or renamed a buffer, which the kernel does not see.
     func namesChanged(of buffer: Buffer? = nil) {
         // Once for all the lines of a command, mostly. A reply that is on its way is too old for the
@@ -36,6 +44,7 @@ extension FileSystem {
         if lendsNames.exchange(false, ordering: .sequentiallyConsistent) {
             stale(.folder(.buffers))
         }
+        attributesChanged()
         // Nobody else has a status of what has no name, or finds another one by a new name.
         if let buffer, buffer.references > 0 { stale(.buffer(buffer.id)) }
     }

@@ -87,6 +87,7 @@ extension FileSystem {
                 let buffer = try buffers.allocate(
                     valid, size: 0, traits: traits, owner: ownership(of: caller, mode: mode),
                     payer: caller.uid, quotas: quotas, opens: true)
+                attributesChanged()
                 metrics.allocations.add()
                 let file = try refusing("opening failed") { () throws(Errno) in
                     try BufferFile(

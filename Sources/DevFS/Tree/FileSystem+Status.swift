@@ -58,6 +58,9 @@ extension FileSystem {
         // Looked at before the time: what changes in between is not lent.
         let lifetime = lifetime(of: directory)
         if directory == .buffers { lendsNames.store(true, ordering: .sequentiallyConsistent) }
+        if directory == .attributes {
+            lendsAttributes.store(true, ordering: .sequentiallyConsistent)
+        }
         var status = directoryStatus(Layout[directory].changed?(self))
         status.lifetime = lifetime
         return status

@@ -52,8 +52,9 @@ public final class FileSystem: Sendable {
     /// Nil where the mount has no map of them.
     let registers: Registers?
     let regionUse = FileUse()
-    /// The kernel may have been lent the times of `buffers/`.
+    /// The kernel may have been lent the times of `buffers/`, and those of `attributes/`.
     let lendsNames = Atomic(false)
+    let lendsAttributes = Atomic(false)
     /// Called when the kernel must not use a status any more that it was lent.
     let stale = Callback<Inode>()
     let closings = Closings()
