@@ -236,8 +236,7 @@ struct TreeTests {
         }
     }
 
-    @Test func `the kernel is told when the times of attributes that it was lent are not true`() throws
-    {
+    @Test func `the kernel is told when the times of attributes it was lent have changed`() throws {
         try withTree { (client) throws in
             let told = Mutex<[Inode]>([])
             client.tree.stale.set { inode in told.withLock { $0.append(inode) } }

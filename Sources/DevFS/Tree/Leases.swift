@@ -45,7 +45,9 @@ final class Leases: Sendable {
     }
 
     private func tellRemoval(of buffer: Buffer) {
-        for node in [Node.folder(.buffers), .folder(.attributes), .buffer(buffer.id)] { stale.call(node.inode) }
+        for node in [Node.folder(.buffers), .folder(.attributes), .buffer(buffer.id)] {
+            stale.call(node.inode)
+        }
     }
 
     func unbind(_ id: BufferID) {
