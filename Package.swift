@@ -52,10 +52,16 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
+        // The screens of `devfs top` and `devfs view`.
+        .target(
+            name: "CCurses",
+            linkerSettings: [
+                .unsafeFlags(["-Xlinker", "-l:libncursesw.a", "-Xlinker", "-l:libtinfo.a"])
+            ]),
         .executableTarget(
             name: "DevFSCommand",
             dependencies: [
-                "CFuse", "DevFS", "DevFSMaps",
+                "CCurses", "CFuse", "DevFS", "DevFSMaps",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],

@@ -52,13 +52,6 @@ struct StatusReport: Encodable {
         var max: UInt64?
     }
 
-    /// A sample of the Prometheus text format.
-    struct Metric: Encodable {
-        var name: String
-        var labels: [String: String]?
-        var value: Double
-    }
-
     var source: String
     var mountpoint: String
     var version: String
@@ -66,7 +59,7 @@ struct StatusReport: Encodable {
     var status: [String: String]
     var features: [Feature]
     var heaps: [HeapUse]
-    var metrics: [Metric]
+    var metrics: [MetricSample]
 
     init(_ tree: Tree) throws {
         source = tree.mount.source
@@ -84,7 +77,7 @@ struct StatusReport: Encodable {
                 used: tree.number("control/heaps/\(name)/used"),
                 max: tree.number("control/heaps/\(name)/max"))
         }
-        metrics = try tree.lines("metrics").compactMap(Self.metric)
+        metrics = try MetricSample.all(in: tree)
     }
 
     /// `NAME yes|no [why]`
@@ -94,25 +87,5 @@ struct StatusReport: Encodable {
         return Feature(
             name: String(fields[0]), available: fields[1] == "yes",
             why: fields.count > 2 ? String(fields[2]) : nil)
-    }
-
-    /// `NAME VALUE` or `NAME{LABEL="TEXT",...} VALUE`
-    private static func metric(_ line: Substring) -> Metric? {
-        guard !line.hasPrefix("#"), let blank = line.lastIndex(of: " "),
-            let value = Double(line[line.index(after: blank)...]), value.isFinite
-        else { return nil }
-        let series = line[..<blank]
-        guard let brace = series.firstIndex(of: "{"), series.last == "}" else {
-            return Metric(name: String(series), value: value)
-        }
-        // Names of buffers, heaps and signals: no comma, no quotation mark.
-        let pairs = series[series.index(after: brace)...].dropLast().split(separator: ",")
-        var labels: [String: String] = [:]
-        for pair in pairs {
-            guard let equals = pair.firstIndex(of: "=") else { continue }
-            let text = pair[pair.index(after: equals)...]
-            labels[String(pair[..<equals])] = String(text.dropFirst().dropLast())
-        }
-        return Metric(name: String(series[..<brace]), labels: labels, value: value)
     }
 }

@@ -117,6 +117,10 @@ final class Stream: SignalListener {
     var status: Status { state.withLock { $0.status } }
     var overruns: UInt64 { state.withLock { $0.ring.overruns } }
     var available: UInt64 { state.withLock { $0.ring.available } }
+    /// Bytes that the device has filled since the stream started.
+    var produced: UInt64 { state.withLock { $0.ring.produced } }
+    /// Bytes of the ring.
+    var size: UInt64 { state.withLock { $0.ring.size } }
     var watermark: UInt64 { state.withLock { $0.watermark } }
     var isRemoved: Bool { state.withLock { $0.isRemoved } }
 

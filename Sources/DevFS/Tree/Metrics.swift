@@ -44,12 +44,26 @@ struct PrometheusText {
     ) {
         text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
         for (labels, value) in samples {
-            let list = labels.map { "\($0)=\"\($1)\"" }.joined(separator: ",")
+            let list = labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ",")
             text += name + (list.isEmpty ? "" : "{\(list)}") + " \(value)\n"
         }
     }
 
     mutating func add(_ name: String, _ type: String, _ help: String, _ value: UInt64) {
         add(name, type, help, [([], value)])
+    }
+
+    /// The value of a label, within its quotation marks.
+    static func escaped(_ value: String) -> String {
+        var result = ""
+        for scalar in value.unicodeScalars {
+            switch scalar {
+            case "\\": result += "\\\\"
+            case "\"": result += "\\\""
+            case "\n": result += "\\n"
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
     }
 }

@@ -204,9 +204,20 @@ enum Report {
         text.add(
             "devfs_signal_missed_total", "counter", "Events that were lost.",
             signals.map { ([("signal", $0.name.text)], $0.latest.missed) })
+        let streams = tree.streams.all.map { $0.catchUp() }
+        let samples = { (value: (Stream) -> UInt64) in
+            streams.map { ([("stream", $0.name.text)], value($0)) }
+        }
+        text.add(
+            "devfs_stream_filled_bytes_total", "counter",
+            "Bytes that the device has filled since the stream started.", samples(\.produced))
+        text.add(
+            "devfs_stream_available_bytes", "gauge", "Bytes that can be read now.",
+            samples(\.available))
+        text.add("devfs_stream_ring_bytes", "gauge", "Bytes of the ring.", samples(\.size))
         text.add(
             "devfs_stream_overruns_total", "counter", "Periods that were lost.",
-            tree.streams.all.map { ([("stream", $0.name.text)], $0.catchUp().overruns) })
+            samples(\.overruns))
         return text.text
     }
 }
