@@ -13,11 +13,11 @@ extension XMLConverter {
                 blocks += try self.blocks(item, at: base, Inherited())
             }
         }
-        // The one block of a component is the component.
+        // The one block of a component is the component, and the region begins where it does.
         if blocks.count == 1, let only = blocks.first {
             map.top = only
-            (map.top.name, map.top.offset) = ("", 0)
-            map.base = 0 &- only.offset
+            map.top.name = ""
+            map.base = only.offset
         } else {
             map.top.blocks = blocks
         }
@@ -60,14 +60,14 @@ extension XMLConverter {
             }
             let width = try number(.bitWidth, of: child) ?? 1
             var field = try field(child, lowest: lowest, width: width, own)
-            field.values = values(child.children(.enumeratedValues))
+            field.values = values(child.children(.enumeratedValues), width: width)
             if let value = try number(.value, of: child), lowest < 64 {
                 reset = (reset ?? 0) | value << lowest
             }
             for element in try elements(child, name: child.name, stride: width) {
                 var one = field
                 one.name = element.name
-                one.lowest = lowest &+ element.offset
+                one.lowest = lowest.addingClamped(element.offset)
                 fields.append(one)
             }
         }

@@ -36,28 +36,25 @@ enum LiteXMap {
         for (name, value) in try pairs(registers, "csr_registers", path) {
             let owner = names.first { name.hasPrefix($0 + "_") }
             let short = owner.map { String(name.dropFirst($0.utf8.count + 1)) } ?? name
-            let base = owner.flatMap { bases[$0] } ?? 0
-            let one = try register(short, value, below: base, bits, path)
+            let one = try register(short, value, bits, path)
             guard let owner else {
                 map.top.registers.append(one)
                 continue
             }
-            blocks[owner, default: RegisterBlock(name: owner)].offset = base
-            blocks[owner]?.registers.append(one)
+            blocks[owner, default: RegisterBlock(name: owner)].registers.append(one)
         }
         map.top.blocks = blocks.values.sorted { $0.name < $1.name }
         return map
     }
 
     private static func register(
-        _ name: String, _ value: YAMLNode, below base: UInt64, _ bits: UInt64, _ path: String
+        _ name: String, _ value: YAMLNode, _ bits: UInt64, _ path: String
     ) throws(MapError) -> Register {
         guard let address = value["addr"], let size = value["size"] else {
             throw MapError(path, line: value.line, "\(name): a register without addr and size")
         }
         var register = Register(
-            name: name, offset: try number(address, "\(name).addr", path) &- base,
-            width: bits / 8)
+            name: name, offset: try number(address, "\(name).addr", path), width: bits / 8)
         register.words = try number(size, "\(name).size", path)
         if case .text("ro", _)? = value["type"] { register.access = .readOnly }
         return register

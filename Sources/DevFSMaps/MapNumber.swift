@@ -57,6 +57,26 @@ enum ArrayName {
         return name + index
     }
 
+    /// Whether it is one of the indices.
+    static func has(_ index: String, _ text: String?, count: UInt64) -> Bool {
+        func isDecimal(_ range: ClosedRange<UInt64>) -> Bool {
+            UInt64(index).map { range.contains($0) && "\($0)" == index } ?? false
+        }
+        guard count > 0 else { return false }
+        guard let text, !text.isEmpty else { return isDecimal(0...(count - 1)) }
+        if text.contains(",") {
+            return text.split(separator: ",").contains { $0.filter { !$0.isWhitespace } == index }
+        }
+        guard let dash = text.firstIndex(of: "-") else { return text == index }
+        let ends = [text[..<dash], text[text.index(after: dash)...]]
+            .map { $0.filter { !$0.isWhitespace } }
+        if let first = UInt64(ends[0]), let last = UInt64(ends[1]) {
+            return first <= last && isDecimal(first...last)
+        }
+        return ends.allSatisfy { $0.utf8.count == 1 } && index.utf8.count == 1
+            && ends[0] <= index && index <= ends[1]
+    }
+
     /// `0-3`, `A-D`, `a,b,c`; nil where there are not as many as elements.
     static func indices(_ text: String?, count: Int) -> [String]? {
         guard let text, !text.isEmpty else { return (0..<count).map(String.init) }

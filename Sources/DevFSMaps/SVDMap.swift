@@ -65,11 +65,11 @@ extension XMLConverter {
             try resolve(set, among: item, register, parent)
             sets.append(set)
         }
-        field.values = values(sets)
+        field.values = values(sets, width: width)
         return try elements(item, name: item.name, stride: width).map { element in
             var one = field
             one.name = element.name
-            one.lowest = lowest &+ element.offset
+            one.lowest = lowest.addingClamped(element.offset)
             return one
         }
     }
@@ -103,13 +103,26 @@ extension XMLConverter {
         }
         item.isVisited = true
         defer { item.isVisited = false }
-        guard let (base, scope) = find(name, item, scopes) else {
+        guard let (base, scope, isElement) = find(name, item, scopes) else {
+            if name == item.name || self.item(at: name)?.0 === item {
+                throw MapError(
+                    path, line: item.line, "\(item.name) derives from itself",
+                    .tooManySymbolicLinkLevels)
+            }
             throw MapError(
                 path, line: item.line, "\(item.name) derives from \(name), which is not there")
         }
         try resolve(base, among: scope)
         item.derivedFrom = nil
-        for value in base.values where item[value.tag] == nil && !Self.isOwn(value.tag) {
+        let takesArray = !isElement && item[.dim] == nil && Self.takesArray(item)
+        for value in base.values where item[value.tag] == nil {
+            switch value.tag {
+            case .name: continue
+            case .dim, .dimIndex: if !takesArray { continue }
+            // Of an array of its own, that it does not say it of.
+            case .dimIncrement: if !takesArray && item[.dim] == nil { continue }
+            default: break
+            }
             item.values.append(value)
         }
         let names = Set(item.children.map { "\($0.tag.rawValue) \($0.name)" })
@@ -122,27 +135,45 @@ extension XMLConverter {
             } + item.children
     }
 
-    /// An array's elements are not derived.
-    private static func isOwn(_ tag: XMLTag) -> Bool {
-        [.name, .dim, .dimIncrement, .dimIndex].contains(tag)
+    /// A register or a cluster that derives from an array is one. Of the others, one whose name says
+    /// so: many a field derives from one of an array only for its values.
+    private static func takesArray(_ item: XMLItem) -> Bool {
+        item.tag == .register || item.tag == .cluster || item.name.contains("%s")
     }
 
-    /// The item, and what it is in.
+    /// The item, what it is in, and whether one element of it is meant.
     private func find(
         _ name: String, _ item: XMLItem, _ scopes: [XMLItem]
-    ) -> (XMLItem, XMLItem)? {
+    ) -> (XMLItem, XMLItem, Bool)? {
         for scope in scopes {
-            if let found = find(name, item, in: scope, depth: 2) { return found }
+            if let found = find(name, item, in: scope, depth: 2) {
+                return (found.0, found.1, false)
+            }
         }
-        var (place, above) = (root, root)
-        for part in name.split(separator: ".") {
-            let next = place.children.first {
-                $0.name == part || $0.name.replacingMark == part
+        for scope in scopes {
+            let array = scope.children.first {
+                $0.tag == item.tag && $0 !== item && $0.hasElement(name)
+            }
+            if let array { return (array, scope, true) }
+        }
+        guard let found = self.item(at: name) else { return nil }
+        return found.0.tag == item.tag && found.0 !== item ? found : nil
+    }
+
+    /// What a path from the top leads to.
+    private func item(at path: String) -> (XMLItem, XMLItem, Bool)? {
+        var (place, above, isElement) = (root, root, false)
+        for part in path.split(separator: ".") {
+            isElement = false
+            var next = place.children.first { $0.name == part || $0.name.replacingMark == part }
+            if next == nil {
+                next = place.children.first { $0.hasElement(String(part)) }
+                isElement = true
             }
             guard let next else { return nil }
             (above, place) = (place, next)
         }
-        return place.tag == item.tag && place !== item ? (place, above) : nil
+        return (place, above, isElement)
     }
 
     /// Values are found in the other fields of a register, and the other registers, as well.
@@ -157,6 +188,21 @@ extension XMLConverter {
             if let found = find(name, item, in: child, depth: depth - 1) { return found }
         }
         return nil
+    }
+}
+
+extension XMLItem {
+    /// It is an array, and one of its elements has that name. No list is made of them.
+    fileprivate func hasElement(_ name: String) -> Bool {
+        guard let count = number(.dim) else { return false }
+        let mark = self.name.contains("[%s]") ? "[%s]" : "%s"
+        let parts = self.name.split(separator: mark, omittingEmptySubsequences: false)
+        let (front, back) = parts.count == 2 ? (parts[0], parts[1]) : (self.name[...], "")
+        guard parts.count <= 2, name.utf8.count > front.utf8.count + back.utf8.count,
+            name.hasPrefix(front), name.hasSuffix(back)
+        else { return false }
+        let index = name.dropFirst(front.count).dropLast(back.count)
+        return ArrayName.has(String(index), self[.dimIndex], count: count)
     }
 }
 

@@ -159,7 +159,7 @@ final class XMLItem {
             count += 1
             guard count <= Self.mostItems else { return fail("more than \(Self.mostItems) things") }
             let item = XMLItem(tag, line: line)
-            unsafe item.derivedFrom = Self.derivedFrom(attributes)
+            unsafe Self.read(attributes, to: item)
             stack.last?.children.append(item)
             stack.append(item)
             if root == nil { root = item }
@@ -170,17 +170,21 @@ final class XMLItem {
         }
     }
 
-    private static func derivedFrom(
-        _ attributes: UnsafeMutablePointer<UnsafePointer<CChar>?>?
-    ) -> String? {
-        guard var next = unsafe attributes else { return nil }
+    /// `derivedFrom` of SVD, `usage` of a value of IP-XACT.
+    private static func read(
+        _ attributes: UnsafeMutablePointer<UnsafePointer<CChar>?>?, to item: XMLItem
+    ) {
+        guard var next = unsafe attributes else { return }
         while let name = unsafe next[0], let value = unsafe next[1] {
-            if unsafe String(cString: name) == "derivedFrom" {
-                return unsafe String(cString: value)
+            // With a name space, too.
+            switch unsafe String(cString: name).split(separator: ":").last {
+            case "derivedFrom": unsafe item.derivedFrom = String(cString: value)
+            case "usage" where item.tag == .enumeratedValue:
+                item.values.append((.usage, unsafe String(cString: value)))
+            default: break
             }
             unsafe next += 2
         }
-        return nil
     }
 
     private func end() {

@@ -88,7 +88,7 @@ struct XMLConverter {
         return elements.map { element in
             var one = block
             one.name = element.name
-            one.offset = block.offset &+ element.offset
+            one.offset = block.offset.addingClamped(element.offset)
             return one
         }
     }
@@ -127,12 +127,13 @@ struct XMLConverter {
                         dims.count == 1 || inner.name == name
                         ? ArrayName.element(inner.name, text)
                         : "\(name)\(text)_\(inner.name.dropFirst(name.count))"
-                    let offset = stride &* UInt64(index) &+ inner.offset
+                    let offset = UInt64(index).multipliedClamped(by: stride)
+                        .addingClamped(inner.offset)
                     next.append(Element(name: element, offset: offset))
                 }
             }
             all = next
-            stride = stride &* count
+            stride = stride.multipliedClamped(by: count)
         }
         return all
     }
@@ -180,6 +181,13 @@ struct XMLConverter {
         register.access = own.access
         register.effect = own.effect
         register.reset = own.reset
+        // One that comes from above is cut to what fits.
+        if item[.resetValue] ?? item[.value] != nil, let reset = own.reset, own.size < 64,
+            reset >> own.size != 0
+        {
+            warn(item, "its reset does not fit the register: left out")
+            register.reset = nil
+        }
         // Also of a field that is left out.
         register.readHasEffect =
             item[.readAction] != nil || item.children(.field).contains { $0[.readAction] != nil }
@@ -190,7 +198,7 @@ struct XMLConverter {
         return elements.map { element in
             var one = register
             one.name = element.name
-            one.offset = offset &+ element.offset
+            one.offset = offset.addingClamped(element.offset)
             return one
         }
     }
@@ -216,11 +224,16 @@ struct XMLConverter {
         return field
     }
 
-    /// Values with a name. What is for reads alone is named in writes as well.
-    mutating func values(_ items: [XMLItem]) -> [RegisterValue] {
-        var present: Set<UInt64> = []
+    /// Values with a name, in reads, in writes or in both: `usage` says it, of SVD for a set of them,
+    /// of IP-XACT for each. The first name of a value counts.
+    ///
+    /// - Parameter width: bits of the field.
+    mutating func values(_ items: [XMLItem], width: UInt64) -> [RegisterValue] {
+        var (read, written): ([UInt64: Int], [UInt64: Int]) = ([:], [:])
         var found: [RegisterValue] = []
-        for item in items.flatMap({ $0.children(.enumeratedValue) }) {
+        for (usage, item) in items.flatMap({ set in
+            set.children(.enumeratedValue).map { ($0[.usage] ?? set[.usage], $0) }
+        }) {
             // What is for all other values has none.
             guard let text = item[.value] else { continue }
             // Bits that do not matter make many values of one name.
@@ -229,9 +242,24 @@ struct XMLConverter {
                 warn(item, "value '\(text)' is no number")
                 continue
             }
-            if present.insert(value).inserted {
-                found.append(RegisterValue(name: item.name, value: value))
+            guard width >= 64 || value >> width == 0 else {
+                warn(item, "value '\(text)' does not fit the field: left out")
+                continue
             }
+            let isRead = usage != "write" && read[value] == nil
+            let isWritten = usage != "read" && written[value] == nil
+            guard isRead || isWritten else { continue }
+            // Two sets may give it the same name, one for reads and one for writes.
+            let other = isRead ? written[value] : read[value]
+            if isRead != isWritten, let other, found[other].name == item.name {
+                found[other].use = .both
+                if isRead { read[value] = other } else { written[value] = other }
+                continue
+            }
+            if isRead { read[value] = found.count }
+            if isWritten { written[value] = found.count }
+            let use: ValueUse = isRead && isWritten ? .both : isRead ? .read : .write
+            found.append(RegisterValue(name: item.name, value: value, use: use))
         }
         return found
     }

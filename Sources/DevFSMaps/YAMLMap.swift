@@ -58,7 +58,9 @@ enum YAMLMap {
         }
         guard let count else { return [(name, 0)] }
         guard step > 0 else { throw item.fail("count without a stride", "count") }
-        return (0..<count).map { (ArrayName.element(name, "\($0)"), $0 &* step) }
+        return (0..<count).map {
+            (ArrayName.element(name, "\($0)"), $0.multipliedClamped(by: step))
+        }
     }
 
     private static func blocks(
@@ -77,7 +79,7 @@ enum YAMLMap {
             budget = before
             for element in try elements(item, name, stride: 0, cost: cost, &budget) {
                 block.name = element.name
-                block.offset = offset &+ element.offset
+                block.offset = offset.addingClamped(element.offset)
                 all.append(block)
             }
         }
@@ -104,13 +106,16 @@ enum YAMLMap {
             register.effect = try item.word("write", effects) ?? .none
             register.readHasEffect = try item.flag("read_effect")
             register.reset = try item.number("reset")
+            guard width == 64 || (register.reset ?? 0) >> width == 0 else {
+                throw item.fail("\(name): reset does not fit the register", "reset")
+            }
             for field in try item.list("fields") {
                 register.fields.append(try self.field(field, of: register, parent.path))
             }
             let cost = 1 + register.fields.count
             for element in try elements(item, name, stride: width / 8, cost: cost, &budget) {
                 register.name = element.name
-                register.offset = offset &+ element.offset
+                register.offset = offset.addingClamped(element.offset)
                 all.append(register)
             }
         }

@@ -7,8 +7,8 @@ extension RegisterTable {
         case words(String)
         /// A text of the table.
         case text(UInt32)
-        /// The names of a field's values.
-        case names(Field)
+        /// The names of a field's values of one use.
+        case names(Field, ValueUse)
     }
 
     func info(of item: Int, region: String) -> String {
@@ -17,8 +17,9 @@ extension RegisterTable {
             switch piece {
             case .words(let words): whole += words
             case .text(let place): whole += text(place)
-            case .names(let field):
-                let names = names(of: field).map { Self.listed(text($0.name), $0.value) }
+            case .names(let field, let use):
+                let names = names(of: field).filter { $0.use == use }
+                    .map { Self.listed(text($0.name), $0.value) }
                 whole += names.joined(separator: ",")
             }
         }
@@ -32,7 +33,8 @@ extension RegisterTable {
             switch piece {
             case .words(let words): length += words.utf8.count
             case .text(let place): length += self.length(ofText: place)
-            case .names(let field): length += Int(sets[Int(field.set)].length)
+            case .names(let field, let use):
+                length += Int(sets[Int(field.set)].lengths[use])
             }
         }
         return length
@@ -64,6 +66,14 @@ extension RegisterTable {
         for field in fields.sorted(by: { $0.lowest < $1.lowest }) { describe(field, add) }
     }
 
+    private static func listName(_ use: ValueUse, isNamedOnly: Bool) -> String {
+        switch use {
+        case .both: isNamedOnly ? "only" : "values"
+        case .read: "read_values"
+        case .write: isNamedOnly ? "only_write" : "write_values"
+        }
+    }
+
     /// `field NAME HIGH:LOW ACCESS [WORD=...]... [- DESCRIPTION]`
     private func describe(_ field: Field, _ add: (Piece) -> Void) {
         let high = Int(field.lowest) + Int(field.width) - 1
@@ -76,9 +86,9 @@ extension RegisterTable {
         if set.least > 0 || set.most < field.most {
             add(.words(" range=\(set.least)-\(set.most)"))
         }
-        if set.count > 0 {
-            add(.words(set.isNamedOnly ? " only=" : " values="))
-            add(.names(field))
+        for use in ValueUse.allCases where set.lengths[use] > 0 {
+            add(.words(" \(Self.listName(use, isNamedOnly: set.isNamedOnly))="))
+            add(.names(field, use))
         }
         if length(ofText: field.summary) > 0 {
             add(.words(" - "))

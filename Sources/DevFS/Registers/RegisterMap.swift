@@ -24,7 +24,7 @@ public struct RegisterMap: Sendable {
 /// Registers that belong together: a peripheral, a cluster, a register file.
 public struct RegisterBlock: Sendable {
     public var name: String
-    /// Bytes from what it is in.
+    /// Bytes from what it is in; `UInt64.max` where there is no such address.
     public var offset: UInt64 = 0
     public var registers: [Register] = []
     public var blocks: [RegisterBlock] = []
@@ -35,7 +35,7 @@ public struct RegisterBlock: Sendable {
 public struct Register: Sendable {
     public var name: String
     public var summary = ""
-    /// Bytes from the block that it is in.
+    /// Bytes from the block that it is in; `UInt64.max` where there is no such address.
     public var offset: UInt64
     /// Bytes of one access: 1, 2, 4 or 8.
     public var width: UInt64
@@ -82,11 +82,22 @@ public struct RegisterField: Sendable, Hashable {
 public struct RegisterValue: Sendable, Hashable {
     public var name: String
     public var value: UInt64
+    public var use = ValueUse.both
 
-    public init(name: String, value: UInt64) {
+    public init(name: String, value: UInt64, use: ValueUse = .both) {
         self.name = name
         self.value = value
+        self.use = use
     }
+}
+
+/// When a value has its name. A bit that is set by a one is `Enabled` when it is read, and `Set` what
+/// is written.
+public enum ValueUse: UInt8, Sendable, CaseIterable {
+    case both, read, write
+
+    public var reads: Bool { self != .write }
+    public var writes: Bool { self != .read }
 }
 
 /// In the words of CMSIS-SVD and IP-XACT.

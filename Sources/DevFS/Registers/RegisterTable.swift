@@ -53,13 +53,37 @@ final class RegisterTable: Sendable {
         var least: UInt64 = 0
         var most: UInt64 = .max
         var isNamedOnly = false
-        /// Bytes of the list that `info` has of the names.
-        var length: UInt32 = 0
+        /// Bytes of the lists that `info` has of the names, one of each `ValueUse`.
+        var lengths = Lengths()
+
+        struct Lengths: Hashable {
+            private var both: UInt32 = 0
+            private var read: UInt32 = 0
+            private var write: UInt32 = 0
+
+            subscript(use: ValueUse) -> UInt32 {
+                get {
+                    switch use {
+                    case .both: both
+                    case .read: read
+                    case .write: write
+                    }
+                }
+                set {
+                    switch use {
+                    case .both: both = newValue
+                    case .read: read = newValue
+                    case .write: write = newValue
+                    }
+                }
+            }
+        }
     }
 
     struct Named: Hashable {
         var value: UInt64
         var name: UInt32
+        var use: ValueUse
     }
 
     /// What an entry number is.

@@ -51,7 +51,7 @@ struct RegisterTableBuilder {
         for placed in maps {
             let before = builder.registers
             builder.warnings += placed.map.warnings
-            try builder.fill(top, placed.map.top, at: placed.offset &- placed.map.base, placed)
+            try builder.fill(top, placed.map.top, at: placed.map.top.offset, placed)
             guard builder.registers > before else {
                 let why = builder.warnings.first.map { "; \($0)" } ?? ""
                 throw SetupError(
@@ -80,6 +80,7 @@ struct RegisterTableBuilder {
         }
     }
 
+    /// - Parameter address: as the map counts.
     private mutating func fill(
         _ draft: Draft, _ block: RegisterBlock, at address: UInt64, _ placed: Placed,
         depth: Int = 0, path: String = ""
@@ -92,10 +93,12 @@ struct RegisterTableBuilder {
         try admit(1, placed)
         for register in block.registers {
             let name = path + register.name
-            let offset = address &+ register.offset
-            effects.note(register, at: offset, port: placed.port)
             let item: RegisterTable.Item
             do throws(Refusal) {
+                let offset = try Self.offset(
+                    of: register, at: address.addingClamped(register.offset), placed)
+                effects.note(register, at: offset, port: placed.port)
+                try Self.check(register.name)
                 item = try self.item(register, at: offset, name, placed)
             } catch {
                 warn(placed, name, "\(error.why): left out")
@@ -111,10 +114,38 @@ struct RegisterTableBuilder {
         for below in block.blocks {
             let child = Draft(Self.fileName(below.name))
             try fill(
-                child, below, at: address &+ below.offset, placed, depth: depth + 1,
+                child, below, at: address.addingClamped(below.offset), placed, depth: depth + 1,
                 path: "\(path)\(below.name)/")
-            if !child.children.isEmpty { draft.children.append(child) }
+            guard !child.children.isEmpty else { continue }
+            do throws(Refusal) {
+                try Self.check(below.name)
+                draft.children.append(child)
+            } catch {
+                warn(placed, path + below.name, "\(error.why): left out")
+            }
         }
+    }
+
+    /// Bytes from the region's start. The addresses of a map do not wrap; what the mount option adds
+    /// to them does, since that is how it is taken away.
+    private static func offset(
+        of register: Register, at address: UInt64, _ placed: Placed
+    ) throws(Refusal) -> UInt64 {
+        let more = (max(register.words, 1) - 1).multipliedClamped(by: 4)
+        let last = more.addingClamped(max(register.width, 1) - 1)
+        guard address < .max, !address.addingReportingOverflow(last).overflow else {
+            throw .invalid("its address is beyond 64 bits")
+        }
+        guard address >= placed.map.base else {
+            throw .invalid("0x\(String(address, radix: 16)) is before the region's base")
+        }
+        return placed.offset &+ (address - placed.map.base)
+    }
+
+    /// A name whose `%s` no array has replaced.
+    private static func check(_ name: String) throws(Refusal) {
+        guard name.utf8.contains(UInt8(ascii: "%")), name.contains("%s") else { return }
+        throw .invalid("%s is for the elements of an array, and stands where there is none")
     }
 
     private mutating func item(
@@ -157,6 +188,12 @@ struct RegisterTableBuilder {
         var accepted: [RegisterField] = []
         var (read, written): (UInt64, UInt64) = (0, 0)
         for field in register.fields {
+            do throws(Refusal) {
+                try Self.check(field.name)
+            } catch {
+                warn(placed, "\(name)/\(field.name)", "\(error.why): left out")
+                continue
+            }
             guard field.width >= 1, field.width <= bits, field.lowest <= bits - field.width else {
                 warn(placed, "\(name)/\(field.name)", "its bits are not in the register: left out")
                 continue
@@ -236,6 +273,12 @@ struct RegisterTableBuilder {
 
     // MARK: Places
 
+    private func text(_ place: UInt32) -> String {
+        let start = Int(place) + 1  // fits: 32 bits
+        return String(
+            decoding: parts.texts[start..<(start + Int(parts.texts[start - 1]))], as: UTF8.self)
+    }
+
     private mutating func place(_ text: String) -> UInt32 {
         if let present = places[text] { return present }
         let place = UInt32(parts.texts.count)
@@ -256,15 +299,22 @@ struct RegisterTableBuilder {
     private mutating func set(of field: RegisterField) -> UInt32 {
         let most = RegisterTable.mask(field.width)
         let fitting = field.values.filter { $0.value <= most }.prefix(4096)
-        let names = distinct(fitting.map { Self.fileName($0.name) })
-        let listed = zip(fitting, names).map { RegisterTable.listed($1, $0.value).utf8.count + 1 }
-        let values = zip(fitting, names).map {
-            RegisterTable.Named(value: $0.value, name: place($1))
-        }
         var set = RegisterTable.ValueSet()
+        var values: [RegisterTable.Named] = []
+        // A name that is only written can be that of another value when it is read.
+        for isWritten in [false, true] {
+            let part = fitting.filter { ($0.use == .write) == isWritten }
+            guard !part.isEmpty else { continue }
+            let taken = isWritten ? Set(values.filter(\.use.writes).map { text($0.name) }) : []
+            let names = distinct(part.map { Self.fileName($0.name) }, besides: taken)
+            for (value, name) in zip(part, names) {
+                values.append(.init(value: value.value, name: place(name), use: value.use))
+                let length = RegisterTable.listed(name, value.value).utf8.count
+                set.lengths[value.use] += UInt32(length + (set.lengths[value.use] > 0 ? 1 : 0))
+            }
+        }
         if let range = field.range { (set.least, set.most) = (range.lowerBound, range.upperBound) }
         set.isNamedOnly = field.isNamedOnly && !values.isEmpty
-        set.length = UInt32(max(listed.reduce(0, +), 1) - 1)
         let key = SetKey(set: set, values: values)
         if let present = valueSets[key] { return present }
         set.first = UInt32(parts.values.count)

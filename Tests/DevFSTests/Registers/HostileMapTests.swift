@@ -91,7 +91,9 @@ struct HostileMapTests {
         #expect(
             fault(svd(registers: lost))?.contains("A derives from X, which is not there") == true)
         let own = "<peripheral derivedFrom=\"P\"><name>P</name></peripheral>"
-        #expect(fault(svd(own))?.contains("not there") == true)
+        #expect(fault(svd(own))?.contains("P derives from itself") == true)
+        let path = "<register derivedFrom=\"P.A\"><name>A</name></register>"
+        #expect(fault(svd(registers: path))?.contains("A derives from itself") == true)
     }
 
     @Test func `arrays of 2^32 elements, and arrays in arrays, are refused at once`() {
@@ -115,6 +117,51 @@ struct HostileMapTests {
         #expect(fault(yaml)?.contains("more than 1000000") == true)
     }
 
+    /// "an address of more than 64 bits"
+    @Test func `addresses of a map do not wrap: each element beyond 64 bits is left out`() throws {
+        let beyond = "its address is beyond 64 bits: left out"
+        func check(_ text: String, _ paths: [String], _ warnings: [String]) throws {
+            let table = try registerTable(text)
+            #expect(table.paths == paths)
+            #expect(table.warnings == warnings.map { "map: \($0)" })
+        }
+        try check(
+            """
+            registers: [{name: ok, offset: 0}]
+            blocks: [{name: b, offset: 0xffffffffffffffff, registers: [{name: a, offset: 5}]}]
+            """, ["ok"], ["b/a: \(beyond)"])
+        try check(
+            """
+            base: 0xffffffffffffff00
+            registers:
+            - {name: a, offset: 0xffffffffffffff00, count: 3, stride: 0x104}
+            - {name: b, offset: 0xffffffffffffff10, count: 4, stride: 0x8000000000000000}
+            - {name: low, offset: 4}
+            - {name: end, offset: 0xfffffffffffffffc}
+            """, ["a0", "b0", "end"],
+            ["a1", "a2", "b1", "b2", "b3"].map { "\($0): \(beyond)" }
+                + ["low: 0x4 is before the region's base: left out"])
+        let register = "<register><name>R</name><addressOffset>0x20</addressOffset></register>"
+        func peripheral(_ name: String, _ base: String) -> String {
+            "<peripheral><name>\(name)</name><baseAddress>\(base)</baseAddress><registers>"
+                + "\(register)</registers></peripheral>"
+        }
+        try check(
+            svd(peripheral("P", "0") + peripheral("Q", "0xFFFFFFFFFFFFFFF0")), ["P/R"],
+            ["Q/R: \(beyond)"])
+    }
+
+    @Test func `a name with the mark of an array is left out where there is no array`() throws {
+        let table = try registerTable(
+            """
+            registers: [{name: ok, offset: 0, fields: [{name: f%s, bits: 0}]}, {name: r%s, offset: 4}]
+            blocks: [{name: b%s, offset: 8, registers: [{name: r, offset: 0}]}]
+            """)
+        #expect(table.paths == ["ok"])
+        #expect(table.list(try #require(table.at("ok"))).map(\.name) == ["value", "info"])
+        #expect(table.warnings.map { $0.split(separator: " ")[1] } == ["ok/f%s:", "r%s:", "b%s:"])
+    }
+
     @Test func `registers without a place, and numbers that are none, are told`() {
         #expect(
             fault(svd(registers: "<register><name>A</name></register>"))?
@@ -131,6 +178,10 @@ struct HostileMapTests {
         #expect(
             fault("registers:\n- {name: a, offset: 0, width: 24}")?.hasPrefix("reading map:2")
                 == true)
+        #expect(
+            fault("registers:\n- {name: a, offset: 0, width: 8, reset: 0x100}")?.hasPrefix(
+                "reading map:2: Invalid argument (a: reset does not fit the register") == true)
+        #expect(fault("registers:\n- {name: a, offset: 0, width: 8, reset: 0xff}") == nil)
         #expect(
             fault("registers:\n- {name: a, offset: 0, fields: [{name: f, bits: 32}]}")?
                 .contains("bits are N or HIGH:LOW, below 32") == true)

@@ -8,9 +8,12 @@ import Testing
 @Suite("other formats of register maps", .timeLimit(.minutes(1)))
 struct MapFormatTests {
     /// Files that PeakRDL made, beside what it made them of. `Tests/Maps/README.md`
+    private func peakRDLFile(_ name: String) -> String {
+        "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/Maps/\(name)"
+    }
+
     private func peakRDL(_ name: String) throws -> RegisterTable {
-        let folder = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        let map = try MapFile.read("/\(folder)/Maps/\(name)")
+        let map = try MapFile.read(peakRDLFile(name))
         return try RegisterTableBuilder.table(of: [
             .init(map: map, port: 0, offset: 0, size: 4096)
         ])
@@ -37,6 +40,58 @@ struct MapFormatTests {
         #expect(table.warnings == [])
     }
 
+    /// "the block's base address is where the region begins. Of several blocks each is a directory"
+    @Test(arguments: ["'h1000", "'h40000000"])
+    func `the one block of a component begins with the region, wherever its base is`(
+        base: String
+    ) throws {
+        let file = try FileDescriptor.open(FilePath(peakRDLFile("edu.xml")), .readOnly)
+        var bytes = [UInt8](repeating: 0, count: 1 << 16)
+        let count = try file.closeAfter {
+            try unsafe bytes.withUnsafeMutableBytes { try unsafe file.read(into: $0) }
+        }
+        let text = String(decoding: bytes[..<count], as: UTF8.self)
+            .replacing("'h0</ipxact:baseAddress>", with: "\(base)</ipxact:baseAddress>")
+        let table = try registerTable(text, size: 4096)
+        #expect(table.warnings == [] && table.paths.count == 11)
+        #expect(try table.register("id").offset == 0)
+        #expect(try table.register("many3").offset == 0x10c)
+        // An offset of the option is added to the addresses of the map.
+        let address = try #require(MapNumber.parse(base))
+        var map = try registerMap(text)
+        map.base = 0
+        let moved = try RegisterTableBuilder.table(of: [
+            .init(map: map, port: 0, offset: 0x100 &- address, size: 4096)
+        ])
+        #expect(try moved.register("id").offset == 0x100)
+    }
+
+    @Test func `of several blocks each is a directory at its base address`() throws {
+        func block(_ name: String, _ base: String) -> String {
+            """
+            <spirit:addressBlock><spirit:name>\(name)</spirit:name>
+            <spirit:baseAddress>\(base)</spirit:baseAddress><spirit:register>
+            <spirit:name>r</spirit:name><spirit:addressOffset>4</spirit:addressOffset>
+            <spirit:size>32</spirit:size><spirit:field><spirit:name>f</spirit:name>
+            <spirit:bitOffset>0</spirit:bitOffset><spirit:enumeratedValues>
+            <spirit:enumeratedValue spirit:usage="read"><spirit:name>is</spirit:name>
+            <spirit:value>1</spirit:value></spirit:enumeratedValue>
+            <spirit:enumeratedValue usage="write"><spirit:name>do</spirit:name>
+            <spirit:value>1</spirit:value></spirit:enumeratedValue></spirit:enumeratedValues>
+            </spirit:field></spirit:register></spirit:addressBlock>
+            """
+        }
+        let table = try registerTable(
+            "<spirit:component xmlns:spirit=\"x\"><spirit:memoryMaps><spirit:memoryMap>"
+                + block("a", "0x100") + block("b", "'h1000")
+                + "</spirit:memoryMap></spirit:memoryMaps></spirit:component>")
+        #expect(table.paths == ["a/r", "b/r"])
+        #expect(try table.register("a/r").offset == 0x104)
+        #expect(try table.register("b/r").offset == 0x1004)
+        let field = try table.field("a/r/f")
+        #expect(table.text(1, of: field) == "1 is" && table.expected(field) == "0 to 1, or do (1)")
+    }
+
     @Test func `IP-XACT of 2022: access policies, and the stride of an array`() throws {
         let table = try registerTable(
             """
@@ -53,7 +108,7 @@ struct MapFormatTests {
             </ipxact:fieldAccessPolicies></ipxact:field></ipxact:register></ipxact:addressBlock>
             </ipxact:memoryMap></ipxact:memoryMaps></ipxact:component>
             """)
-        #expect(try table.register("r1").offset == 0x4000_0018)
+        #expect(try table.register("r1").offset == 0x18)
         #expect(try table.field("r0/f").kind == .readOnly && table.field("r0/f").readHasEffect)
     }
 

@@ -120,10 +120,43 @@ struct RegisterFolderTests {
                     try client.refusal("registers/control/mode", text + "\n") == .invalidArgument)
             }
             #expect(try client.log()[0].contains("why=\"8 is out of range: 0 to 7, or slow (0)"))
+            let quick = "quick is no number, and no name that can be written: 0 to 7, or slow"
+            #expect(try client.log().contains { $0.contains(quick) })
+            #expect(
+                try client.refusal("registers/byte/value", "much\n") == .invalidArgument)
+            #expect(try client.log().last?.contains("much is no number: 0 to 0xff") == true)
             #expect(
                 try client.refusal("registers/byte/value", "0x100\n") == .invalidArgument)
             #expect(try client.log().last?.contains("0x100 is out of range: 0 to 0xff") == true)
             #expect(accesses(client) == 0)
+        }
+    }
+
+    /// "A number is always the value: a name that is one can be given as `N NAME` alone"
+    @Test func `a number is the value also where another value has it for a name`() throws {
+        let map = """
+            registers:
+            - name: r
+              offset: 0
+              fields: [{name: k, bits: 3:0, values: {"0": 0, "1": 1, "10": 2, "11": 3, "0x5": 4}}]
+            """
+        try withRegisters(map) { (client, _) throws in
+            for value in 0..<16 {
+                try client.write("registers/r/k", "\(value)\n")
+                #expect(
+                    try client.read("registers/r/value") == "0x0000000" + String(value, radix: 16)
+                        + "\n")
+                // What a read shows goes back in.
+                let shown = try client.read("registers/r/k")
+                try client.write("registers/r/value", "0\n")
+                try client.write("registers/r/k", shown)
+                #expect(try client.read("registers/r/k") == shown)
+            }
+            try client.write("registers/r/k", "0x5\n")
+            #expect(try client.read("registers/r/k") == "5\n")
+            try client.write("registers/r/k", "2 10\n")
+            #expect(try client.read("registers/r/k") == "2 10\n")
+            #expect(try client.refusal("registers/r/k", "10 10\n") == .invalidArgument)
         }
     }
 

@@ -91,7 +91,122 @@ struct SVDTests {
         #expect(try table.register("TIMER0/TASKS_CAPTURE1").offset == 0x4000_8044)
         #expect(try table.field("TIMER0/INTENCLR/COMPARE0").write == .oneToClear)
         #expect(
-            try table.names("TIMER0/INTENCLR/COMPARE0") == ["Disabled:0", "Enabled:1"])
+            try table.names("TIMER0/INTENCLR/COMPARE0") == ["Disabled:0", "Enabled:1", "Clear:1"])
+    }
+
+    /// "a name that is for reads alone is none that can be written"
+    @Test func `names of values are for reads, for writes or for both, as usage says`() throws {
+        func set(_ usage: String, _ values: String...) -> String {
+            let items = values.map {
+                let parts = $0.split(separator: "=")
+                return "<enumeratedValue><name>\(parts[0])</name><value>\(parts[1])</value>"
+                    + "</enumeratedValue>"
+            }.joined()
+            return "<enumeratedValues>\(usage)\(items)</enumeratedValues>"
+        }
+        let (read, write) = ("<usage>read</usage>", "<usage>write</usage>")
+        let both = "<usage>read-write</usage>"
+        func field(_ name: String, _ bits: String, _ sets: String...) -> String {
+            "<field><name>\(name)</name><bitRange>\(bits)</bitRange>\(sets.joined())</field>"
+        }
+        let table = try registerTable(
+            svd(
+                registers: "<register><name>R</name><addressOffset>0</addressOffset><fields>"
+                    + field("S", "[0:0]", set(read, "Off=0", "On=1"), set(write, "Set=1"))
+                    + field("B", "[3:2]", set(both, "x=1"), set(read, "y=1", "z=2"))
+                    + field("T", "[5:4]", set(read, "a=1", "b=2"), set(write, "a=1", "b=3"))
+                    + "</fields></register>"))
+        let one = try table.field("P/R/S")
+        #expect(table.text(0, of: one) == "0 Off" && table.text(1, of: one) == "1 On")
+        #expect(try table.parse("Set", for: one) == 1)
+        #expect(try table.parse("1 On", for: one) == 1, "as a read shows it")
+        do throws(Refusal) {
+            _ = try table.parse("Off", for: one)
+            Issue.record("a name that is only read was taken")
+        } catch {
+            #expect(error.errno == .invalidArgument)
+            #expect(
+                error.why
+                    == "Off is no number, and no name that can be written: 0 to 1, or Set (1)")
+        }
+        #expect(table.length(of: one) == "0 Off\n".utf8.count)
+        #expect(try table.names("P/R/B") == ["x:1", "z:2"])
+        let same = try table.field("P/R/T")
+        #expect(table.text(1, of: same) == "1 a" && table.text(2, of: same) == "2 b")
+        #expect(try table.parse("a", for: same) == 1)
+        #expect(try table.parse("b", for: same) == 3)
+        guard case .register(let item)? = table.at("P/R") else { throw Errno.noSuchProcess }
+        let info = table.info(of: item, region: "bar0")
+        #expect(info.contains("field S 0:0 read-write read_values=Off:0,On:1 write_values=Set:1\n"))
+        #expect(info.contains(" values=a:1 read_values=b:2 write_values=b:3\n"))
+        #expect(table.infoLength(of: item, region: "bar0") == info.utf8.count)
+    }
+
+    @Test func `an array is derived with its elements, and one of them is derived alone`() throws {
+        func item(_ tag: String, _ name: String, _ from: String, _ offset: Int, _ more: String)
+            -> String
+        {
+            "<\(tag) derivedFrom=\"\(from)\"><name>\(name)</name>"
+                + "<addressOffset>\(offset)</addressOffset>\(more)</\(tag)>"
+        }
+        let array = "<dim>2</dim><dimIncrement>8</dimIncrement><dimIndex>x,y</dimIndex>"
+        let plain = "<dim>2</dim><dimIncrement>8</dimIncrement>"
+        func register(_ name: String, _ more: String) -> String {
+            "<register>\(more)<name>\(name)</name><addressOffset>0</addressOffset>"
+                + "<size>16</size></register>"
+        }
+        let table = try registerTable(
+            svd(
+                registers: register("A[%s]", array) + register("N%s", plain)
+                    + item("register", "B%s", "A[%s]", 0x40, "")
+                    + item("register", "C", "Ay", 0x60, "")
+                    + item("register", "D%s", "A[%s]", 0x80, "<dim>3</dim>")
+                    + item("register", "E%s", "P.N1", 0xa0, "")
+                    + item("register", "F", "P.N1", 0xb0, "")
+                    + "<cluster>\(plain)<name>J%s</name><addressOffset>0x100</addressOffset>"
+                    + register("R", "") + "</cluster>" + item("cluster", "K%s", "J%s", 0x200, "")))
+        #expect(
+            table.paths == [
+                "P/Ax", "P/Ay", "P/Bx", "P/By", "P/C", "P/D0", "P/D1", "P/D2", "P/F", "P/J0/R",
+                "P/J1/R", "P/K0/R", "P/K1/R", "P/N0", "P/N1",
+            ])
+        #expect(try table.register("P/By").offset == 0x48 && table.register("P/By").width == 2)
+        #expect(try table.register("P/D2").offset == 0x90)
+        #expect(try table.register("P/K1/R").offset == 0x208)
+        #expect(try table.register("P/F").width == 2)
+        #expect(
+            table.warnings == [
+                "map: P/E%s: %s is for the elements of an array, and stands where there is none: "
+                    + "left out"
+            ])
+        #expect(
+            fault(svd(registers: register("N%s", plain) + item("register", "B", "N2", 0, "")))?
+                .contains("B derives from N2, which is not there") == true)
+    }
+
+    @Test func `a value that does not fit its field, and a reset its register, are left out`()
+        throws
+    {
+        let table = try registerTable(
+            svd(
+                registers: """
+                    <register><name>R</name><addressOffset>0</addressOffset><size>8</size>
+                    <resetValue>0x1ff</resetValue><fields><field><name>F</name>
+                    <bitRange>[1:0]</bitRange><enumeratedValues>
+                    <enumeratedValue><name>a</name><value>3</value></enumeratedValue>
+                    <enumeratedValue><name>b</name><value>4</value></enumeratedValue>
+                    </enumeratedValues></field></fields></register>
+                    <register><name>S</name><addressOffset>1</addressOffset><size>8</size></register>
+                    """, device: "<resetValue>0xfff</resetValue>"))
+        #expect(try table.names("P/R/F") == ["a:3"])
+        #expect(try table.register("P/R").knownReset == nil)
+        #expect(try table.register("P/S").knownReset == 0xff, "one from above is cut")
+        #expect(
+            table.warnings.map { $0.split(separator: ": ").dropFirst().joined(separator: ": ") }
+                == [
+                    "b: value '4' does not fit the field: left out",
+                    "R: its reset does not fit the register: left out",
+                ])
     }
 
     /// As LiteX exports it: `bitRange` beside `lsb` and `msb`, CDATA, registers of one byte.
