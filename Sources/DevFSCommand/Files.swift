@@ -41,13 +41,15 @@ enum Files {
         (try? Mounts.type(at: path)) == "tmpfs"
     }
 
-    private static func bytes(of file: FileDescriptor) throws -> [UInt8] {
+    /// All that is in a file; EFBIG where that is more than `most` bytes.
+    static func bytes(of file: FileDescriptor, atMost most: Int = .max) throws -> [UInt8] {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
         while true {
             let count = try unsafe chunk.withUnsafeMutableBytes { try unsafe file.read(into: $0) }
             if count == 0 { return bytes }
             bytes += chunk[..<count]
+            guard bytes.count <= most else { throw Errno.fileTooLarge }
         }
     }
 }

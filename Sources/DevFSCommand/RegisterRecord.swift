@@ -12,8 +12,14 @@ struct RegisterRecord: Encodable {
         /// As the map has it: `oneToClear`.
         var write: String?
         var readEffect = false
-        /// Names of values.
+        /// Names of values, as they are read.
         var values: [String: UInt64] = [:]
+        /// Names that are for writes alone.
+        var writeValues: [String: UInt64]?
+        /// What can be written, where that is less than fits.
+        var range: ClosedRange<UInt64>?
+        /// Nothing else can be written.
+        var only: Set<UInt64>?
         var description: String?
         var value: UInt64?
         /// The value's name.
@@ -22,6 +28,7 @@ struct RegisterRecord: Encodable {
         enum CodingKeys: String, CodingKey {
             case name, high, low, access, write, values, description, value, meaning
             case readEffect = "read_effect"
+            case writeValues = "write_values"
         }
 
         /// A write of it alone gives it back the value that it had.
@@ -87,11 +94,21 @@ struct RegisterRecord: Encodable {
             switch key {
             case "write": field.write = value
             case "read_effect": field.readEffect = true
-            case "values", "only":
+            case "values", "only", "read_values", "write_values", "only_write":
+                var named: [String: UInt64] = [:]
                 for pair in value.split(separator: ",") {
                     let (name, number) = cut(pair, ":")
-                    field.values[String(name)] = UInt64(number)
+                    named[String(name)] = UInt64(number)
                 }
+                if key.hasPrefix("only") { field.only = (field.only ?? []).union(named.values) }
+                if key.hasSuffix("write_values") || key == "only_write" {
+                    field.writeValues = named
+                } else {
+                    field.values.merge(named) { first, _ in first }
+                }
+            case "range":
+                let ends = value.split(separator: "-").compactMap { UInt64($0) }
+                if ends.count == 2, ends[0] <= ends[1] { field.range = ends[0]...ends[1] }
             default: break
             }
         }
@@ -100,9 +117,16 @@ struct RegisterRecord: Encodable {
 
     // MARK: Values
 
-    /// One read of the register, of which all fields are parts.
+    /// The map lets it be read.
+    private var isReadable: Bool {
+        access.hasPrefix("read") || fields.contains { $0.access.hasPrefix("read") }
+    }
+
+    /// One read of the register, of which all fields are parts. What can't be read is not opened, nor
+    /// what has an effect then, unless it is what the caller named: each try would be in the log.
     mutating func readAgain(in tree: RegisterTree) throws {
-        value = try tree.value(of: path)
+        let isRead = isReadable && (!readEffect || tree.isNamed(path))
+        value = isRead ? try tree.value(of: path) : nil
         let word = value.flatMap { UInt64($0.dropFirst(2), radix: 16) }
         for index in fields.indices {
             let field = fields[index]
@@ -110,8 +134,7 @@ struct RegisterRecord: Encodable {
                 (fields[index].value, fields[index].meaning) = (nil, nil)
                 continue
             }
-            let width = field.high - field.low + 1
-            let bits = word >> field.low & (width == 64 ? .max : 1 << width - 1)
+            let bits = field.bits(of: word)
             fields[index].value = bits
             fields[index].meaning = field.values.filter { $0.value == bits }.keys.min()
         }
@@ -150,6 +173,17 @@ struct RegisterRecord: Encodable {
 }
 
 extension RegisterRecord.Field {
+    /// Its part of the register.
+    func bits(of word: UInt64) -> UInt64 {
+        let width = high - low + 1
+        return word >> low & (width == 64 ? .max : 1 << width - 1)
+    }
+
+    /// The tree takes it.
+    func takes(_ value: UInt64) -> Bool {
+        range?.contains(value) ?? true && only?.contains(value) ?? true
+    }
+
     /// As the field's file shows it.
     var shown: String {
         guard let value else { return "-" }
@@ -202,11 +236,12 @@ struct RegisterTree {
     ) throws -> [String] {
         for mark: Character in ["/", "."] {
             let names = word.split(separator: mark).map(String.init)
-            guard names.allSatisfy({ Name($0) != nil }) else { continue }
+            guard !names.isEmpty, names.allSatisfy({ Name($0) != nil }) else { continue }
             let path = (["registers"] + parts + names).joined(separator: "/")
             if Syscalls.isAccessible(tree.path(path), F_OK) { return names }
         }
-        throw Failure(word, "no register or block of that name", status: .notFound)
+        throw Failure(
+            word.isEmpty ? "''" : word, "no register or block of that name", status: .notFound)
     }
 
     /// Each register at the place and below, by path, with its value.
@@ -227,15 +262,18 @@ struct RegisterTree {
         for name in names { try collect(place.isEmpty ? name : "\(place)/\(name)", &found) }
     }
 
-    /// Nil where it can't be read, or not without an effect.
-    func value(of path: String) throws -> String? {
-        do {
-            let text = try Files.text(of: tree.path("registers/\(path)/value"))
-            return text.trimmingNewline
-        } catch Errno.permissionDenied {
-            return nil
-        } catch let errno as Errno {
-            throw tree.failure("reading \(path)", errno)
+    /// It is the one register that the caller named, and the mount lets it be read whatever effect
+    /// that has.
+    func isNamed(_ path: String) -> Bool {
+        guard isRegister, path == place,
+            let status = try? Stat(FilePath(tree.path("registers/\(path)/value")))
+        else { return false }
+        return status.permissions.contains(.ownerRead)
+    }
+
+    func value(of path: String) throws -> String {
+        try tree.doing("reading \(path)") {
+            try Files.text(of: tree.path("registers/\(path)/value")).trimmingNewline
         }
     }
 }

@@ -24,12 +24,28 @@ struct RegisterSnapshot: Codable {
         }
     }
 
-    init(file: String) throws {
-        let text = try attempting("reading \(file)") { try Files.text(of: file) }
+    /// Bytes of a file at the most, which may be a pipe that never ends.
+    static let longest = 256 << 20
+
+    /// - Parameter isRegular: a pipe or a device is refused.
+    init(file: String, isRegular: Bool = false) throws {
+        let bytes = try attempting("reading \(file)") {
+            try Self.contents(file, isRegular: isRegular)
+        }
         do {
-            self = try JSONDecoder().decode(Self.self, from: Data(text.utf8))
+            self = try JSONDecoder().decode(Self.self, from: Data(bytes))
         } catch {
             throw Failure("reading \(file)", "it is no snapshot of `devfs registers --snapshot`")
+        }
+    }
+
+    private static func contents(_ path: String, isRegular: Bool) throws -> [UInt8] {
+        let file = try Files.open(path, .readOnly, options: isRegular ? .nonBlocking : [])
+        return try file.closeAfter {
+            guard try !isRegular || Stat(file).type == .regular else {
+                throw Failure("reading \(path)", "it is no regular file")
+            }
+            return try Files.bytes(of: file, atMost: longest)
         }
     }
 
@@ -48,67 +64,5 @@ struct RegisterSnapshot: Codable {
                 ["\(path)/\($0)", before.fields[$0] ?? "-", after.fields[$0] ?? "-"]
             }
         }
-    }
-}
-
-/// Writes back what a snapshot has, where it is different and a write does no more than that.
-struct RegisterRestore {
-    private let tree: RegisterTree
-    private let snapshot: RegisterSnapshot
-
-    init(_ tree: RegisterTree, _ file: String) throws {
-        self.tree = tree
-        snapshot = try RegisterSnapshot(file: file)
-        for path in snapshot.registers.keys {
-            guard !path.isEmpty, path.split(separator: "/").allSatisfy({ Name($0) != nil }) else {
-                throw Failure("reading \(file)", "'\(path)' is no path of a register")
-            }
-        }
-    }
-
-    /// - Throws: where a register of the snapshot is not there.
-    func run() throws {
-        var missing = 0
-        let place = tree.place.isEmpty ? "" : tree.place + "/"
-        for (path, entry) in snapshot.registers.sorted(by: { $0.key < $1.key })
-        where (path + "/").hasPrefix(place) {
-            guard let info = tree.tree.optionalText("registers/\(path)/info") else {
-                missing += 1
-                Terminal.complain("\(path): no such register")
-                continue
-            }
-            var record = RegisterRecord(path, info: info)
-            try record.readAgain(in: tree)
-            guard record.value != entry.value else { continue }
-            try restore(record, entry)
-        }
-        guard missing == 0 else { throw Failure.silent(.failed) }
-    }
-
-    private func restore(_ record: RegisterRecord, _ entry: RegisterSnapshot.Entry) throws {
-        let written = record.fields.filter { $0.access != "read-only" }
-        let isPlain =
-            record.fields.isEmpty
-            ? record.access == "read-write" && record.write == nil
-            : written.allSatisfy(\.isPlain) && !written.isEmpty
-        if isPlain && !record.readEffect && record.value != nil {
-            return try write(entry.value, to: "\(record.path)/value")
-        }
-        let fields = record.fields.filter { field in
-            field.value != nil && entry.fields[field.name].map { $0 != field.shown } ?? false
-        }
-        for field in fields where field.isPlain && !record.readEffect {
-            try write(entry.fields[field.name] ?? "", to: "\(record.path)/\(field.name)")
-        }
-        let left = fields.filter { !$0.isPlain || record.readEffect }
-        if !left.isEmpty || fields.isEmpty {
-            let names = left.isEmpty ? "" : ": " + left.map(\.name).joined(separator: " ")
-            Terminal.complain("\(record.path): left as it is\(names)")
-        }
-    }
-
-    private func write(_ value: String, to path: String) throws {
-        try tree.tree.write(value, to: "registers/\(path)", for: "restoring \(path)")
-        try Output.line("\(path) \(value)")
     }
 }

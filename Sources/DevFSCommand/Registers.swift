@@ -11,14 +11,17 @@ struct RegistersCommand: ParsableCommand {
             devfs registers [<mount>] [<register>] --watch [--interval <seconds>] [--count <count>]
             devfs registers [<mount>] [<register>] --snapshot
             devfs registers --diff <snapshot> <snapshot>
-            devfs registers [<mount>] --restore <snapshot>
+            devfs registers [<mount>] [<register>] --restore <snapshot> [--force]
             """,
         discussion: """
             The mount has a map of its registers: `devfs mount -o registers=FILE:REGION`. A register \
             is `dma.status` or `dma/status`, a block of them `dma`. Of a register each field is \
-            shown, of a block each register. What can't be read without an effect is shown as `-`.
+            shown, of a block each register. What can't be read is shown as `-`. So is what has an \
+            effect when it is read, unless it is the one register that is named, and the mount has \
+            read_effects.
 
-            --restore writes what is different and can be restored; it says what it leaves.
+            --restore checks the whole snapshot first. Then it writes what is different and can be \
+            restored; it says what it leaves.
 
             EXAMPLE
               devfs registers /mnt/dev dma.status
@@ -53,6 +56,9 @@ struct RegistersCommand: ParsableCommand {
         completion: .file(extensions: ["json"]))
     var restore: String?
 
+    @Flag(help: "Restore a snapshot of another device.")
+    var force = false
+
     @Flag(help: "Print JSON.")
     var json = false
 
@@ -67,6 +73,7 @@ struct RegistersCommand: ParsableCommand {
         guard watch || (interval == nil && count == 0) else {
             throw ValidationError("--interval and --count are for --watch")
         }
+        guard restore != nil || !force else { throw ValidationError("--force is for --restore") }
         guard words.count <= 2, !diff || words.count == 2 else {
             throw ValidationError(diff ? "which two snapshots?" : "one mount, and one register")
         }
@@ -83,7 +90,7 @@ struct RegistersCommand: ParsableCommand {
             return
         }
         let tree = try RegisterTree(words)
-        if let restore { return try RegisterRestore(tree, restore).run() }
+        if let restore { return try RegisterRestore(tree, restore, force: force).run() }
         if watch { return try watch(tree) }
         if snapshot { return try Output.json(RegisterSnapshot(try tree.records(), of: tree)) }
         let records = try tree.records()

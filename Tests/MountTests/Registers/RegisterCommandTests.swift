@@ -2,10 +2,12 @@ import Glibc
 import Testing
 
 extension MountTests.Registers {
-    private func withMap(body: (Mount) throws -> Void) throws {
-        let path = try Self.write(Self.map, "command.yaml")
+    private func withMap(
+        _ options: String = "", _ text: String = map, body: (Mount) throws -> Void
+    ) throws {
+        let path = try Self.write(text, "command.yaml")
         defer { unsafe unlink(path) }
-        try withMount(.best, "registers=\(path):memory:regs") { mount in
+        try withMount(.best, "registers=\(path):memory:regs\(options)") { mount in
             try mount.alloc("regs 4K")
             try mount.fill("regs", [0xed, 0, 0, 1, 3, 1, 0, 0])
             try body(mount)
@@ -31,7 +33,11 @@ extension MountTests.Registers {
                 ])
             #expect(try devfs(mount, "dma.addr").text.contains("0x0000000000000000"))
             #expect(try devfs(mount, mount.path("registers/dma")).text.contains("dma/addr"))
-            #expect(try devfs(mount, mount.root, "nothing").status == 2)
+            for word in ["nothing", "", "..", ".", "/"] {
+                let output = try devfs(mount, mount.root, word)
+                #expect(
+                    output.status == 2 && output.error.contains("no register or block"), "\(word)")
+            }
         }
         try withMount { mount in
             let output = try Child([Machine.devfs, "registers", mount.root]).wait()
@@ -53,6 +59,70 @@ extension MountTests.Registers {
                 print("good")'
                 """)
             #expect(output == "good")
+        }
+    }
+
+    /// "What the map does not let be read is not opened, nor what has an effect when it is read"
+    @Test func `what has an effect is read only where it is named, and nothing is tried in vain`()
+        throws
+    {
+        let all = """
+            devfs() { '\(Machine.devfs)' registers "$@"; }
+            reads() { sed -n 's/^devfs_register_accesses_total{access="read"} //p' metrics; }
+            devfs . | grep -q '^fifo .* - '
+            devfs . --json | grep -q fifo
+            no grep -q fifo <(devfs . --snapshot)
+            timeout -s INT 1 '\(Machine.devfs)' registers . --watch --interval 0.05 || true
+            """
+        try withMap(",read_effects") { mount in
+            try mount.fill("regs", [0, 0, 0, 0, 0, 0, 0, 0, 7])
+            let output = try mount.bash(
+                all + """
+
+                    before=$(reads)
+                    devfs fifo | grep -q '^fifo .* 0x00000007 '
+                    devfs fifo --snapshot | grep -q 0x00000007
+                    echo $(( $(reads) - before ))
+                    devfs . --json >/dev/null
+                    echo $(( $(reads) - before ))
+                    """)
+            // id, control, dma/addr.
+            #expect(output == "2\n5")
+        }
+        try withMap { mount in
+            try mount.bash(
+                all + """
+
+                    devfs fifo | grep -q '^fifo .* - '
+                    devfs strobe | grep -q '^strobe .* - '
+                    """)
+            #expect(!(try mount.log.contains("EACCES")))
+        }
+    }
+
+    @Test func `who may not read the registers is told so`() throws {
+        guard Machine.isRoot else { return }
+        try withMap(",allow_other,uid=12345") { mount in
+            let file = mount.directory + "/snapshot"
+            let entry = "{\"value\": \"0x00000000\", \"fields\": {}}"
+            let out = try OpenFile(file, O_WRONLY | O_CREAT | O_TRUNC)
+            try out.write("{\"source\": \"\", \"registers\": {\"dma/addr\": \(entry)}}")
+            out.close()
+            unsafe chmod(file, 0o644)
+            unsafe chmod(mount.directory, 0o755)
+            let modes: [[String]] = [
+                [], ["--json"], ["--snapshot"], ["--restore", file, "--force"],
+            ]
+            for words in modes {
+                let output = try Child(
+                    [
+                        "setpriv", "--reuid=54321", "--regid=54321", "--clear-groups",
+                        Machine.devfs, "registers", mount.root,
+                    ] + words
+                ).wait()
+                #expect(output.status == 1 && output.text == "", "\(words) \(output.text)")
+                #expect(output.error.contains("Permission denied"), "\(words) \(output.error)")
+            }
         }
     }
 
@@ -107,6 +177,72 @@ extension MountTests.Registers {
         }
     }
 
+    /// "A snapshot is checked first: nothing is written of one that has what the mount has not"
+    @Test func `nothing is restored of a snapshot that is wrong anywhere`() throws {
+        let text =
+            Self.map + """
+
+                - name: z
+                  offset: 0x200
+                  registers:
+                  - name: r
+                    offset: 0
+                    fields:
+                    - {name: k, bits: 3:0, values: {"10": 2}}
+                    - {name: l, bits: 7:4, range: 0-9}
+                    - {name: irq, bits: 8, write: 1c}
+                """
+        try withMap("", text) { mount in
+            let (good, bad) = (mount.directory + "/good", mount.directory + "/bad")
+            let output = try mount.bash(
+                """
+                devfs() { '\(Machine.devfs)' registers "$@"; }
+                echo 10 >registers/z/r/k
+                devfs . --snapshot >'\(good)'
+                echo 0 >registers/z/r/k
+                echo slow >registers/control/mode
+                wrong() {
+                    sed "$1" '\(good)' >'\(bad)'
+                    no cmp -s '\(good)' '\(bad)'
+                    if devfs . --restore '\(bad)' >'\(bad).out' 2>&1; then exit 1; fi
+                    sed 's/of memory:[^,:]*/of M/g' '\(bad).out'
+                    [[ $(<registers/control/mode) = '0 slow' ]]
+                }
+                wrong 's/"0x0000000a"/"0x10000000a"/'
+                wrong 's/"0x0000000a"/"ten"/'
+                wrong 's/"k" *: *"10"/"k": "16"/'
+                wrong 's/"k" *:/"x":/'
+                wrong 's/"0x0000000a"/"0x000000aa"/; s/"l" *: *"0"/"l": "10"/'
+                wrong 's,"dma[^"]*addr","dma/gone",'
+                wrong 's,"memory:,"memory:x,'
+                mkfifo '\(bad).fifo'
+                for file in '\(bad).fifo' /dev/zero; do
+                    if timeout 5 '\(Machine.devfs)' registers . --restore "$file" \\
+                        >'\(bad).out' 2>&1; then exit 1; fi
+                    grep -o 'it is no regular file' '\(bad).out'
+                done
+                sed 's,"memory:,"memory:x,' '\(good)' >'\(bad)'
+                devfs . --restore '\(bad)' --force
+                cat registers/z/r/k
+                """)
+            let lines = output.split(separator: "\n").map(String.init)
+            let nothing = "devfs: reading \(bad): nothing is restored"
+            func told(_ why: String) -> [String] { ["z/r: \(why)", nothing] }
+            #expect(
+                lines.map { $0.replacing("devfs: z/r", with: "z/r") } == told(
+                    "'0x10000000a' is no value of 32 bits")
+                    + told("'ten' is no value of 32 bits")
+                    + told("k is '16', which is not what 0x0000000a has there")
+                    + told("it has no field x") + told("l does not take 10")
+                    + ["devfs: dma/gone: no such register", nothing]
+                    + [
+                        "devfs: reading \(bad): it is a snapshot of M, not of M: --force restores "
+                            + "it all the same", "it is no regular file", "it is no regular file",
+                        "control/mode 1", "z/r/k 10", "10",
+                    ], "\(output)")
+        }
+    }
+
     @Test func `what is no snapshot is refused, and so are paths out of the tree`() throws {
         try withMap { mount in
             let file = mount.directory + "/snapshot"
@@ -114,7 +250,7 @@ extension MountTests.Registers {
                 let out = try OpenFile(file, O_WRONLY | O_CREAT | O_TRUNC)
                 try out.write(text)
                 out.close()
-                return try devfs(mount, ".", "--restore", file)
+                return try devfs(mount, ".", "--restore", file, "--force")
             }
             #expect(try refused("{}").error.contains("no snapshot"))
             let entry = "{\"value\": \"0x1\", \"fields\": {}}"
