@@ -1,4 +1,5 @@
 import DevFS
+import Glibc
 
 /// Writes back what a snapshot has, where it is different and a write does no more than that.
 ///
@@ -29,7 +30,11 @@ struct RegisterRestore {
         let place = tree.place.isEmpty ? "" : tree.place + "/"
         for (path, entry) in snapshot.registers.sorted(by: { $0.key < $1.key })
         where (path + "/").hasPrefix(place) {
-            guard let info = tree.tree.optionalText("registers/\(path)/info") else {
+            // A read that fails would look for its reason in the log, each time.
+            let place = "registers/\(path)/info"
+            guard Syscalls.isAccessible(tree.tree.path(place), F_OK),
+                let info = tree.tree.optionalText(place)
+            else {
                 Terminal.complain("\(path): no such register")
                 isWrong = true
                 continue
