@@ -1,5 +1,6 @@
 import CMaps
 import DevFS
+import Glibc
 
 /// The elements that the XML formats have in common, and those that matter of each.
 enum XMLTag: String, CaseIterable {
@@ -17,19 +18,49 @@ enum XMLTag: String, CaseIterable {
     case modifiedWriteValue, minimum, maximum, useEnumeratedValues, writeAsRead, usage, isDefault
     case endian
 
-    var isThing: Bool { Self.things.contains(self) }
-    var isHolder: Bool { Self.holders.contains(self) }
+    var isThing: Bool {
+        switch self {
+        case .device, .component, .peripheral, .memoryMap, .addressBlock, .registerFile, .cluster,
+            .register, .field, .enumeratedValues, .enumeratedValue, .cpu:
+            true
+        default: false
+        }
+    }
 
-    private static let things: Set<XMLTag> = [
-        .device, .component, .peripheral, .memoryMap, .addressBlock, .registerFile, .cluster,
-        .register, .field, .enumeratedValues, .enumeratedValue, .cpu,
-    ]
-    private static let holders: Set<XMLTag> = [
-        .peripherals, .registers, .fields, .memoryMaps, .resets, .reset, .writeConstraint,
-        .writeValueConstraint, .accessPolicies, .accessPolicy, .fieldAccessPolicies,
-        .fieldAccessPolicy, .array, .range,
-    ]
-    static let byName = Dictionary(uniqueKeysWithValues: allCases.map { ($0.rawValue, $0) })
+    var isHolder: Bool {
+        switch self {
+        case .peripherals, .registers, .fields, .memoryMaps, .resets, .reset, .writeConstraint,
+            .writeValueConstraint, .accessPolicies, .accessPolicy, .fieldAccessPolicies,
+            .fieldAccessPolicy, .array, .range:
+            true
+        default: false
+        }
+    }
+
+    /// By length and first letter: a file has a million elements, too many to make and hash a string
+    /// of each.
+    private static let buckets = {
+        var buckets = [[(name: [CChar], tag: XMLTag)]](repeating: [], count: 64)
+        for tag in allCases {
+            let name = tag.rawValue.utf8.map { CChar(bitPattern: $0) }
+            buckets[bucket(name[0], name.count)].append((name, tag))
+        }
+        return buckets
+    }()
+
+    private static func bucket(_ first: CChar, _ count: Int) -> Int {
+        (Int(first) &+ count &* 7) & 63
+    }
+
+    /// - Parameter name: of an element, with a name space (`ipxact:register`) or without.
+    static func named(_ name: UnsafePointer<CChar>) -> XMLTag? {
+        let whole = unsafe UnsafeBufferPointer(start: name, count: strlen(name))
+        let colon = unsafe whole.firstIndex(of: CChar(bitPattern: UInt8(ascii: ":")))
+        let local = unsafe whole[(colon.map { $0 + 1 } ?? 0)...]
+        guard let first = unsafe local.first else { return nil }
+        return unsafe buckets[bucket(first, local.count)]
+            .first { unsafe local.elementsEqual($0.name) }?.tag
+    }
 }
 
 /// A thing of an XML file: its values, and the things in it.
@@ -116,7 +147,7 @@ final class XMLItem {
             parser,
             { user, name, attributes in
                 guard let name = unsafe name else { return }
-                unsafe XMLReader.of(user)?.begin(String(cString: name), attributes)
+                unsafe XMLReader.of(user)?.begin(name, attributes)
             }, { user, _ in unsafe XMLReader.of(user)?.end() })
         unsafe XML_SetCharacterDataHandler(parser) { user, text, count in
             guard let reader = unsafe XMLReader.of(user), reader.leaf != nil,
@@ -141,15 +172,15 @@ final class XMLItem {
     }
 
     private func begin(
-        _ name: String, _ attributes: UnsafeMutablePointer<UnsafePointer<CChar>?>?
+        _ name: UnsafePointer<CChar>,
+        _ attributes: UnsafeMutablePointer<UnsafePointer<CChar>?>?
     ) {
         if skipped > 0 || open.count >= Self.deepest {
             skipped += 1
             return
         }
-        // With a name space: `ipxact:register`.
-        let local = name.firstIndex(of: ":").map { String(name[name.index(after: $0)...]) } ?? name
-        guard let tag = XMLTag.byName[local], !stack.isEmpty || tag == .device || tag == .component
+        guard let tag = unsafe XMLTag.named(name),
+            !stack.isEmpty || tag == .device || tag == .component
         else {
             skipped = 1
             return

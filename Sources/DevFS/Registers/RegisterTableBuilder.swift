@@ -280,11 +280,15 @@ struct RegisterTableBuilder {
     }
 
     private mutating func place(_ text: String) -> UInt32 {
-        if let present = places[text] { return present }
-        let place = UInt32(parts.texts.count)
-        places[text] = place
+        let next = UInt32(parts.texts.count)
+        // One look-up: a large map has a text for each field.
+        let place = { (slot: inout UInt32?) in
+            if slot == nil { slot = next }
+            return slot ?? next
+        }(&places[text])
+        guard place == next else { return place }
         parts.texts.append(UInt8(text.utf8.count))
-        parts.texts += Array(text.utf8)
+        parts.texts += text.utf8
         return place
     }
 
