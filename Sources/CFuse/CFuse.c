@@ -16,6 +16,7 @@
 
 #define HAVE_PASSTHROUGH (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
 #define HAVE_IO_URING (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18))
+#define HAVE_EPOCH (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18))
 
 /* <linux/fuse.h> of 6.9; the distribution's may be older. */
 struct backing_map {
@@ -99,6 +100,16 @@ const char *cfuse_header_version(void)
 	return TEXT(FUSE_MAJOR_VERSION) "." TEXT(FUSE_MINOR_VERSION);
 }
 
+bool cfuse_forget_names(struct fuse_session *se)
+{
+#if HAVE_EPOCH
+	return !fuse_lowlevel_notify_increment_epoch(se);
+#else
+	(void)se;
+	return false;
+#endif
+}
+
 void *cfuse_payload(fuse_req_t req, size_t *size)
 {
 #if HAVE_IO_URING
@@ -145,6 +156,7 @@ void cfuse_negotiate(struct fuse_conn_info *conn, bool want_passthrough, bool wa
 	 */
 	conn->max_background = 16384;
 	got->protocol_minor = conn->proto_minor;
+	got->forgets_names = HAVE_EPOCH && conn->proto_minor >= 44;
 	/* A splice of memory is slower than a reply from memory. */
 	leave(conn, FUSE_CAP_SPLICE_READ);
 	leave(conn, FUSE_CAP_SPLICE_WRITE);

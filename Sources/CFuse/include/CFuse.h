@@ -43,6 +43,8 @@ struct cfuse_features {
 	bool passthrough;
 	bool io_uring;
 	bool parallel_direct_writes;
+	/* Names can be taken back without a lock: cfuse_forget_names */
+	bool forgets_names;
 	uint32_t protocol_minor;
 };
 
@@ -56,6 +58,11 @@ int cfuse_session_loop(struct fuse_session *_Nonnull se, unsigned int max_thread
 /* Asks for what DevFS uses and leaves out what would put a cache between client and memory. */
 void cfuse_negotiate(struct fuse_conn_info *_Nonnull conn, bool want_passthrough,
 		     bool want_io_uring, struct cfuse_features *_Nonnull got);
+/*
+ * The kernel looks every name up anew (FUSE_NOTIFY_INC_EPOCH, Linux 6.16). It waits for nobody, as
+ * taking back one name would, which locks its directory. False where that can't be had.
+ */
+bool cfuse_forget_names(struct fuse_session *_Nonnull se);
 /* True where the linked libfuse can ask for passthrough at all. */
 bool cfuse_has_passthrough(void);
 bool cfuse_has_io_uring(void);

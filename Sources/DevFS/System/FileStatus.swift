@@ -69,6 +69,8 @@ public struct FileStatus: Sendable, Equatable {
     public var changed: Timestamp
     /// Seconds for which the kernel may take it for true: see `FileSystem+Lifetimes`.
     var lifetime = 0.0
+    /// The same of the name that it was looked up by.
+    var nameLifetime = 0.0
 
     init(
         inode: UInt64, mode: UInt32, links: UInt32 = 1, uid: UInt32, gid: UInt32, at time: Timestamp

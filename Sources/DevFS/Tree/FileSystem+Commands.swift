@@ -24,6 +24,7 @@ extension FileSystem {
                 try leases.bind(buffer)
             } catch {
                 try? buffers.remove(buffer)
+                lentNames.takeBack()
                 throw Refusal(error, "the process of the lease can't be watched")
             }
         }

@@ -55,6 +55,7 @@ public final class FileSystem: Sendable {
     /// The kernel may have been lent the times of `buffers/`, and those of `attributes/`.
     let lendsNames = Atomic(false)
     let lendsAttributes = Atomic(false)
+    let lentNames = LentNames()
     /// Called when the kernel must not use a status any more that it was lent.
     let stale = Callback<Inode>()
     let closings = Closings()
@@ -102,7 +103,7 @@ public final class FileSystem: Sendable {
             loop, device: hardware?.events, owner: options.uid, quotas: quotas,
             ledger: ledger.map { LedgerSignals($0) })
         streams = StreamTable(buffers, signals, quotas: quotas, ledger: ledger)
-        leases = Leases(loop, buffers, stale)
+        leases = Leases(loop, buffers, stale, lentNames)
         socketPath = "\(backend.runtimeDirectory)/socket"
         ownersSocketPath = "\(backend.runtimeDirectory)/owners"
         buffers.whenUnlinked { [weak leases, metrics] in
@@ -260,7 +261,12 @@ public final class FileSystem: Sendable {
 
     func lookup(_ name: String, in parent: Inode) throws(Errno) -> FileStatus {
         try checkLength(name)
-        return try status(of: try child(name, of: try node(of: parent)))
+        let node = try node(of: parent)
+        // Before the name is looked up: what is taken away in between is taken back.
+        let isLent = lentNames.begin(in: node)
+        var status = try status(of: try child(name, of: node))
+        if isLent { status.nameLifetime = status.lifetime }
+        return status
     }
 
     /// Of a name that is looked up.

@@ -68,7 +68,8 @@ extension MountTests {
                     }
                 }
                 // `requests` waits for the last release, for which close(2) does not.
-                #expect(requests["lookup"] == 10, "\(requests)")
+                // Fewer where names are lent.
+                #expect(1...10 ~= requests["lookup", default: 0], "\(requests)")
                 #expect(requests["open"] == 10 && requests["release"] == 10, "\(requests)")
                 #expect(Set(requests.keys).isSubset(of: ["lookup", "open", "release", "getattr"]))
                 // The kernel checks the permissions of the root, of buffers/ and of the buffer.
@@ -84,8 +85,11 @@ extension MountTests {
             let isSo = try holds {
                 last = try mount.requests { for _ in 0..<10 { try body() } }
                 // The first one of a run asks for the directories on the way.
+                let rest = last.filter { $0.key != "getattr" && $0.key != "lookup" }
+                let whole = expected.mapValues { $0 * 10 }
                 return last["getattr", default: 0] <= 5
-                    && last.filter { $0.key != "getattr" } == expected.mapValues { $0 * 10 }
+                    && rest == whole.filter { $0.key != "lookup" }
+                    && last["lookup", default: 0] <= whole["lookup", default: 0]
             }
             #expect(isSo, "\(last) for \(expected)")
             return isSo
