@@ -15,7 +15,9 @@ final class Leases: Sendable {
     private let lentNames: LentNames
     private let leases = Mutex<[BufferID: Lease]>([:])
 
-    init(_ loop: EventLoop, _ buffers: BufferTable, _ stale: Callback<Inode>, _ lentNames: LentNames) {
+    init(
+        _ loop: EventLoop, _ buffers: BufferTable, _ stale: Callback<Inode>, _ lentNames: LentNames
+    ) {
         self.loop = loop
         self.stale = stale
         self.lentNames = lentNames
