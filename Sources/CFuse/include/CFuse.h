@@ -74,8 +74,6 @@ void cfuse_set_open(struct fuse_file_info *_Nonnull fi, bool direct_io, bool non
 int32_t cfuse_backing_open(int fuse_fd, int fd);
 int cfuse_backing_close(int fuse_fd, int32_t id);
 
-/* `ENOSPC` for 28; NULL where there is no such errno. */
-const char *_Nullable cfuse_errno_name(int error);
 /* A moment in UTC as `2026-11-24T01:48:56`. */
 void cfuse_utc(time_t seconds, char *_Nonnull text, size_t size);
 
@@ -155,11 +153,6 @@ off_t cfuse_seek_hole(int fd, off_t offset);
 int cfuse_pidfd_open(pid_t pid);
 /* Closes all descriptors from the first on: for a child that is to keep nothing open. */
 void cfuse_close_from(int first);
-/*
- * Whether stat(2) of a path comes back in time, with whatever answer. A process of its own asks, and
- * is left to itself where it doesn't: 1, 0, or -1 where there can be none.
- */
-int cfuse_answers(const char *_Nonnull path, int milliseconds);
 /* Queues `signal` with `value` (si_code SI_QUEUE) to the process of `pidfd`. */
 int cfuse_pidfd_sigqueue(int pidfd, int signal, int32_t value);
 /* Binds a UNIX socket to a path; ENAMETOOLONG beyond 107 bytes. */
