@@ -100,7 +100,7 @@ const char *cfuse_header_version(void)
 	return TEXT(FUSE_MAJOR_VERSION) "." TEXT(FUSE_MINOR_VERSION);
 }
 
-bool cfuse_forget_names(struct fuse_session *se)
+bool cfuse_session_forget_names(struct fuse_session *se)
 {
 #if HAVE_EPOCH
 	return !fuse_lowlevel_notify_increment_epoch(se);
@@ -216,11 +216,6 @@ int cfuse_backing_close(int fuse_fd, int32_t id)
 	uint32_t backing = (uint32_t)id;
 
 	return ioctl(fuse_fd, BACKING_CLOSE, &backing);
-}
-
-const char *cfuse_errno_name(int error)
-{
-	return strerrorname_np(error);
 }
 
 void cfuse_utc(time_t seconds, char *text, size_t size)
@@ -730,39 +725,6 @@ void cfuse_close_from(int first)
 	if (syscall(SYS_close_range, first, ~0U, 0))
 		for (int fd = first; fd < 1024; fd++)
 			close(fd);
-}
-
-/* What asks may never come back, not even killed: a request that the server has read is waited out. */
-int cfuse_answers(const char *path, int milliseconds)
-{
-	struct pollfd end = { .events = POLLIN };
-	struct statx status;
-	int ready;
-	pid_t pid = fork();
-
-	if (!pid) {
-		/* Who reads our output waits for all that have it open. */
-		cfuse_close_from(0);
-		/* The kernel may know the status; the server is asked in any case. */
-		(void)!statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &status);
-		_exit(0);
-	}
-	if (pid < 0)
-		return -1;
-	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (end.fd < 0) {
-		kill(pid, SIGKILL);
-		return -1;
-	}
-	do
-		ready = poll(&end, 1, milliseconds);
-	while (ready < 0 && errno == EINTR);
-	close(end.fd);
-	if (ready > 0)
-		waitpid(pid, NULL, 0);
-	else
-		kill(pid, SIGKILL);
-	return ready > 0;
 }
 
 #if defined(__has_feature)

@@ -80,5 +80,5 @@ struct UnbindCommand: ParsableCommand {
 }
 
 extension PCIAddress: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
+    package init?(argument: String) { self.init(argument) }
 }

@@ -43,7 +43,7 @@ struct cfuse_features {
 	bool passthrough;
 	bool io_uring;
 	bool parallel_direct_writes;
-	/* Names can be taken back without a lock: cfuse_forget_names */
+	/* Names can be taken back without a lock: cfuse_session_forget_names */
 	bool forgets_names;
 	uint32_t protocol_minor;
 };
@@ -62,7 +62,7 @@ void cfuse_negotiate(struct fuse_conn_info *_Nonnull conn, bool want_passthrough
  * The kernel looks every name up anew (FUSE_NOTIFY_INC_EPOCH, Linux 6.16). It waits for nobody, as
  * taking back one name would, which locks its directory. False where that can't be had.
  */
-bool cfuse_forget_names(struct fuse_session *_Nonnull se);
+bool cfuse_session_forget_names(struct fuse_session *_Nonnull se);
 /* True where the linked libfuse can ask for passthrough at all. */
 bool cfuse_has_passthrough(void);
 bool cfuse_has_io_uring(void);
@@ -81,8 +81,6 @@ void cfuse_set_open(struct fuse_file_info *_Nonnull fi, bool direct_io, bool non
 int32_t cfuse_backing_open(int fuse_fd, int fd);
 int cfuse_backing_close(int fuse_fd, int32_t id);
 
-/* `ENOSPC` for 28; NULL where there is no such errno. */
-const char *_Nullable cfuse_errno_name(int error);
 /* A moment in UTC as `2026-11-24T01:48:56`. */
 void cfuse_utc(time_t seconds, char *_Nonnull text, size_t size);
 
@@ -162,11 +160,6 @@ off_t cfuse_seek_hole(int fd, off_t offset);
 int cfuse_pidfd_open(pid_t pid);
 /* Closes all descriptors from the first on: for a child that is to keep nothing open. */
 void cfuse_close_from(int first);
-/*
- * Whether stat(2) of a path comes back in time, with whatever answer. A process of its own asks, and
- * is left to itself where it doesn't: 1, 0, or -1 where there can be none.
- */
-int cfuse_answers(const char *_Nonnull path, int milliseconds);
 /* Queues `signal` with `value` (si_code SI_QUEUE) to the process of `pidfd`. */
 int cfuse_pidfd_sigqueue(int pidfd, int signal, int32_t value);
 /* Binds a UNIX socket to a path; ENAMETOOLONG beyond 107 bytes. */

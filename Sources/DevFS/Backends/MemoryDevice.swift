@@ -13,13 +13,13 @@ import SystemPackage
 ///                 data/next            where the next numbers begin
 ///                 socket
 /// ```
-public struct MemoryDevice: Sendable {
+package struct MemoryDevice: Sendable {
     /// Bytes where `size=` is not given.
-    public static let defaultSize: UInt64 = 64 << 20
+    package static let defaultSize: UInt64 = 64 << 20
 
-    public let name: Name
+    package let name: Name
     /// The directory, absolute.
-    public let path: String
+    package let path: String
 
     var data: String { "\(path)/data" }
     var source: String { "memory:\(name)" }

@@ -2,28 +2,28 @@ import Glibc
 import SystemPackage
 
 /// A memory device as `devfs device list` shows it.
-public struct MemoryDeviceInfo: Sendable, Codable, Equatable {
+package struct MemoryDeviceInfo: Sendable, Codable, Equatable {
     /// Without `memory:`.
-    public var name: String
-    public var path: String
+    package var name: String
+    package var path: String
     /// Bytes: the limit and what is in use.
-    public var size: UInt64
-    public var used: UInt64
-    public var buffers: Int
-    public var mountpoint: String?
+    package var size: UInt64
+    package var used: UInt64
+    package var buffers: Int
+    package var mountpoint: String?
     /// A server runs.
-    public var alive: Bool
+    package var alive: Bool
 }
 
 /// The memory devices of this user.
-public enum MemoryDevices {
+package enum MemoryDevices {
     /// Mounts of a device, dead ones included.
     static func mounts(of source: String) throws(Errno) -> [MountEntry] {
         try MountEntry.all().filter { $0.isOurs && $0.source == source }
     }
 
     /// All devices, by name; a device that can't be read is left out.
-    public static func list() -> [MemoryDeviceInfo] {
+    package static func list() -> [MemoryDeviceInfo] {
         let names = (try? Syscalls.names(in: MemoryDevice.base())) ?? []
         // A table that can't be read says where nothing is mounted, and nothing else.
         let mounts = ((try? MountEntry.all()) ?? []).filter(\.isOurs)
@@ -142,7 +142,7 @@ public enum MemoryDevices {
     /// Deletes a device with all its buffers.
     /// - Parameter name: with or without `memory:`.
     /// - Throws: ENOENT, EINVAL, EBUSY while it is mounted or somebody has one of its buffers.
-    public static func remove(_ name: String) throws(SetupError) {
+    package static func remove(_ name: String) throws(SetupError) {
         let text = name.hasPrefix("memory:") ? String(name.dropFirst("memory:".utf8.count)) : name
         guard let valid = Name(text) else {
             throw SetupError(
@@ -179,7 +179,7 @@ public enum MemoryDevices {
     /// Gives a device that is mounted another limit, and another policy of huge pages, where they are
     /// asked for.
     /// - Throws: EBUSY where more than that is in use; ENOTSUP where the server keeps the limit.
-    public static func change(
+    package static func change(
         _ source: String, size: UInt64?, huge: String?
     ) throws(SetupError) {
         guard size != nil || huge != nil else { return }

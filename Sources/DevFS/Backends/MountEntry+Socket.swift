@@ -3,7 +3,7 @@ import Glibc
 extension MountEntry {
     /// Where the server of the mount listens, found without asking the mount; nil where another user
     /// says what the mount is.
-    public var socketPath: String? {
+    package var socketPath: String? {
         guard type == "fuse.devfs", !isStrangers else { return nil }
         let base = MemoryDevice.base(of: user ?? geteuid())
         for (prefix, mark) in [("memory:", ""), ("/dev/devfs/", ".")] where source.hasPrefix(prefix)

@@ -3,31 +3,31 @@ import SystemPackage
 
 /// Gives PCI devices to the module's driver and back: `driver_override`, as for vfio-pci.
 /// Documentation/ABI/testing/sysfs-bus-pci, driver_override
-public struct DeviceBinder: Sendable {
-    public static let driver = "devfs_dma"
+package struct DeviceBinder: Sendable {
+    package static let driver = "devfs_dma"
     /// Where it is remembered which driver a device had before.
     static let records = "/run/devfs/bound"
 
     let sysfs: Sysfs
 
-    public init(_ sysfs: Sysfs = Sysfs()) {
+    package init(_ sysfs: Sysfs = Sysfs()) {
         self.sysfs = sysfs
     }
 
     /// All PCI devices but bridges, by address.
-    public func devices() -> [PCIDevice] {
+    package func devices() -> [PCIDevice] {
         sysfs.names("/sys/bus/pci/devices").compactMap { PCIAddress($0) }
             .compactMap { PCIDevice($0, in: sysfs) }.filter { !$0.isBridge }
     }
 
     /// Why the device should not be taken from its driver, as far as it can be told by looking.
-    public func uses(of device: PCIDevice) -> [String] { device.uses(sysfs, asking: false) }
+    package func uses(of device: PCIDevice) -> [String] { device.uses(sysfs, asking: false) }
 
     /// Names of the nodes of the module.
-    public func nodes() -> [String] { sysfs.names("/dev/devfs") }
+    package func nodes() -> [String] { sysfs.names("/dev/devfs") }
 
     /// The node of a bound device.
-    public static func node(_ address: PCIAddress) -> String { "/dev/devfs/pci-\(address)" }
+    package static func node(_ address: PCIAddress) -> String { "/dev/devfs/pci-\(address)" }
 
     // MARK: Binding
 
@@ -39,7 +39,7 @@ public struct DeviceBinder: Sendable {
     ///   - unsafe: also a device that no IOMMU confines.
     /// - Returns: the device as it was, with its former driver.
     @discardableResult
-    public func bind(
+    package func bind(
         _ address: PCIAddress, force: Bool = false, addressBits: Int? = nil, unsafe: Bool = false
     ) throws(SetupError) -> PCIDevice {
         let device = try device(address, for: "binding \(address)")
@@ -140,7 +140,7 @@ public struct DeviceBinder: Sendable {
     /// ended in between. Signals that end a program come afterwards.
     /// - Returns: the driver that it has now, nil for none.
     @discardableResult
-    public func unbind(
+    package func unbind(
         _ address: PCIAddress, force: Bool = false
     ) throws(SetupError) -> String? {
         let attempt = "unbinding \(address)"

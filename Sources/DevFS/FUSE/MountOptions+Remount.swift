@@ -5,7 +5,7 @@ extension MountOptions {
     ///
     /// mount(8) gives a remount all options of its line in fstab(5) again, so what is as it was is no
     /// error.
-    public func unchangeable(from running: MountOptions, source: String) -> [String] {
+    package func unchangeable(from running: MountOptions, source: String) -> [String] {
         var fixed: [(names: [String], isSame: Bool)] = [
             (["uid"], uid == running.uid), (["gid"], gid == running.gid),
             (["umask"], umask == running.umask), (["heap"], heap == running.heap),

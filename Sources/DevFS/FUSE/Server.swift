@@ -7,7 +7,7 @@ import SystemPackage
 ///
 /// *Safety*: the session pointer is libfuse's; it is made in `init`, used by `run` and given back
 /// in `deinit`, all on one thread.
-@safe public final class Server {
+@safe package final class Server {
     let session: Session
     let fuse: OpaquePointer
     /// As the kernel named it when it was mounted.
@@ -36,7 +36,7 @@ import SystemPackage
     ///   - isVerbose: says on stderr when it is mounted and unmounted, too.
     ///   - journal: where messages go in place of stderr, once it is switched on.
     /// - Throws: what could not be had, and why.
-    public init(
+    package init(
         source: String, mountpoint: String, options: MountOptions, maps: [RegisterMap] = [],
         isVerbose: Bool = false, journal: JournalSocket? = nil, succession: Succession? = nil
     ) throws(SetupError) {
@@ -146,7 +146,7 @@ import SystemPackage
     }
 
     /// As `init`; a memory device that was made for a mount which then failed is removed again.
-    public static func make(
+    package static func make(
         source: String, mountpoint: String, options: MountOptions, maps: [RegisterMap] = [],
         isVerbose: Bool = false, journal: JournalSocket? = nil, succession: Succession? = nil
     ) throws(SetupError) -> Server {
@@ -180,7 +180,7 @@ import SystemPackage
     ///   - whenReady: called once, when the kernel has agreed and requests are answered, with a line
     ///     that says what is served.
     ///   - whenEnding: called once, when it serves no more.
-    public func run(
+    package func run(
         whenReady: @escaping @Sendable (_ summary: String) -> Void = { _ in },
         whenEnding: () -> Void = {}
     ) throws(SetupError) {

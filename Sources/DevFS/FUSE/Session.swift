@@ -77,7 +77,7 @@ import SystemPackage
     func forgetNames() {
         fuse.withLock { number in
             guard let fuse = unsafe OpaquePointer(bitPattern: number) else { return }
-            _ = unsafe cfuse_forget_names(fuse)
+            _ = unsafe cfuse_session_forget_names(fuse)
         }
     }
 

@@ -2,10 +2,10 @@ import Synchronization
 import SystemPackage
 
 /// A stream's number in its mount.
-public struct StreamID: Hashable, Sendable, Comparable {
+package struct StreamID: Hashable, Sendable, Comparable {
     let number: UInt64
 
-    public static func < (left: StreamID, right: StreamID) -> Bool { left.number < right.number }
+    package static func < (left: StreamID, right: StreamID) -> Bool { left.number < right.number }
 }
 
 /// A buffer as a ring of periods that a device fills and one reader empties.

@@ -4,25 +4,25 @@ import Synchronization
 import SystemPackage
 
 /// How a mount is set up.
-public struct TreeOptions: Sendable, Equatable {
+package struct TreeOptions: Sendable, Equatable {
     /// Who the tree belongs to.
-    public var uid: UInt32
-    public var gid: UInt32
+    package var uid: UInt32
+    package var gid: UInt32
     /// New buffers belong to that user and group too, whoever makes them.
-    public var forcesUID = false
-    public var forcesGID = false
+    package var forcesUID = false
+    package var forcesGID = false
     /// Users other than the server's own may enter.
-    public var allowsOthers = false
+    package var allowsOthers = false
     /// Nothing may be written.
-    public var isReadOnly = false
+    package var isReadOnly = false
     /// Bits that no file has.
-    public var umask: UInt32 = 0o022
+    package var umask: UInt32 = 0o022
     /// Where buffers come from whose command does not say.
-    public var heap = Heap.system
+    package var heap = Heap.system
     /// What each user can have, instead of the defaults.
     var quotas: [Quotas.Resource: UInt64] = [:]
 
-    public init(uid: UInt32, gid: UInt32) {
+    package init(uid: UInt32, gid: UInt32) {
         self.uid = uid
         self.gid = gid
     }
@@ -35,7 +35,7 @@ protocol MountState: Sendable {
 }
 
 /// The tree of one device: what every call on it does, without FUSE.
-public final class FileSystem: Sendable {
+package final class FileSystem: Sendable {
     let backend: any Backend
     let hardware: (any Hardware)?
     let options: TreeOptions
