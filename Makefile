@@ -267,7 +267,7 @@ dist: ## pack the sources as dist/devfs-VERSION.tar.xz, which packages are built
 	echo '$(dist)/devfs-$(version).tar.xz'
 
 # .build and .deps stay from one time to the next; all else is as the tarball has it.
-deb: dist ## build the packages of Debian in dist/: devfs, devfs-dkms, devfs-doc (RELEASE=: in clean systems)
+deb: dist ## build the packages of Debian in dist/: devfs, devfs-dkms, devfs-doc, python3-devfs (RELEASE=: in clean systems)
 	@.ci/setup deb
 	mkdir -p '$(deb_tree)' .build-deb/new
 	tar -xJf '$(dist)/devfs-$(version).tar.xz' -C .build-deb/new

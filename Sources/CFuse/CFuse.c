@@ -4,6 +4,7 @@
 #include "../../kmod/sizes.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <malloc.h>
 #include <poll.h>
@@ -251,6 +252,38 @@ int cfuse_epoll_add(int epoll, int fd, uint64_t number)
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = number };
 
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int cfuse_epoll_add_writer(int epoll, int fd, uint64_t number)
+{
+	struct epoll_event event = { .events = EPOLLOUT | EPOLLET, .data.u64 = number };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int cfuse_pipe(int *reader, int *writer, int size)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -1;
+	if (fcntl(ends[1], F_SETFL, O_NONBLOCK)) {
+		close(ends[0]);
+		close(ends[1]);
+		return -1;
+	}
+	/* Less does as well. */
+	(void)fcntl(ends[1], F_SETPIPE_SZ, size);
+	*reader = ends[0];
+	*writer = ends[1];
+	return 0;
+}
+
+bool cfuse_is_read(int writer)
+{
+	struct pollfd end = { .fd = writer };
+
+	return poll(&end, 1, 0) == 0;
 }
 
 int cfuse_epoll_wait(int epoll, uint64_t *number)

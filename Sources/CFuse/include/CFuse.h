@@ -92,7 +92,14 @@ void *_Nullable cfuse_map_shared(int fd, size_t size);
 void cfuse_wait_readable(int fd, int64_t ns);
 /* epoll with the number of each descriptor; wait returns one at a time. */
 int cfuse_epoll_add(int epoll, int fd, uint64_t number);
+/* The same, told when there is room to write after there was none, or nobody reads any more. */
+int cfuse_epoll_add_writer(int epoll, int fd, uint64_t number);
 int cfuse_epoll_wait(int epoll, uint64_t *_Nonnull number);
+
+/* A pipe of so many bytes, if they can be had: the reader's end blocks, the writer's does not. */
+int cfuse_pipe(int *_Nonnull reader, int *_Nonnull writer, int size);
+/* Somebody has the reader's end of a pipe. */
+bool cfuse_is_read(int writer);
 /* To the kernel, what is free. malloc_trim(3) */
 void cfuse_give_back_memory(void);
 /* inotify(7): the ends of unlinked files, by the number that cfuse_watch_end gave each. */

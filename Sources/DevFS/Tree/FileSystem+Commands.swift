@@ -132,6 +132,13 @@ extension FileSystem {
         }
     }
 
+    /// What the device has written to the ring is what the reader sees in his mapping.
+    func syncForReader(of stream: Stream, _ range: Range<UInt64>) throws(Errno) {
+        guard let buffer = streams.buffer(of: stream) else { throw .noDevice }
+        try backend.sync(
+            stream.descriptor, range, direction: buffer.traits.direction, for: .cpu)
+    }
+
     /// Writing `process` makes the writer the owner.
     func setLease(_ lease: Lease, of buffer: Buffer, by opener: Opener) throws(Refusal) {
         // He may have opened the file when it was his.
