@@ -295,3 +295,67 @@ TEST(signalled, "who waits for such a fence is woken by a signal, and others hav
 	close(dmabuf);
 	EVENTUALLY(bytes_used() == 0);
 }
+
+/* One who imports memory that is on its way; as good as an end is that the device went meanwhile. */
+static pid_t mover(int dmabuf)
+{
+	struct devfs_dma_import arg = { .alloc = request("moves", 0, DEVFS_DMA_HEAP_IMPORTED) };
+	pid_t pid = fork();
+
+	arg.dmabuf_fd = dmabuf;
+	if (!pid) {
+		CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg) || errno == ENODEV);
+		_exit(0);
+	}
+	return pid;
+}
+
+/* Another driver maps the same memory, for which it has to have the reservation. */
+static pid_t borrower(int dmabuf)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		CHECK(!importer("lend", dmabuf));
+		_exit(0);
+	}
+	return pid;
+}
+
+TEST(moving, "who imports memory that is on its way has no lock, and is woken by a signal")
+{
+	int other = open("/dev/devfs_importer", O_RDWR | O_CLOEXEC), dmabuf, status;
+	pid_t imports, borrows, unbinds;
+
+	if (other < 0)
+		check_skip("the test importer is not loaded");
+	dmabuf = ioctl(other, IMPORTER_EXPORT_MOVING);
+	CHECK(dmabuf >= 0 && !ioctl(other, IMPORTER_LATE));
+	imports = mover(dmabuf);
+	EVENTUALLY(ioctl(other, IMPORTER_BEGAN) == 1 && sleeps(imports));
+	borrows = borrower(dmabuf);
+	EVENTUALLY(waitpid(borrows, &status, WNOHANG) == borrows);
+	CHECK(!status && !importer("hold", -1));
+	kill(imports, SIGTERM);
+	EVENTUALLY(waitpid(imports, &status, WNOHANG) == imports);
+	CHECK(WTERMSIG(status) == SIGTERM);
+	EVENTUALLY(bytes_used() == 0);
+
+	/* Nor is what is on its way already mapped before it is there. */
+	imports = mover(dmabuf);
+	EVENTUALLY(sleeps(imports));
+	CHECK(ioctl(other, IMPORTER_BEGAN) == 2);
+	CHECK(!ioctl(other, IMPORTER_SIGNAL));
+	CHECK(waitpid(imports, &status, 0) == imports && !status);
+
+	CHECK(!ioctl(other, IMPORTER_LATE));
+	imports = mover(dmabuf);
+	EVENTUALLY(ioctl(other, IMPORTER_BEGAN) == 1 && sleeps(imports));
+	unbinds = unbinder();
+	EVENTUALLY(waitpid(unbinds, &status, WNOHANG) == unbinds);
+	CHECK(!status && !ioctl(other, IMPORTER_SIGNAL));
+	CHECK(waitpid(imports, &status, 0) == imports && !status);
+	close(dmabuf);
+	bind_again();
+	works();
+}
