@@ -266,7 +266,7 @@ struct devfs_dma_rename {
 /* struct devfs_dma_buf_info.flags */
 #define DEVFS_DMA_BUF_DMA_ADDR	0x1U /* dma_addr is valid */
 #define DEVFS_DMA_BUF_PHYS_ADDR	0x2U /* phys_addr is valid */
-#define DEVFS_DMA_BUF_COHERENT	0x4U /* never needs a sync */
+#define DEVFS_DMA_BUF_COHERENT	0x4U /* needs no sync for its device */
 #define DEVFS_DMA_BUF_FIXED	0x8U /* cannot grow past capacity */
 #define DEVFS_DMA_BUF_FREED	0x10U /* FREE was called, users remain */
 #define DEVFS_DMA_BUF_BOUNCED	0x40U /* pinned memory, not page aligned */
