@@ -597,7 +597,7 @@ struct devfs_dma_signal {
 
 /* struct devfs_dma_event.flags */
 #define DEVFS_DMA_EVENT_LOST	0x1U /* this reader lost records before it */
-#define DEVFS_DMA_EVENT_STORM	0x10U /* the interrupt came too fast: it was masked with this event */
+#define DEVFS_DMA_EVENT_STORM	0x10U /* the interrupt came too fast: it is masked since */
 /* Of the source "error", one of: */
 #define DEVFS_DMA_EVENT_RESET	0x2U /* the device was reset: its registers begin anew */
 #define DEVFS_DMA_EVENT_AER	0x4U /* PCI reported an error that the device did not correct */
