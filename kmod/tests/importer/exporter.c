@@ -5,7 +5,8 @@
  * the CPU cannot reach by way of the kernel. After IMPORTER_LATE the next access
  * of the CPU meets a fence that came after whoever looked for one: it is signalled by
  * IMPORTER_SIGNAL, or by itself after a while. Memory of IMPORTER_EXPORT_MOVING is on
- * its way until then from when it is mapped next.
+ * its way until then from when it is mapped next; that of IMPORTER_EXPORT_LOOSE can't
+ * be pinned.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-fence.h>
@@ -141,6 +142,11 @@ static int exporter_pin(struct dma_buf_attachment *attach)
 	return 0;
 }
 
+static int exporter_pin_fails(struct dma_buf_attachment *attach)
+{
+	return -EBUSY;
+}
+
 static void exporter_unpin(struct dma_buf_attachment *attach)
 {
 }
@@ -193,6 +199,14 @@ static const struct dma_buf_ops exporter_moving_ops = {
 	.vmap = exporter_vmap,
 };
 
+static const struct dma_buf_ops exporter_loose_ops = {
+	EXPORTER_OPS,
+	.map_dma_buf = exporter_map,
+	.pin = exporter_pin_fails,
+	.unpin = exporter_unpin,
+	.vmap = exporter_vmap,
+};
+
 static int exporter_export(const struct dma_buf_ops *ops)
 {
 	struct exporter_memory *memory = kzalloc(sizeof(*memory), GFP_KERNEL);
@@ -233,6 +247,8 @@ long exporter_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return exporter_export(&exporter_blind_ops);
 	case IMPORTER_EXPORT_MOVING:
 		return exporter_export(&exporter_moving_ops);
+	case IMPORTER_EXPORT_LOOSE:
+		return exporter_export(&exporter_loose_ops);
 	case IMPORTER_LATE:
 		atomic_set(&exporter_began, 0);
 		exporter_is_late = true;
