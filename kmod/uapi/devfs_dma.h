@@ -393,7 +393,8 @@ struct devfs_dma_pin {
  * DMA_BUF_IOCTL_SYNC of it does: a read for its writers, a write for its readers,
  * too. A signal ends the wait.
  *
- * An exporter that moves its memory is asked to leave it in place. Where it
+ * An exporter that moves its memory is asked to leave it in place; IMPORT waits
+ * until it is there, holds up nobody by it, and a signal ends it. Where it
  * takes it back nevertheless, as the file of a region and coherent memory do
  * when their device is removed, the buffer stays without memory until FREE or
  * the end of its own device: it has no bus ranges, what would reach its bytes
