@@ -120,7 +120,8 @@ static struct sg_table *exporter_map(struct dma_buf_attachment *attach,
 	if (err)
 		goto err_free;
 	sg_set_page(sgt->sgl, memory->pages, EXPORTED_PAGES * PAGE_SIZE, 0);
-	err = dma_map_sgtable(attach->dev, sgt, direction, 0);
+	/* DMA_API_DEBUG takes two mappings of the same memory that both sync it for a mistake. */
+	err = dma_map_sgtable(attach->dev, sgt, direction, DMA_ATTR_SKIP_CPU_SYNC);
 	if (!err)
 		return sgt;
 	sg_free_table(sgt);
@@ -132,7 +133,7 @@ err_free:
 static void exporter_unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
 			   enum dma_data_direction direction)
 {
-	dma_unmap_sgtable(attach->dev, sgt, direction, 0);
+	dma_unmap_sgtable(attach->dev, sgt, direction, DMA_ATTR_SKIP_CPU_SYNC);
 	sg_free_table(sgt);
 	kfree(sgt);
 }
