@@ -6,13 +6,16 @@ import SystemPackage
 /// never answer.
 enum Completions {
     /// Things of a folder of the tree, by name or path.
-    static func operands(_ folder: Operands.Folder, _ more: [String] = []) -> CompletionKind {
+    static func operands(
+        _ folder: Operands.Folder, or other: Operands.Folder? = nil, _ more: [String] = []
+    ) -> CompletionKind {
         .custom { words, index, prefix in
             var found = paths(prefix)
             if !prefix.contains("/") {
                 let before = words.prefix(max(0, index)).dropFirst(2)
                 let place = before.first { Operands.isPath($0) && !$0.hasPrefix("-") } ?? "."
                 found += names(folder, at: place) + mountpoints
+                if let other { found += names(other, at: place) }
                 if before.contains(where: { !$0.hasPrefix("-") }) { found += more }
             }
             return matching(found, prefix)

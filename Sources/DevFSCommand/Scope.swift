@@ -57,18 +57,19 @@ struct Scope {
         let overruns = "streams/\(request.source.name.text)/overruns"
         let lostBefore = request.source.tree.number(overruns) ?? 0
         let screen = try Screen()
-        var capture = Capture(request)
+        var capture = Capture(request, trigger)
         var isOver = false
-        var window = request.window
+        var (window, watched) = (request.window, trigger)
         var asked = ContinuousClock.now
         while true {
-            if request.window != window {
-                (capture, window) = (Capture(request), request.window)
+            if request.window != window || trigger != watched {
+                (window, watched) = (request.window, trigger)
+                capture = Capture(request, trigger)
             }
             if !isOver {
                 // Held or not: what is not read is lost, and stops some streams.
-                isOver = try capture.fill(from: file, interrupts) == .ended
-                if !isHeld, let newest = capture.frames(trigger, needsAll: !isOver) {
+                isOver = try capture.fill(from: file, interrupts, isFirst: isSingle) == .ended
+                if !isHeld, let newest = capture.frames(needsAll: !isOver) {
                     show(newest)
                     isHeld = isSingle && trigger != nil
                     isSingle = isSingle && !isHeld

@@ -32,7 +32,7 @@ struct ViewCommand: ParsableCommand {
     @Argument(
         help: ArgumentHelp(
             "Path of the buffer or stream, or the mount and its name.", valueName: "buffer"),
-        completion: Completions.operands(.buffers))
+        completion: Completions.operands(.buffers, or: .streams))
     var words: [String]
 
     @Option(help: ArgumentHelp("What the bytes are (uint8).", valueName: "type"))

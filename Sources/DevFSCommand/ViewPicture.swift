@@ -3,22 +3,12 @@ import Glibc
 import SystemPackage
 
 /// Where a picture begins: the first channel crosses a level.
-struct Trigger {
+struct Trigger: Equatable {
     var level: Double
     var isFalling = false
 
     func fires(from before: Double, to now: Double) -> Bool {
         isFalling ? before > level && now <= level : before < level && now >= level
-    }
-
-    /// The newest frame of `values` where it fires, with `before` frames in front and `after`
-    /// behind it.
-    func newest(in values: [Double], before: Int, after: Int) -> Int? {
-        let first = max(1, before)
-        guard values.count - after >= first else { return nil }
-        return (first...values.count - after).reversed().first {
-            $0 < values.count && fires(from: values[$0 - 1], to: values[$0])
-        }
     }
 
     var description: String { "\(isFalling ? "falling" : "rising") to \(Picture.number(level))" }
@@ -32,13 +22,13 @@ extension ViewRequest {
         let rows = max(4, min((Screen.rowsOfOutput ?? 24) - 1, 40))
         if source.folder == .streams {
             try checkPeriod()
-            var capture = Capture(self)
+            var capture = Capture(self, trigger)
             let file = try source.open()
             defer { try? file.close() }
             while true {
                 try interrupts.check(source.what)
-                let state = try capture.fill(from: file, interrupts)
-                if let frames = capture.frames(trigger, needsAll: state != .ended) {
+                let state = try capture.fill(from: file, interrupts, isFirst: true)
+                if let frames = capture.frames(needsAll: state != .ended) {
                     return picture(frames, "", width: Canvas.dots(columns: columns, glyphs))
                         .lines(columns: columns, rows: rows, glyphs)
                 }
