@@ -15,12 +15,24 @@ final class FakeIOMMU: DMASpace {
     }
 
     private struct State {
+        /// By address.
         var entries: [Entry] = []
+        var pinned: UInt64 = 0
         var most = Int.max
         /// Bytes that can be pinned.
         var room = UInt64.max
         /// Mappings that succeed before one fails.
         var luck = Int.max
+
+        /// The first entry at `address` or behind it.
+        func index(of address: UInt64) -> Int {
+            var (low, high) = (0, entries.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if entries[middle].address < address { low = middle + 1 } else { high = middle }
+            }
+            return low
+        }
     }
 
     private let state = Mutex(State())
@@ -35,7 +47,7 @@ final class FakeIOMMU: DMASpace {
     var entries: UInt32? { state.withLock { UInt32(clamping: $0.most - $0.entries.count) } }
 
     /// By address.
-    var mapped: [Entry] { state.withLock { $0.entries }.sorted { $0.address < $1.address } }
+    var mapped: [Entry] { state.withLock { $0.entries } }
 
     func limit(entries: Int = .max, bytes: UInt64 = .max, luck: Int = .max) {
         state.withLock {
@@ -60,26 +72,29 @@ final class FakeIOMMU: DMASpace {
                 })
             else { throw .invalidArgument }
             let end = address + length
-            for entry in state.entries {
-                let other = entry.address..<entry.address + UInt64(entry.part.count)
-                if other.overlaps(address..<end) { throw .fileExists }
+            let index = state.index(of: end)
+            if index > 0 {
+                let before = state.entries[index - 1]
+                let beyond = before.address + UInt64(before.part.count)
+                if beyond > address { throw .fileExists }
             }
             guard state.entries.count < state.most else { throw .noSpace }
-            let pinned = state.entries.reduce(0 as UInt64) { $0 + UInt64($1.part.count) }
-            guard pinned + length <= state.room else { throw .noMemory }
+            guard state.pinned + length <= state.room else { throw .noMemory }
             guard state.luck > 0 else { throw .ioError }
             state.luck -= state.luck == .max ? 0 : 1
-            state.entries.append(Entry(address: address, part: part, inode: inode))
+            state.pinned += length
+            state.entries.insert(
+                Entry(address: address, part: part, inode: inode), at: state.index(of: address))
         }
     }
 
     func unmap(_ address: UInt64, _ length: UInt64) throws(Errno) {
         try state.withLock { (state) throws(Errno) in
-            guard
-                let index = state.entries.firstIndex(where: {
-                    $0.address == address && UInt64($0.part.count) == length
-                })
+            let index = state.index(of: address)
+            guard index < state.entries.count, state.entries[index].address == address,
+                UInt64(state.entries[index].part.count) == length
             else { throw .noSuchFileOrDirectory }
+            state.pinned -= length
             state.entries.remove(at: index)
         }
     }
