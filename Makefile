@@ -62,7 +62,7 @@ scripts := .ci/run .ci/setup docs/demo.sh debian/write-changelog debian/devfs.po
     mount-helpers/install-module mount-helpers/devfs-completion.bash Tests/packaging \
     Tests/Fuzz/run Tests/Fuzz/sanitize $(addprefix Tests/fresh/,run enter checks sources.sh) $(addprefix Tests/boot/,run guest image) \
     $(addprefix Tests/VM/,all run dkms tree root bench compare kexec init init-tree init-overlay init-root init-bench init-kexec \
-        tree-tests tree-signals root-tests python-tests example-tests fetch-kernel fetch-arm64 \
+        tree-tests tree-signals vfio vfio-tests init-vfio root-tests python-tests example-tests fetch-kernel fetch-arm64 \
         build-in-trixie build-debug-kernel lint-kmod)
 
 # The manual: its site and its manual pages. A warning is an error.

@@ -40,14 +40,15 @@ enum Completions {
     static let sources = CompletionKind.custom { _, _, prefix in
         let memory = MemoryDevices.list().map { "memory:\($0.name)" }
         let nodes = DeviceBinder().nodes().map { "/dev/devfs/\($0)" }
-        return matching(["memory"] + memory + nodes, prefix)
+        let vfio = PCIRecord.all(DeviceBinder()).compactMap(\.node).filter { !$0.hasPrefix("/") }
+        return matching(["memory"] + memory + nodes + vfio, prefix)
     }
 
     static let memoryDevices = CompletionKind.custom { _, _, prefix in
         matching(MemoryDevices.list().map { "memory:\($0.name)" }, prefix)
     }
 
-    /// PCI devices that the module has, or could have.
+    /// PCI devices that the module or vfio-pci has, or could have.
     static func addresses(areBound: Bool) -> CompletionKind {
         .custom { _, _, prefix in
             let found = PCIRecord.all(DeviceBinder()).filter { ($0.node != nil) == areBound }

@@ -62,6 +62,8 @@ protocol Backend: AnyObject, Sendable {
     var allowsPassthrough: Bool { get }
     /// A write through passthrough keeps a fixed buffer's size.
     var keepsFixedSize: Bool { get }
+    /// A write that makes a buffer longer has to pass the server, whatever its heap.
+    var seesGrowth: Bool { get }
     var heaps: [Heap] { get }
     var features: [Feature] { get }
 
@@ -150,6 +152,7 @@ extension Backend {
     var hardware: (any Hardware)? { nil }
     var foreignChanges: UInt64? { nil }
     var isShared: Bool { foreignChanges != nil }
+    var seesGrowth: Bool { false }
     var lock: DeviceLock? { nil }
     func discard(_ id: BufferID) {}
     var discardMayWait: Bool { false }

@@ -46,7 +46,7 @@ package enum MemoryDevices {
             let store = try MemoryStore(device, isPrivate: isMounted)
             let space = try store.space()
             return MemoryDeviceInfo(
-                name: device.name.text, path: device.path, size: space.size,
+                name: String(device.name), path: device.path, size: space.size,
                 used: space.used, buffers: try store.nameCount(), mountpoint: mountpoint,
                 alive: isAlive)
         } catch {
@@ -125,14 +125,11 @@ package enum MemoryDevices {
             + "what you need of them, and delete them by the same command again"
     }
 
-    /// True if `source` names a memory device that there is not.
+    /// True if `source` names a device of files that there is not.
     static func isMissing(_ source: String) -> Bool {
-        let text = source == "memory" ? "default" : source.dropFirst("memory:".utf8.count)
-        guard source == "memory" || source.hasPrefix("memory:"), let name = Name(text) else {
-            return false
-        }
+        guard let device = MemoryDevice(source: source) else { return false }
         do throws(Errno) {
-            _ = try Syscalls.status(of: MemoryDevice(name).path)
+            _ = try Syscalls.status(of: device.path)
             return false
         } catch {
             return error == .noSuchFileOrDirectory
@@ -140,16 +137,16 @@ package enum MemoryDevices {
     }
 
     /// Deletes a device with all its buffers.
-    /// - Parameter name: with or without `memory:`.
+    /// - Parameter name: with or without `memory:`, or with `vfio:`.
     /// - Throws: ENOENT, EINVAL, EBUSY while it is mounted or somebody has one of its buffers.
     package static func remove(_ name: String) throws(SetupError) {
-        let text = name.hasPrefix("memory:") ? String(name.dropFirst("memory:".utf8.count)) : name
-        guard let valid = Name(text) else {
+        let source = name.contains(":") ? name : "memory:\(name)"
+        guard let device = MemoryDevice(source: source) else {
+            let text = name.hasPrefix("memory:") ? name.dropFirst("memory:".utf8.count) : name[...]
             throw SetupError(
                 "removing device \(name)", Name.obstacle(text)?.errno ?? .invalidArgument,
                 hint: "see devfs device list")
         }
-        let device = MemoryDevice(valid)
         let attempt = "removing \(device.source)"
         do throws(Errno) {
             _ = try Syscalls.status(of: device.path)
@@ -184,9 +181,9 @@ package enum MemoryDevices {
     ) throws(SetupError) {
         guard size != nil || huge != nil else { return }
         let attempt = "resizing \(source)"
-        guard source.hasPrefix("memory:"), let name = Name(source.dropFirst("memory:".utf8.count))
-        else { throw SetupError(attempt, .invalidArgument, hint: "it is no memory device") }
-        let device = MemoryDevice(name)
+        guard let device = MemoryDevice(source: source) else {
+            throw SetupError(attempt, .invalidArgument, hint: "it is no memory device")
+        }
         guard try device.isMounted() else {
             throw SetupError(
                 attempt, .notSupported,

@@ -6,11 +6,6 @@ extension MountEntry {
     package var socketPath: String? {
         guard type == "fuse.devfs", !isStrangers else { return nil }
         let base = MemoryDevice.base(of: user ?? geteuid())
-        for (prefix, mark) in [("memory:", ""), ("/dev/devfs/", ".")] where source.hasPrefix(prefix)
-        {
-            guard let name = Name(source.dropFirst(prefix.count)) else { return nil }
-            return "\(base)/\(mark)\(name)/socket"
-        }
-        return nil
+        return MemoryDevice.directory(of: source, in: base).map { "\($0)/socket" }
     }
 }

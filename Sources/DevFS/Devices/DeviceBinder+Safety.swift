@@ -45,6 +45,25 @@ extension DeviceBinder {
     /// The machine has an IOMMU that is switched on.
     package var hasIOMMU: Bool { !sysfs.names("/sys/class/iommu").isEmpty }
 
+    /// What of the device's IOMMU group keeps vfio from it: `ADDRESS (DRIVER)` each.
+    package func obstacles(of address: PCIAddress) -> [String] {
+        IOMMUGroup(of: address, in: sysfs)?.obstacles ?? []
+    }
+
+    /// vfio takes no device without an IOMMU, and says no more than that it does not.
+    func examineGroup(of device: PCIDevice) throws(SetupError) {
+        let group = "\(PCIDevice.path(device.address))/iommu_group"
+        guard sysfs.exists(group) else {
+            throw SetupError(
+                "binding \(device.address)", .noDevice, hint: IOMMUGroup.howToSwitchOn)
+        }
+    }
+
+    /// `/dev/vfio/N` of its IOMMU group, which a user has to own who mounts it.
+    package func groupNode(of address: PCIAddress) -> String? {
+        sysfs.target("\(PCIDevice.path(address))/iommu_group").map { "/dev/vfio/\($0)" }
+    }
+
     private var isLockedDown: Bool {
         let text = sysfs.text("/sys/kernel/security/lockdown") ?? "[none]"
         return !text.contains("[none]")

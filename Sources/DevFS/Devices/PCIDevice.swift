@@ -40,16 +40,10 @@ package struct PCIDevice: Sendable, Equatable {
     /// Has MSI (5) or MSI-X (17) among the capabilities of its configuration space, which root alone
     /// can read that far. PCI Local Bus Specification 3.0, 6.7
     private static func hasMessages(_ sysfs: Sysfs, _ path: String) -> Bool {
-        guard let config = try? Syscalls.contents(of: sysfs.root + "\(path)/config"),
-            config.count >= 256, config[6] & 0x10 != 0
-        else { return false }
-        var next = Int(config[0x34] & 0xfc)
-        // As many as fit: a list that is a ring ends, too.
-        for _ in 0..<48 where next >= 0x40 {
-            if config[next] == 5 || config[next] == 17 { return true }
-            next = Int(config[next + 1] & 0xfc)
+        guard let config = try? Syscalls.contents(of: sysfs.root + "\(path)/config") else {
+            return false
         }
-        return false
+        return PCIConfiguration(config).hasMessages
     }
 
     static func path(_ address: PCIAddress) -> String { "/sys/bus/pci/devices/\(address)" }

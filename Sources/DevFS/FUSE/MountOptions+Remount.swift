@@ -14,6 +14,7 @@ extension MountOptions {
             (["io_uring", "no_io_uring"], ioUring == running.ioUring),
             (["poll", "no_poll"], poll == running.poll),
             (["sandbox", "no_sandbox"], sandbox == running.sandbox),
+            (["dma_bits"], dmaBits == running.dmaBits),
         ]
         for word in Set(quotas.keys) {
             fixed.append((["quota_\(word)"], quotas[word] == running.quotas[word]))

@@ -47,6 +47,8 @@ package struct MountOptions: Sendable, Equatable {
     /// `huge=`: huge pages of the memory device's tmpfs, `never`, `always`, `within_size` or
     /// `advise` (tmpfs(5)). Nil: what the device has, and for a new one `within_size`.
     package var hugePages: String?
+    /// `dma_bits=`: address bits that a device of vfio's drives, 24 to 64. Nil: all that the IOMMU has.
+    package var dmaBits: Int?
     /// `quota_WORD=`: what one user other than root and the mount's owner can have, by the word of a
     /// `Quotas.Resource`. Those that are not given have their defaults.
     package var quotas: [String: UInt64] = [:]
@@ -128,7 +130,7 @@ extension MountOptions {
         [
             "size", "uid", "gid", "umask", "heap", "huge", "allow_other", "passthrough",
             "no_passthrough", "io_uring", "no_io_uring", "poll", "no_poll", "sandbox", "no_sandbox",
-            "registers", "read_effects", "keeper", "no_keeper", "keeper_crashes",
+            "registers", "read_effects", "keeper", "no_keeper", "keeper_crashes", "dma_bits",
         ] + Quotas.Resource.allCases.map { "quota_\($0.word)" }
         + kernelPairs.keys.sorted() + ignored.sorted() + ignoredKeys.sorted()
 
@@ -157,7 +159,8 @@ extension MountOptions {
         case "no_keeper": keeper = false
         case "remount": isRemount = true
         case "read_effects": readEffects = true
-        case "size", "uid", "gid", "umask", "heap", "huge", "registers", "keeper_crashes":
+        case "size", "uid", "gid", "umask", "heap", "huge", "registers", "keeper_crashes",
+            "dma_bits":
             throw Self.invalid(flag, "it needs a value: \(flag)=VALUE")
         default:
             guard let opposite = Self.kernelPairs[flag] else { return Self.ignored.contains(flag) }
@@ -209,6 +212,10 @@ extension MountOptions {
                 throw Self.invalid(item, "a number of crashes in a minute, 0 to 64; 0 is any")
             }
             keeperCrashes = count
+        case "dma_bits":
+            guard Self.isPlain(value, radix: 10), let bits = Int(value), (24...64).contains(bits)
+            else { throw Self.invalid(item, "address bits are 24 to 64") }
+            dmaBits = bits
         case "huge":
             hugePages = try Self.choice(value, of: Self.hugePolicies, item: item)
         default:

@@ -7,7 +7,7 @@ import SystemPackage
 extension Server {
     static func checkKeeping(_ source: String, _ options: MountOptions) throws(SetupError) {
         let attempt = "mounting with keeper"
-        if source.hasPrefix("/") {
+        if source.hasPrefix("/") || source.hasPrefix("vfio:") {
             throw SetupError(
                 attempt, .notSupported, hint: "it keeps memory devices alone: leave it out")
         }

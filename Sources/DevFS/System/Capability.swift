@@ -3,6 +3,7 @@ import Glibc
 /// Numbers of `capabilities(7)`, from linux/capability.h.
 package enum Capability {
     package static let systemAdministration = 21
+    static let memoryLock = 14
 
     /// In the effective set of this process. `proc_pid_status(5)`, CapEff
     package static func isHeld(_ number: Int) -> Bool {

@@ -59,6 +59,10 @@ extension FileSystem {
             return try hardware.open(region, writes: writes)
         } catch .resourceBusy {
             throw Refusal(.resourceBusy, "the other file of the same BAR is open")
+        } catch .notSupported {
+            throw Refusal(
+                .notSupported,
+                "this backend has no file of one region alone: read and write regions/\(name)")
         } catch {
             throw Refusal(error, "the region can't be given to uid \(peer.uid)")
         }

@@ -99,6 +99,7 @@ extension Children {
             let region = try tree.region(id)
             guard let hardware = tree.hardware else { throw .noDevice }
             guard region.isWritable || !request.flags.writes else { throw .permissionDenied }
+            if let port = try hardware.port(of: region) { return PortFile(port) }
             return try RegionFile(region, of: hardware, inode: request.inode, use: tree.regionUse)
         })
 
