@@ -61,8 +61,8 @@ scripts := .ci/run .ci/setup docs/demo.sh debian/write-changelog debian/devfs.po
     mount-helpers/mount.devfs python/make-dist python/tests/run \
     mount-helpers/install-module mount-helpers/devfs-completion.bash Tests/packaging \
     Tests/Fuzz/run Tests/Fuzz/sanitize $(addprefix Tests/fresh/,run enter checks sources.sh) $(addprefix Tests/boot/,run guest image) \
-    $(addprefix Tests/VM/,all run dkms tree root bench init init-tree init-overlay init-root init-bench \
-        tree-tests tree-signals root-tests python-tests example-tests fetch-kernel fetch-arm64 \
+    $(addprefix Tests/VM/,all run dkms tree root bench compare kexec init init-tree init-overlay init-root init-bench init-kexec \
+        tree-tests tree-signals vfio vfio-tests init-vfio root-tests python-tests example-tests fetch-kernel fetch-arm64 \
         build-in-trixie build-debug-kernel lint-kmod)
 
 # The manual: its site and its manual pages. A warning is an error.
@@ -267,7 +267,7 @@ dist: ## pack the sources as dist/devfs-VERSION.tar.xz, which packages are built
 	echo '$(dist)/devfs-$(version).tar.xz'
 
 # .build and .deps stay from one time to the next; all else is as the tarball has it.
-deb: dist ## build the packages of Debian in dist/: devfs, devfs-dkms, devfs-doc (RELEASE=: in clean systems)
+deb: dist ## build the packages of Debian in dist/: devfs, devfs-dkms, devfs-doc, python3-devfs (RELEASE=: in clean systems)
 	@.ci/setup deb
 	mkdir -p '$(deb_tree)' .build-deb/new
 	tar -xJf '$(dist)/devfs-$(version).tar.xz' -C .build-deb/new

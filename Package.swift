@@ -15,25 +15,44 @@ let fuseLibraries: [LinkerSetting] =
 // The Swift importer reads CFuse's header, and with it libfuse's.
 let importHeaders = ownLibraries == nil ? [] : ["-Xcc", "-I\(deps)/include"]
 
-let strict: [SwiftSetting] = [
+// A package that depends on this one by its version takes no target with flags of its own.
+let portable: [SwiftSetting] = [
     .swiftLanguageMode(.v6), .strictMemorySafety(), .treatAllWarnings(as: .error),
-    .unsafeFlags(importHeaders),
 ]
+let strict = portable + [.unsafeFlags(importHeaders)]
 
 let package = Package(
     name: "devfs",
-    products: [.executable(name: "devfs", targets: ["DevFSCommand"])],
+    products: [
+        .executable(name: "devfs", targets: ["DevFSCommand"]),
+        .library(name: "DevFSClient", targets: ["DevFSClient"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     ],
     targets: [
+        // What the server and programs that use a mount have in common; nothing here needs libfuse.
+        .target(name: "CDevFSBase"),
+        .target(
+            name: "DevFSBase",
+            dependencies: [
+                "CDevFSBase", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: portable),
+        .target(
+            name: "DevFSClient",
+            dependencies: [
+                "CDevFSBase", "DevFSBase",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: portable + [.enableExperimentalFeature("Lifetimes")]),
         .target(name: "CFuse", cSettings: fuseHeaders, linkerSettings: fuseLibraries),
         .target(
             name: "DevFS",
             dependencies: [
-                "CFuse",
+                "CFuse", "DevFSBase",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
@@ -61,7 +80,7 @@ let package = Package(
         .executableTarget(
             name: "DevFSCommand",
             dependencies: [
-                "CCurses", "CFuse", "DevFS", "DevFSMaps",
+                "CCurses", "CFuse", "DevFS", "DevFSClient", "DevFSMaps",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
@@ -71,7 +90,7 @@ let package = Package(
             name: "DevFSTests", dependencies: ["DevFS", "DevFSMaps", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "MountTests", dependencies: ["DevFSCommand", "TestSupport"],
+            name: "MountTests", dependencies: ["DevFSClient", "DevFSCommand", "TestSupport"],
             swiftSettings: strict),
     ]
 )

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -228,4 +230,122 @@ int read_pipe(int argc, char **argv)
 	close(ends[0]);
 	waitpid(child, NULL, 0);
 	return result;
+}
+
+/* What both readers do with the memory. */
+static uint64_t sum(const uint64_t *words, size_t bytes)
+{
+	uint64_t a = 0, b = 0, c = 0, d = 0;
+	size_t i, count = bytes / 8;
+
+	for (i = 0; i + 4 <= count; i += 4) {
+		a += words[i];
+		b += words[i + 1];
+		c += words[i + 2];
+		d += words[i + 3];
+	}
+	return a + b + c + d;
+}
+
+static const char *map_ring(const char *path, size_t *size)
+{
+	struct stat status;
+	int fd = open(path, O_RDONLY);
+	const char *ring;
+
+	if (fd < 0 || fstat(fd, &status))
+		fail(path);
+	*size = (size_t)status.st_size;
+	ring = mmap(NULL, *size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (ring == MAP_FAILED)
+		fail("mmap");
+	return ring;
+}
+
+static void trigger_periods(int fd, uint64_t count)
+{
+	char text[32];
+	int length = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)count);
+
+	if (write(fd, text, (size_t)length) != length)
+		fail("trigger");
+}
+
+/*
+ * Sums a stream where it lies: ns a MiB, gaps between counter words, and lines of `ready`. With a
+ * TRIGGER the probe makes the source's events itself, and nobody fills the ring; without ("-") the
+ * stream's generator does.
+ */
+int sum_ready(int argc, char **argv)
+{
+	uint64_t bytes = number(argv[2]), period = number(argv[4]), done = 0, start, total = 0;
+	uint64_t gaps = 0, lines = 0, expected = 0;
+	char path[4096];
+	size_t size;
+	const char *ring = map_ring(argv[1], &size);
+	int ready, trigger = -1;
+
+	(void)argc;
+	snprintf(path, sizeof(path), "%s/ready", argv[0]);
+	ready = open(path, O_RDWR);
+	if (ready < 0)
+		fail(path);
+	if (strcmp(argv[3], "-")) {
+		trigger = open(argv[3], O_WRONLY);
+		if (trigger < 0)
+			fail(argv[3]);
+		trigger_periods(trigger, size / period - 1);
+	}
+	start = now();
+	while (done < bytes) {
+		unsigned long long position, offset, length, overruns;
+		char line[128];
+		ssize_t count = read(ready, line, sizeof(line) - 1);
+		int written;
+
+		if (count <= 0)
+			fail("read of ready");
+		line[count] = 0;
+		if (sscanf(line, "%llu %llu %llu %llu", &position, &offset, &length, &overruns) != 4)
+			fail("a line of ready");
+		total += sum((const uint64_t *)(ring + offset), length);
+		if (trigger < 0) {
+			uint32_t first = *(const uint32_t *)(ring + offset);
+			uint32_t last = *(const uint32_t *)(ring + offset + length - 4);
+
+			if (position != expected || first != (uint32_t)(position / 4) ||
+			    last != (uint32_t)((position + length) / 4 - 1))
+				gaps++;
+			expected = position + length;
+		}
+		written = snprintf(line, sizeof(line), "+%llu\n", length);
+		if (write(ready, line, (size_t)written) != written)
+			gaps++;
+		if (trigger >= 0)
+			trigger_periods(trigger, length / period);
+		done += length;
+		lines++;
+	}
+	used(&total);
+	printf("%.3f %llu %llu\n", (double)(now() - start) / ((double)done / (1 << 20)),
+	       (unsigned long long)gaps, (unsigned long long)lines);
+	return 0;
+}
+
+/* The same over the memory alone. */
+int sum_memory(int argc, char **argv)
+{
+	uint64_t bytes = number(argv[1]), done = 0, start, total = 0;
+	size_t size;
+	const char *ring = map_ring(argv[0], &size);
+
+	(void)argc;
+	start = now();
+	while (done < bytes) {
+		total += sum((const uint64_t *)ring, size);
+		done += size;
+	}
+	used(&total);
+	printf("%.3f\n", (double)(now() - start) / ((double)done / (1 << 20)));
+	return 0;
 }

@@ -26,6 +26,8 @@ static const struct {
 	{ "signal", "SIGNAL_DIRECTORY N", 2, wake_signal },
 	{ "stream", "PATH BYTES BLOCK", 3, read_stream },
 	{ "pipe", "BYTES BLOCK", 2, read_pipe },
+	{ "ready", "STREAM RING BYTES TRIGGER PERIOD", 5, sum_ready },
+	{ "sum", "RING BYTES", 2, sum_memory },
 	{ "spin", "", 0, spin },
 	{ "pair", "OPERATION A B SIZE ROUNDS MICROSECONDS", 6, compare_pair },
 };

@@ -19,6 +19,8 @@ int wake_eventfd(int argc, char **argv);
 int wake_signal(int argc, char **argv);
 int read_stream(int argc, char **argv);
 int read_pipe(int argc, char **argv);
+int sum_ready(int argc, char **argv);
+int sum_memory(int argc, char **argv);
 int compare_pair(int argc, char **argv);
 int spin(int argc, char **argv);
 

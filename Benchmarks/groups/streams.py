@@ -1,6 +1,6 @@
 """Streams: how fast, and whether anything is lost."""
 
-from core import Row, Unavailable, at_most
+from core import Row, Unavailable, at_least, at_most
 from mounts import devfs, probe
 
 GROUP = "streams"
@@ -47,3 +47,44 @@ def measure(run):
                     note=f"{rate * 4 / 1e9:.1f} GB/s" +
                     (", the generator's limit" if rate == FASTEST else "")),
                 lambda: stream(rate, "overwrite")[1])
+
+        ring = mount.path("buffers/ring")
+        adc = mount.path("streams/adc")
+
+        def ready(words, trigger="-"):
+            mount.put("control/stream", f"adc buffer=ring period={PERIOD} {words}\n")
+            try:
+                cost, gaps, lines = probe("ready", adc, ring, bytes, trigger, PERIOD)
+                with open(mount.path("streams/adc/overruns"), encoding="utf-8") as overruns:
+                    lost = int(overruns.read())
+            finally:
+                mount.put("control/stream", "adc remove\n")
+            return cost, gaps, lines, lost
+
+        mount.put("control/signal", "filled software\n")
+
+        def in_place(watermark):
+            cost, gaps, _, lost = ready(
+                f"source=filled watermark={watermark}", mount.path("signals/filled/trigger"))
+            if gaps or lost:
+                raise Unavailable(f"{gaps} gaps, {lost} periods lost")
+            return cost
+
+        for watermark, goal in ("16M", None), ("48M", at_least(0.9)):
+            run.alternate(
+                Row(GROUP, "a ring of 64M that is full, summed where it lies",
+                    f"ready, watermark={watermark}", "the same loop over the memory", goal=goal,
+                    unit="ns/MiB"),
+                lambda: in_place(watermark), lambda: probe("sum", ring, bytes)[0])
+        rate = int(min(FASTEST, 0.5 * PERIOD / 4 * 1e9 / copy))
+        run.alternate(
+            Row(GROUP, "periods lost or torn at 0.5 of memcpy speed, summed where it lies",
+                "ready, policy=overwrite", "", "value", unit="", goal=at_most(0),
+                note=f"{rate * 4 / 1e9:.1f} GB/s" +
+                (", the generator's limit" if rate == FASTEST else "")),
+            lambda: sum(ready(f"source=pattern policy=overwrite rate={rate}")[i] for i in (1, 3)))
+        run.alternate(
+            Row(GROUP, "lines of ready a GB, as fast as the reader", "watermark=16M", "", "value",
+                unit=""),
+            lambda: ready(f"source=pattern policy=stop rate={FASTEST} watermark=16M")[2]
+            * 1e9 / bytes)

@@ -4,6 +4,7 @@
 #include "../../kmod/sizes.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <malloc.h>
 #include <poll.h>
@@ -16,6 +17,7 @@
 
 #define HAVE_PASSTHROUGH (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
 #define HAVE_IO_URING (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18))
+#define HAVE_EPOCH (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18))
 
 /* <linux/fuse.h> of 6.9; the distribution's may be older. */
 struct backing_map {
@@ -99,6 +101,16 @@ const char *cfuse_header_version(void)
 	return TEXT(FUSE_MAJOR_VERSION) "." TEXT(FUSE_MINOR_VERSION);
 }
 
+bool cfuse_session_forget_names(struct fuse_session *se)
+{
+#if HAVE_EPOCH
+	return !fuse_lowlevel_notify_increment_epoch(se);
+#else
+	(void)se;
+	return false;
+#endif
+}
+
 void *cfuse_payload(fuse_req_t req, size_t *size)
 {
 #if HAVE_IO_URING
@@ -145,6 +157,7 @@ void cfuse_negotiate(struct fuse_conn_info *conn, bool want_passthrough, bool wa
 	 */
 	conn->max_background = 16384;
 	got->protocol_minor = conn->proto_minor;
+	got->forgets_names = HAVE_EPOCH && conn->proto_minor >= 44;
 	/* A splice of memory is slower than a reply from memory. */
 	leave(conn, FUSE_CAP_SPLICE_READ);
 	leave(conn, FUSE_CAP_SPLICE_WRITE);
@@ -206,11 +219,6 @@ int cfuse_backing_close(int fuse_fd, int32_t id)
 	return ioctl(fuse_fd, BACKING_CLOSE, &backing);
 }
 
-const char *cfuse_errno_name(int error)
-{
-	return strerrorname_np(error);
-}
-
 void cfuse_utc(time_t seconds, char *text, size_t size)
 {
 	struct tm fields;
@@ -244,6 +252,38 @@ int cfuse_epoll_add(int epoll, int fd, uint64_t number)
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = number };
 
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int cfuse_epoll_add_writer(int epoll, int fd, uint64_t number)
+{
+	struct epoll_event event = { .events = EPOLLOUT | EPOLLET, .data.u64 = number };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int cfuse_pipe(int *reader, int *writer, int size)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -1;
+	if (fcntl(ends[1], F_SETFL, O_NONBLOCK)) {
+		close(ends[0]);
+		close(ends[1]);
+		return -1;
+	}
+	/* Less does as well. */
+	(void)fcntl(ends[1], F_SETPIPE_SZ, size);
+	*reader = ends[0];
+	*writer = ends[1];
+	return 0;
+}
+
+bool cfuse_is_read(int writer)
+{
+	struct pollfd end = { .fd = writer };
+
+	return poll(&end, 1, 0) == 0;
 }
 
 int cfuse_epoll_wait(int epoll, uint64_t *number)
@@ -718,39 +758,6 @@ void cfuse_close_from(int first)
 	if (syscall(SYS_close_range, first, ~0U, 0))
 		for (int fd = first; fd < 1024; fd++)
 			close(fd);
-}
-
-/* What asks may never come back, not even killed: a request that the server has read is waited out. */
-int cfuse_answers(const char *path, int milliseconds)
-{
-	struct pollfd end = { .events = POLLIN };
-	struct statx status;
-	int ready;
-	pid_t pid = fork();
-
-	if (!pid) {
-		/* Who reads our output waits for all that have it open. */
-		cfuse_close_from(0);
-		/* The kernel may know the status; the server is asked in any case. */
-		(void)!statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &status);
-		_exit(0);
-	}
-	if (pid < 0)
-		return -1;
-	end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (end.fd < 0) {
-		kill(pid, SIGKILL);
-		return -1;
-	}
-	do
-		ready = poll(&end, 1, milliseconds);
-	while (ready < 0 && errno == EINTR);
-	close(end.fd);
-	if (ready > 0)
-		waitpid(pid, NULL, 0);
-	else
-		kill(pid, SIGKILL);
-	return ready > 0;
 }
 
 #if defined(__has_feature)

@@ -242,12 +242,19 @@ static const struct sock_filter head[] = {
 	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff00), IF(DEVFS_DMA_IOC_MAGIC << 8), DENY
 #define CFUSE_DMA_BUF_SYNC 0x40086200u
 
+/* All of vfio and iommufd by their type, with the number loaded again for what comes next. */
+#define VFIO_IOCTLS \
+	UNLESS(SYS_ioctl, 5), LOAD_ARGUMENT(1), \
+	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff00), IF(CFUSE_VFIO_TYPE << 8), LOAD(nr)
+#define CFUSE_VFIO_TYPE 0x3bu
+
 /* A thread's name, and what the C library calls its memory. */
 #define PRCTLS \
 	UNLESS(SYS_prctl, 8), LOAD_ARGUMENT(0), IF(PR_SET_NAME), IF(PR_GET_NAME), IF(0x53564d41u), \
 	DENY
 
 /* Each returns once its call is found, so that the number stays loaded for the next. */
+static const struct sock_filter vfio_looks[] = { VFIO_IOCTLS };
 static const struct sock_filter frequent_looks[] = { IOCTLS, NO_CODE(SYS_mmap) };
 static const struct sock_filter looks[] = {
 	NO_CODE(SYS_mprotect), THREADS, UNIX_ALONE(SYS_socket), UNIX_ALONE(SYS_socketpair), PRCTLS,
@@ -302,7 +309,7 @@ static int install(const struct program *program, unsigned long flags)
 	return (int)result;
 }
 
-int cfuse_filter_calls(bool io_uring)
+int cfuse_filter_calls(bool io_uring, bool vfio)
 {
 	/*
 	 * clone3(2) has its flags where a filter can't look: the C library takes clone(2) instead.
@@ -335,6 +342,8 @@ int cfuse_filter_calls(bool io_uring)
 	if (!result) {
 		program->length = 0;
 		add(program, head, CALLS(head));
+		if (vfio)
+			add(program, vfio_looks, CALLS(vfio_looks));
 		add(program, frequent_looks, CALLS(frequent_looks));
 		allow(program, allowed, CALLS(allowed));
 		add(program, looks, CALLS(looks));
@@ -357,9 +366,10 @@ bool cfuse_can_filter_calls(void)
 
 #else
 
-int cfuse_filter_calls(bool io_uring)
+int cfuse_filter_calls(bool io_uring, bool vfio)
 {
 	(void)io_uring;
+	(void)vfio;
 	errno = ENOSYS;
 	return -1;
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import DevFS
+import DevFSClient
 import Glibc
 import Synchronization
 import SystemPackage
@@ -25,12 +26,12 @@ enum Answers {
 
     /// Whether what is at a path can be had in time, with whatever answer.
     static func come(from path: String) -> Bool {
-        Syscalls.answers(path, within: milliseconds)
+        Calls.answers(path, within: milliseconds)
     }
 
     /// - Parameter mount: the mount that the path is on, where that is known without asking.
     /// - Throws: "timed out".
-    static func check(_ path: String, on mount: MountEntry?) throws {
+    static func check(_ path: String, on mount: MountEntry?) throws(Failure) {
         if come(from: path) { return }
         throw Failure(path, mount.map { Silence(of: $0).text } ?? noAnswer, status: .timedOut)
     }

@@ -3,7 +3,7 @@ import DevFS
 
 /// A name of the tree: checked here because it becomes part of a path and of a command line.
 extension Name: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
+    package init?(argument: String) { self.init(argument) }
 }
 
 /// A number of bytes, at most 2^63-1: decimal or `0x`, with K, M or G, or KiB and so on, behind.

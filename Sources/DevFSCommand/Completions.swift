@@ -6,13 +6,16 @@ import SystemPackage
 /// never answer.
 enum Completions {
     /// Things of a folder of the tree, by name or path.
-    static func operands(_ folder: Operands.Folder, _ more: [String] = []) -> CompletionKind {
+    static func operands(
+        _ folder: Operands.Folder, or other: Operands.Folder? = nil, _ more: [String] = []
+    ) -> CompletionKind {
         .custom { words, index, prefix in
             var found = paths(prefix)
             if !prefix.contains("/") {
                 let before = words.prefix(max(0, index)).dropFirst(2)
                 let place = before.first { Operands.isPath($0) && !$0.hasPrefix("-") } ?? "."
                 found += names(folder, at: place) + mountpoints
+                if let other { found += names(other, at: place) }
                 if before.contains(where: { !$0.hasPrefix("-") }) { found += more }
             }
             return matching(found, prefix)
@@ -37,14 +40,15 @@ enum Completions {
     static let sources = CompletionKind.custom { _, _, prefix in
         let memory = MemoryDevices.list().map { "memory:\($0.name)" }
         let nodes = DeviceBinder().nodes().map { "/dev/devfs/\($0)" }
-        return matching(["memory"] + memory + nodes, prefix)
+        let vfio = PCIRecord.all(DeviceBinder()).compactMap(\.node).filter { !$0.hasPrefix("/") }
+        return matching(["memory"] + memory + nodes + vfio, prefix)
     }
 
     static let memoryDevices = CompletionKind.custom { _, _, prefix in
         matching(MemoryDevices.list().map { "memory:\($0.name)" }, prefix)
     }
 
-    /// PCI devices that the module has, or could have.
+    /// PCI devices that the module or vfio-pci has, or could have.
     static func addresses(areBound: Bool) -> CompletionKind {
         .custom { _, _, prefix in
             let found = PCIRecord.all(DeviceBinder()).filter { ($0.node != nil) == areBound }

@@ -38,7 +38,7 @@ struct CopySource {
         }
         defer { try? target.close() }
         let what = "copying \(name)"
-        let loop = CopyLoop(
+        let loop = Copying(
             source: file, sink: target, what: what, writing: what, chunk: Self.chunk)
         let (done, end) = loop.run(
             limit: limit, of: size ?? limit, deadline: Deadline(after: nil), interrupts)

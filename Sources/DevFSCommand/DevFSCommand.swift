@@ -26,9 +26,9 @@ struct DevFSCommand: ParsableCommand {
         subcommands: [
             MountCommand.self, UnmountCommand.self, ListCommand.self, CreateCommand.self,
             RemoveCommand.self, SyncCommand.self, WaitCommand.self, TriggerCommand.self,
-            StreamCommand.self, RegistersCommand.self, TopCommand.self, StatusCommand.self,
-            DeviceCommand.self, BindCommand.self, UnbindCommand.self, DoctorCommand.self,
-            UpgradeCommand.self,
+            StreamCommand.self, RegistersCommand.self, TopCommand.self, ViewCommand.self,
+            StatusCommand.self, DeviceCommand.self, BindCommand.self, UnbindCommand.self,
+            DoctorCommand.self, UpgradeCommand.self,
         ])
 }
 

@@ -1,3 +1,4 @@
+import DevFSClient
 import SystemPackage
 
 /// The exit codes that scripts can rely on; devfs(1) lists them.
@@ -33,6 +34,17 @@ struct Failure: Error, CustomStringConvertible {
         self.init(what, why, status: status ?? usual)
     }
 
+    /// What the library throws. A mount that is none is "nothing found" as well.
+    init(_ error: DevFSError) {
+        let status: ExitStatus =
+            switch error.kind {
+            case .notMounted, .notFound: .notFound
+            case .noAnswer: .timedOut
+            default: .failed
+            }
+        self.init(error.operation, error.why, status: status)
+    }
+
     /// Ends the command with `status` and no message: everything was said already.
     static func silent(_ status: ExitStatus) -> Failure {
         Failure("", "", status: status)
@@ -50,5 +62,16 @@ func attempting<Result>(
         return try body()
     } catch let errno as Errno {
         throw Failure(what(), errno)
+    }
+}
+
+/// Does `body`, and throws its error as one of the command.
+func failing<Result: ~Copyable>(
+    _ body: () throws(DevFSError) -> Result
+) throws(Failure) -> Result {
+    do throws(DevFSError) {
+        return try body()
+    } catch {
+        throw Failure(error)
     }
 }

@@ -7,7 +7,7 @@ struct PCIRecord: Encodable {
     var id: String
     /// The driver that it has.
     var driver: String?
-    /// What to mount, where the module has it.
+    /// What to mount, where the module or vfio-pci has it.
     var node: String?
     /// Why `devfs bind` would refuse it.
     var uses: [String]
@@ -24,11 +24,11 @@ struct PCIRecord: Encodable {
     /// Those that a driver can reach.
     static func all(_ binder: DeviceBinder) -> [PCIRecord] {
         binder.devices().filter(\.hasRegisters).map { device in
-            let isBound = device.driver == DeviceBinder.driver
+            let driver = device.driver.flatMap { PCIDriver(rawValue: $0) }
             return PCIRecord(
                 address: device.address.description, id: device.id, driver: device.driver,
-                node: isBound ? DeviceBinder.node(device.address) : nil,
-                uses: isBound ? [] : binder.uses(of: device))
+                node: driver?.source(of: device.address),
+                uses: driver == nil ? binder.uses(of: device) : [])
         }
     }
 }

@@ -160,6 +160,30 @@ extension Machine {
         ]
     }
 
+    /// Whether what was given to vfio-pci can be mounted; nothing without a device of it.
+    func vfio() -> [Check] {
+        let (name, binder) = ("vfio", DeviceBinder())
+        let bound = binder.devices().filter { $0.driver == PCIDriver.vfio.rawValue }
+        if bound.isEmpty { return [] }
+        return bound.map { device in
+            let others = binder.obstacles(of: device.address)
+            let source = PCIDriver.vfio.source(of: device.address)
+            guard others.isEmpty else {
+                return .warn(
+                    name,
+                    "\(source) can't be mounted: devices of its IOMMU group have other drivers: "
+                        + others.joined(separator: ", "),
+                    fix: others.first.map { "sudo devfs bind --vfio \($0.prefix { $0 != " " })" })
+            }
+            let node = binder.groupNode(of: device.address) ?? "/dev/vfio"
+            guard Syscalls.isAccessible(node, R_OK | W_OK) else {
+                return .warn(
+                    name, "\(source) is not this user's to mount", fix: "sudo chown $USER \(node)")
+            }
+            return .ok(name, "\(source) can be mounted, by \(node)")
+        }
+    }
+
     /// True if modprobe(8) would find it.
     private var hasModule: Bool {
         let list = "/lib/modules/\(Syscalls.kernelRelease())/modules.dep"

@@ -21,7 +21,7 @@ struct Machine {
             fuseDevice(), fusermount(), allowOther(), kernelVersion(), library(), capability(),
             passthrough(), parallelWrites(), ioUring(), memory(), hugePages(), module(),
             mountHelper(),
-        ] + confinement() + deadMounts()
+        ] + confinement() + vfio() + deadMounts()
     }
 
     // MARK: What mounting needs

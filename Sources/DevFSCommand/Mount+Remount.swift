@@ -15,7 +15,7 @@ extension MountCommand {
                         + "mounted: unmount it, and mount it with other options")
             }
         }
-        if entry.source.hasPrefix("memory:") {
+        if !entry.source.hasPrefix("/") {
             try MemoryDevices.change(
                 entry.source, size: options.size, huge: options.hugePages)
             // The server learns of it by this.

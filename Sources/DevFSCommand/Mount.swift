@@ -11,8 +11,8 @@ struct MountCommand: ParsableCommand {
         abstract: "Mount a device's memory as a file tree.",
         discussion: """
             SOURCE is `memory` or `memory:NAME` (no hardware, no kernel module; the data outlive \
-            the server), `/dev/devfs/host`, or `/dev/devfs/pci-0000:00:09.0`. Without -f the command \
-            returns when the mount answers. A mount whose server died is cleaned up first.
+            the server), `/dev/devfs/host`, `/dev/devfs/pci-0000:00:09.0` or `vfio:0000:00:09.0`. \
+            Without -f the command returns when the mount answers. A mount whose server died is cleaned up first.
 
             OPTIONS of -o
               size=64M         limit of a memory device
@@ -34,6 +34,7 @@ struct MountCommand: ParsableCommand {
               keeper           a process that keeps the mount where the server dies, and
                                starts the next one; keeper_crashes=20 a minute at most
               no_sandbox       keep all capabilities and system calls, for debugging
+              dma_bits=32      address bits that a device of vfio-pci drives
               huge=always      huge pages: never, always, within_size, advise
 
             `remount` changes size= and huge= of a memory device, and ro noexec nosuid nodev \
@@ -58,7 +59,7 @@ struct MountCommand: ParsableCommand {
         completion: .list([
             "size=", "uid=", "gid=", "umask=", "heap=", "allow_other", "passthrough",
             "no_passthrough", "keeper", "keeper_crashes=", "io_uring", "no_poll", "no_sandbox",
-            "registers=", "read_effects",
+            "registers=", "read_effects", "dma_bits=",
             "huge=", "quota_buffers=",
             "quota_bytes=", "quota_files=", "ro",
         ]))

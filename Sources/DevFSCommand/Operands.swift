@@ -13,6 +13,8 @@ struct Operands {
     let names: [Name]
     /// What comes behind the names.
     let rest: [String]
+    /// Where the path of the first leads to, where it was one.
+    private(set) var folder: Folder?
 
     /// - Parameters:
     ///   - words: as typed.
@@ -20,12 +22,18 @@ struct Operands {
     ///   - isList: every word behind the mount is one more of them.
     /// - Throws: `ValidationError` where no name is given or one is none; "nothing found" where a
     ///   path is not on a mount.
-    init(_ words: [String], in folder: Folder, isList: Bool = false) throws {
+    init(
+        _ words: [String], in folder: Folder, orIn other: Folder? = nil, isList: Bool = false
+    ) throws {
         var words = words[...]
         var places: [Place] = []
+        let folder = other.map { Self.leads(words.first, to: $0) ? $0 : folder } ?? folder
         let first = try Self.take(&words, in: folder)
         var tree = first.tree
-        if let name = first.name { places.append(Place(tree: tree, name: name)) }
+        if let name = first.name {
+            places.append(Place(tree: tree, name: name))
+            self.folder = folder
+        }
         while !words.isEmpty, isList || places.isEmpty {
             let word = words.removeFirst()
             if Self.isPath(word) && word.contains("/") {
@@ -68,6 +76,16 @@ struct Operands {
         fileprivate var places: [String] {
             self == .buffers ? ["buffers", "attributes"] : [rawValue]
         }
+    }
+
+    /// True for a path of a thing of `folder`.
+    private static func leads(_ word: String?, to folder: Folder) -> Bool {
+        guard let word, isPath(word), let tree = try? Tree(containing: word),
+            let path = try? Mounts.absolutePath(word)
+        else { return false }
+        let rest = FilePath(path).components
+            .dropFirst(FilePath(tree.mount.mountpoint).components.count)
+        return rest.count > 1 && folder.places.contains(rest.first?.string ?? "")
     }
 
     private struct Place {

@@ -75,7 +75,7 @@ struct StreamCommand: ParsableCommand {
         defer { if output != nil { try? sink.close() } }
 
         let start = ContinuousClock.now
-        let loop = CopyLoop(
+        let loop = Copying(
             source: data, sink: sink, what: what,
             writing: "writing to \(output ?? "the standard output")")
         let (copied, end) = loop.run(
@@ -102,7 +102,7 @@ struct StreamCommand: ParsableCommand {
     }
 
     private func finish(
-        _ end: CopyLoop.End, _ tree: Tree, _ what: String, copied: UInt64, lost: UInt64
+        _ end: Copying.End, _ tree: Tree, _ what: String, copied: UInt64, lost: UInt64
     ) throws {
         switch end {
         case .complete: break

@@ -1,5 +1,6 @@
 import CFuse
 import DevFS
+import DevFSClient
 import Glibc
 import SystemPackage
 
@@ -11,13 +12,6 @@ extension Syscalls {
     private static func check(_ result: Int32) throws -> Int32 {
         if result < 0 { throw lastErrno }
         return result
-    }
-
-    /// The corresponding C function is `getcwd`.
-    static func currentDirectory() throws -> String {
-        guard let path = unsafe getcwd(nil, 0) else { throw lastErrno }
-        defer { unsafe free(path) }
-        return unsafe String(cString: path)
     }
 
     static func changeDirectory(_ path: String) throws { try check(unsafe chdir(path)) }
@@ -83,11 +77,6 @@ extension Syscalls {
         _ = unsafe write(pipe, &byte, 1)
     }
 
-    /// Whether stat(2) of a path comes back in time, with whatever answer.
-    static func answers(_ path: String, within milliseconds: Int32) -> Bool {
-        unsafe cfuse_answers(path, milliseconds) != 0
-    }
-
     /// Bytes that may wait in a socket for its peer. `socket(7)`, SO_SNDBUF
     static func setRoom(_ socket: FileDescriptor, _ bytes: CInt) {
         var bytes = bytes
@@ -101,15 +90,8 @@ extension Syscalls {
         _ descriptor: FileDescriptor, _ events: Int32, or other: FileDescriptor? = nil,
         timeout: Int32
     ) throws -> Int32 {
-        var entries = [
-            pollfd(fd: descriptor.rawValue, events: Int16(events), revents: 0),
-            pollfd(fd: other?.rawValue ?? -1, events: Int16(POLLIN), revents: 0),
-        ]
-        if unsafe Glibc.poll(&entries, nfds_t(entries.count), timeout) < 0 {
-            if lastErrno == .interrupted { return 0 }
-            throw lastErrno
-        }
-        return Int32(entries[0].revents)
+        try Calls.poll(
+            descriptor.rawValue, events, or: other?.rawValue ?? -1, timeout: timeout)
     }
 
     /// The process at the other end of a connected UNIX socket.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import DevFS
+import DevFSClient
 import Glibc
 import SystemPackage
 
@@ -34,21 +35,6 @@ struct WaitCommand: ParsableCommand {
 
     @Flag(help: "Print each event as a line of JSON.")
     var json = false
-
-    /// An event, as `wait` of the tree gives it.
-    private struct Event: Encodable {
-        var seq: UInt64
-        var count: UInt64
-        var missed: UInt64
-        /// CLOCK_MONOTONIC, nanoseconds.
-        var ns: UInt64
-
-        init?(_ line: String) {
-            let numbers = line.split(separator: " ").compactMap { UInt64($0) }
-            guard numbers.count == 4 else { return nil }
-            (seq, count, missed, ns) = (numbers[0], numbers[1], numbers[2], numbers[3])
-        }
-    }
 
     func validate() throws {
         // It is over by then, whether the server answers or not.
@@ -105,7 +91,7 @@ struct WaitCommand: ParsableCommand {
     }
 
     private func show(_ line: String) throws {
-        if json, let event = Event(line) { return try Output.jsonLine(event) }
+        if json, let event = SignalEvent(line) { return try Output.jsonLine(event) }
         try Output.line(line)
     }
 }

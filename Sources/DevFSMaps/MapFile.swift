@@ -3,7 +3,7 @@ import SystemPackage
 
 /// Reads register maps, in any of the formats, from files. It runs before the device is opened and
 /// anything is mounted: the parsers are not there for requests.
-public enum MapFile {
+package enum MapFile {
     /// Bytes of a file at the most: what is read of it takes some ten times as much for a moment.
     static let longest = 64 << 20
     /// Of JSON and YAML.
@@ -11,7 +11,7 @@ public enum MapFile {
 
     /// - Parameter path: as messages name it.
     /// - Throws: what is wrong, with file and line.
-    public static func read(_ path: String) throws(SetupError) -> RegisterMap {
+    package static func read(_ path: String) throws(SetupError) -> RegisterMap {
         let bytes: [UInt8]
         do {
             bytes = try contents(path)
@@ -25,7 +25,7 @@ public enum MapFile {
         return try parse(bytes, path)
     }
 
-    public static func parse(_ bytes: [UInt8], _ path: String) throws(SetupError) -> RegisterMap {
+    package static func parse(_ bytes: [UInt8], _ path: String) throws(SetupError) -> RegisterMap {
         let bom: [UInt8] = [0xef, 0xbb, 0xbf]
         let text = bytes.starts(with: bom) ? bytes[3...] : bytes[...]
         let isWide = bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff])

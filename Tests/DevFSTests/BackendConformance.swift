@@ -5,7 +5,7 @@ import Testing
 @testable import DevFS
 
 /// The backends, where they differ (docs/reference/module.md).
-enum BackendKind: Sendable, CaseIterable { case memory, kernel }
+enum BackendKind: Sendable, CaseIterable { case memory, kernel, vfio }
 
 /// A device whose backend can be made anew, as a server that starts again does.
 protocol ConformanceDevice {
@@ -59,7 +59,7 @@ struct Footprint {
     mutating func resize(to size: UInt64) {
         let wanted = (size + 4095) / 4096 * 4096
         switch kind {
-        case .memory: ends = [wanted]
+        case .memory, .vfio: ends = [wanted]
         case .kernel:
             while let last = ends.last, ends.dropLast().last ?? 0 >= wanted, last > 0 {
                 ends.removeLast()

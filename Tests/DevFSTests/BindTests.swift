@@ -453,4 +453,65 @@ struct BindTests {
         #expect(driver() == "devfs_dma")
         #expect(try machine.binder.unbind(address, force: true) == "e1000e")
     }
+
+    // MARK: vfio-pci
+
+    private func vfioRefusal(force: Bool = false) -> SetupError? {
+        do throws(SetupError) {
+            try machine.binder.bind(address, to: .vfio, force: force)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test func `a device goes to vfio-pci, from there to the module, and back to its own`() throws {
+        #expect(vfioRefusal()?.hint == "load the module: modprobe vfio-pci")
+        try machine.make("sys/bus/pci/drivers/vfio-pci")
+        #expect(vfioRefusal() == nil && driver() == "vfio-pci")
+        #expect(PCIDriver.vfio.source(of: address) == "vfio:0000:00:09.0")
+        try machine.binder.bind(address)
+        #expect(driver() == "devfs_dma")
+        #expect(try machine.binder.unbind(address) == "e1000e" && driver() == "e1000e")
+    }
+
+    @Test func `what vfio-pci has by others is not unbound, nor what is mounted`() throws {
+        try machine.make("sys/bus/pci/drivers/vfio-pci")
+        try machine.add(driver: "vfio-pci", "0000:00:0a.0")
+        let other = try #require(PCIAddress("0000:00:0a.0"))
+        #expect(throws: SetupError.self) { try machine.binder.unbind(other) }
+        #expect(driver("0000:00:0a.0") == "vfio-pci")
+        #expect(vfioRefusal() == nil)
+        try machine.put(
+            "proc/self/mountinfo",
+            "40 1 0:40 / /mnt rw - fuse.devfs vfio:0000:00:09.0 rw,user_id=0\n")
+        #expect(throws: SetupError.self) { try machine.binder.unbind(address) }
+        #expect(try machine.binder.unbind(address, force: true) == "e1000e")
+    }
+
+    @Test func `vfio takes no device without an IOMMU, and the error says how to switch it on`()
+        throws
+    {
+        try machine.make("sys/bus/pci/drivers/vfio-pci")
+        try machine.add(driver: "e1000e", "0000:00:0b.0", group: nil)
+        let loose = try #require(PCIAddress("0000:00:0b.0"))
+        let error = #expect(throws: SetupError.self) {
+            try machine.binder.bind(loose, to: .vfio)
+        }
+        #expect(error?.hint.contains("intel_iommu=on") == true)
+        #expect(driver("0000:00:0b.0") == "e1000e")
+    }
+
+    @Test func `who keeps a group from vfio is named with its driver`() throws {
+        try machine.make("sys/bus/pci/drivers/vfio-pci")
+        try machine.add(driver: "nvme", "0000:00:0a.0")
+        try machine.add(driver: "pcieport", "0000:00:01.0", classCode: "0x060400")
+        for mate in ["0000:00:0a.0", "0000:00:01.0"] {
+            try machine.link(
+                "sys/devices/pci0000:00/0000:00:09.0/iommu_group/devices/\(mate)",
+                to: "sys/devices/pci0000:00/\(mate)")
+        }
+        #expect(vfioRefusal() == nil)
+        #expect(machine.binder.obstacles(of: address) == ["0000:00:0a.0 (nvme)"])
+    }
 }

@@ -64,7 +64,8 @@ struct MountOptionsTests {
 
     @Test func `a bad value is EINVAL and the message names the option`() throws {
         for item in [
-            "heap=fast", "huge=maybe", "size=x", "nonsense", "nonsense=1", "heap", "ro=1",
+            "heap=fast", "huge=maybe", "dma_bits=23", "dma_bits=65", "dma_bits=+32", "dma_bits",
+            "size=x", "nonsense", "nonsense=1", "heap", "ro=1",
         ] {
             let error = try #require(throws: SetupError.self) { try parse("rw,\(item),noexec") }
             #expect(error.errno == .invalidArgument)
@@ -89,6 +90,15 @@ struct MountOptionsTests {
         #expect(try parse("rw").passthrough == nil)
         #expect(try parse("passthrough").passthrough == true)
         #expect(try parse("no_passthrough").passthrough == false)
+    }
+
+    @Test func `address bits are 24 to 64, and can't be changed on a mount`() throws {
+        #expect(try parse("dma_bits=28").dmaBits == 28 && parse("size=1M").dmaBits == nil)
+        let running = try parse("dma_bits=28")
+        let source = "vfio:0000:00:09.0"
+        #expect(
+            try parse("dma_bits=32").unchangeable(from: running, source: source) == ["dma_bits"])
+        #expect(try parse("dma_bits=28").unchangeable(from: running, source: source).isEmpty)
     }
 
     @Test(arguments: ["never", "always", "within_size", "advise"])

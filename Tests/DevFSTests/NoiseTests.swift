@@ -116,7 +116,7 @@ struct NoiseTests {
                     written += 1
                 }
             }
-            #expect(written == 18)
+            #expect(written == 19)
             #expect(try client.read("control/alloc") == before)
             #expect(
                 try ["buffers", "signals", "streams"].map { try client.list($0) } == settings)

@@ -67,7 +67,9 @@ struct SandboxTests {
         let child = fork()
         if child == 0 {
             alarm(10)
-            if isFiltered && (cfuse_no_new_privileges() != 0 || cfuse_filter_calls(false) != 0) {
+            if isFiltered
+                && (cfuse_no_new_privileges() != 0 || cfuse_filter_calls(false, false) != 0)
+            {
                 _exit(1)
             }
             for probe in probes {

@@ -51,6 +51,41 @@ struct SocketTests {
         }
     }
 
+    /// "A stream's descriptor is the reader's end of a pipe"
+    @Test func `a stream's descriptor is a pipe that ends with the stream, or its reader`() throws {
+        try withSocket { (client, peer) throws in
+            try client.write("control/alloc", "ring 64")
+            try client.write("control/stream", "adc buffer=ring period=16 source=go")
+            #expect(try ask(peer, "stream none").0.hasPrefix("error ENOENT"))
+            let (answer, given) = try ask(peer, "stream adc")
+            #expect(answer == "ok")
+            let reader = try #require(given)
+            #expect(try ask(peer, "stream adc").0.hasPrefix("error EBUSY"))
+            #expect(throws: Errno.resourceBusy) { try client.open("streams/adc/data") }
+            try client.write("buffers/ring", bytes: [UInt8](repeating: 7, count: 64))
+            var room = [UInt8](repeating: 0, count: 100)
+            for _ in 0..<10 {
+                try client.write("signals/go/trigger", "1")
+                let count = unsafe read(reader.raw, &room, 100)
+                #expect(count == 16 && room[..<16].allSatisfy { $0 == 7 })
+            }
+            try client.write("streams/adc/enable", "0")
+            let end = unsafe read(reader.raw, &room, 100)
+            #expect(end == 0)
+            // The one that has ended is no reader any more.
+            var again: (String, SharedDescriptor?) = ("", nil)
+            try client.write("streams/adc/enable", "1")
+            let isGiven = holds {
+                again = (try? ask(peer, "stream adc")) ?? again
+                return again.0 == "ok"
+            }
+            #expect(isGiven)
+            again.1 = nil
+            try client.write("signals/go/trigger", "1")
+            #expect(holds { (try? client.open("streams/adc/data"))?.close() != nil })
+        }
+    }
+
     /// "A signal's descriptor is an eventfd that counts the events from then on; it is dropped
     /// when the peer closes the connection."
     @Test func `a signal's descriptor counts the events from then on`() throws {
@@ -69,7 +104,9 @@ struct SocketTests {
     @Test(arguments: [
         ("", "EINVAL"), (" ", "EINVAL"), ("buffer", "EINVAL"), ("buffer .x", "EINVAL"),
         ("buffer rx rx", "EINVAL"), ("buffer rx ro x", "EINVAL"), ("buffer no", "ENOENT"),
-        ("signal no", "ENOENT"), ("signal go ro", "EINVAL"), ("stream rx", "EINVAL"),
+        ("signal no", "ENOENT"), ("signal go ro", "EINVAL"), ("streams rx", "EINVAL"),
+        ("stream rx", "ENOENT"), ("ring rx", "ENOENT"), ("stream", "EINVAL"),
+        ("ring rx ro", "EINVAL"),
         ("BUFFER rx", "EINVAL"), ("buffer rx\r", "EINVAL"), ("buffer rx\0", "EINVAL"),
         ("buffer \(String(repeating: "x", count: 249))", "ENAMETOOLONG"),
         ("buffer \(String(repeating: "x", count: 250))", "EINVAL"),

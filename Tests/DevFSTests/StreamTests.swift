@@ -173,7 +173,8 @@ struct StreamTests {
         }
     }
 
-    /// "One reader at a time: a second `open` is `EBUSY`. The position stays with the stream"
+    /// "One reader at a time of `data` or `ready`: a second `open` is `EBUSY`. The position stays with
+    /// the stream"
     @Test func `a second reader is EBUSY, and the next one goes on where the first ended`() throws {
         try withTree { (client) throws in
             var device = try Device(client, "watermark=1")

@@ -55,7 +55,7 @@ struct TreeTests {
                 ])
             #expect(
                 try Set(client.list("streams/adc")) == [
-                    "data", "status", "available", "overruns", "watermark", "enable",
+                    "data", "status", "available", "overruns", "watermark", "enable", "ready",
                 ])
         }
     }
@@ -64,7 +64,7 @@ struct TreeTests {
         try withTree { (client) throws in
             try Self.fill(client)
             let paths = try Self.paths(client)
-            #expect(paths.count == 95)
+            #expect(paths.count == 96)
             let numbers = try paths.map { try client.status($0).inode }
             #expect(Set(numbers).count == numbers.count)
             for path in paths where path.hasSuffix("/") {
@@ -108,6 +108,9 @@ struct TreeTests {
                 #expect(status.isRegular)
                 #expect(status.mode & 0o7777 == mode & ~umask, "\(path)")
             }
+            // Who reads the buffer releases its bytes.
+            let readers = 0o444 & ~umask
+            #expect(try client.status("streams/adc/ready").mode & 0o7777 == readers | readers >> 1)
             for path in [
                 "", "buffers", "attributes", "attributes/rx", "control", "control/heaps",
                 "signals", "signals/go", "streams", "streams/adc", "control/heaps/system",

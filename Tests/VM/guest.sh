@@ -69,6 +69,40 @@ find_qemu() {
 	echo "$unpacked/start $unpacked/usr/bin/qemu-system-x86_64 -L $unpacked/usr/share/qemu -L $unpacked/usr/share/seabios"
 }
 
+# Usage: copy_ordered KERNEL_ROOT RELEASE DIRECTORY MODULE...
+#
+# Modules of an unpacked kernel with those that they need, numbered in the order to load them in.
+copy_ordered() {
+	modules_of=$1
+	modules_release=$2
+	modules_to=$3
+	shift 3
+	depmod -b "$modules_of" "$modules_release"
+	number=10
+	for module; do
+		modprobe -d "$modules_of" -S "$modules_release" --show-depends "$module"
+	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' | while read -r file; do
+		name=${file##*/}
+		case $file in
+		*.xz)	xz -dc "$file" > "$modules_to/$number-${name%.xz}" ;;
+		*.zst)	zstd -qdc "$file" > "$modules_to/$number-${name%.zst}" ;;
+		*)	cp "$file" "$modules_to/$number-$name" ;;
+		esac
+		number=$((number + 1))
+	done
+}
+
+# Usage: copy_program FILE ROOT: with the libraries that it is linked with
+copy_program() {
+	mkdir -p "$2/bin"
+	cp -L "$1" "$2/bin/"
+	ldd "$1" | grep -o '/[^ ]*' | while read -r library; do
+		[ ! -e "$2$library" ] || continue
+		mkdir -p "$2${library%/*}"
+		cp -L "$library" "$2$library"
+	done
+}
+
 # Usage: boot CONSOLE SECONDS KERNEL QEMU ARGUMENT...
 #
 # Boots an image of a KERNEL for SECONDS at the most, by QEMU, the words of a command. Leaves

@@ -37,6 +37,8 @@ has_files() {
     systemctl cat devfs@.service | grep '^ExecStart=/usr/bin/devfs'
     [[ -s /usr/share/bash-completion/completions/devfs && -d /etc/devfs ]]
     [[ -s /usr/share/doc/devfs-doc/html/index.html ]]
+    [[ $(cd / && python3 -c 'import devfs; print(devfs.__version__, devfs.__file__)') = \
+        "$(dpkg-query -W -f '${Version}' python3-devfs) /usr/lib/python3/dist-packages/devfs/__init__.py" ]]
 }
 finds_nothing_missing() {
     devfs doctor --json >/tmp/doctor || true

@@ -10,6 +10,7 @@
 #include "buffer/buffer.h"
 #include "core/rights.h"
 #include "heap/heap.h"
+#include "heap/sync.h"
 
 static u32 devfs_owner_nr(struct pid *pid)
 {
@@ -61,7 +62,7 @@ void devfs_buffer_info(struct devfs_buffer *buf, struct devfs_dma_buf_info *info
 	info->sync_cpu = atomic64_read(&buf->sync_cpu);
 	info->sync_device = atomic64_read(&buf->sync_device);
 	info->created_ns = buf->created_ns;
-	if (devfs_is_coherent(buf))
+	if (devfs_needs_no_sync(buf))
 		info->flags |= DEVFS_DMA_BUF_COHERENT;
 	if (buf->heap != DEVFS_DMA_HEAP_SYSTEM)
 		info->flags |= DEVFS_DMA_BUF_FIXED;

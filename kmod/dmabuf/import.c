@@ -59,13 +59,10 @@ static int devfs_import_map_pinned(struct devfs_buffer *buf, struct dma_buf_atta
 	buf->pinned = !err;
 	sgt = dma_buf_map_attachment(attach, buf->direction);
 	err = PTR_ERR_OR_ZERO(sgt);
-	if (!err) {
+	if (!err)
 		buf->import_sgt = sgt;
-		/* It may be on its way there. */
-		dma_resv_wait_timeout(resv, DMA_RESV_USAGE_KERNEL, false, MAX_SCHEDULE_TIMEOUT);
-	} else if (buf->pinned) {
+	else if (buf->pinned)
 		dma_buf_unpin(attach);
-	}
 out_unlock:
 	dma_resv_unlock(resv);
 	return err;
@@ -175,6 +172,7 @@ static int devfs_import_locked(struct devfs_buffer *buf, struct dma_buf *dmabuf,
 
 	/* A copy: what the exporter made stays its own, and is unmapped as such. */
 	segment->sgt = *buf->import_sgt;
+	get_dma_buf(dmabuf);
 	buf->attach = attach;
 	buf->capacity = dmabuf->size;
 	buf->segments[buf->nsegments++] = segment;
@@ -195,6 +193,18 @@ err_charge:
 	return err;
 }
 
+/*
+ * Memory may be on its way to where it was mapped, or was pinned. With no lock held:
+ * whoever moves it need not come to an end.
+ */
+static int devfs_import_settle(struct dma_buf *dmabuf)
+{
+	long left = dma_resv_wait_timeout(dmabuf->resv, DMA_RESV_USAGE_KERNEL, true,
+					  MAX_SCHEDULE_TIMEOUT);
+
+	return min(left, 0L);
+}
+
 /* The fill of IMPORT, @ctx a descriptor. */
 int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 {
@@ -209,16 +219,19 @@ int devfs_import(struct devfs_buffer *buf, u64 size, void *ctx, u32 *why)
 	buf->readonly = !(dmabuf->file->f_mode & FMODE_WRITE);
 	buf->foreign = !devfs_is_buffer_dmabuf(dmabuf);
 	if (buf->readonly && buf->direction != DMA_TO_DEVICE) {
-		dma_buf_put(dmabuf);
-		return -EACCES;
+		err = -EACCES;
+		goto out_put;
 	}
-	err = devfs_lock(buf);
-	if (!err) {
-		err = devfs_import_locked(buf, dmabuf, why);
-		inode_unlock(&buf->base.inode);
-	}
+	/* Before as well: for importers who cannot give it back mapping waits, with locks. */
+	err = devfs_import_settle(dmabuf) ?: devfs_lock(buf);
 	if (err)
-		dma_buf_put(dmabuf);
+		goto out_put;
+	err = devfs_import_locked(buf, dmabuf, why);
+	inode_unlock(&buf->base.inode);
+	if (!err)
+		err = devfs_import_settle(dmabuf);
+out_put:
+	dma_buf_put(dmabuf);
 	return err;
 }
 

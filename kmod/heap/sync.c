@@ -5,8 +5,10 @@
  * Coherent memory is never synced for its own device; neither is memory for
  * which the DMA layer said at mapping time that it need not be.
  */
+#include <linux/dma-buf.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/pci.h>
 #include <linux/swiotlb.h>
 
 #include "heap/heap.h"
@@ -26,11 +28,29 @@ bool devfs_is_copied(struct device *dev)
 	return !devfs_is_translated(dev) && is_swiotlb_force_bounce(dev);
 }
 
+static bool devfs_is_untrusted(struct device *dev)
+{
+	return dev_is_pci(dev) && to_pci_dev(dev)->untrusted;
+}
+
+/* The device sees what is in the CPU's caches, and no copies of it. */
+bool devfs_sees_caches(struct device *dev)
+{
+	return dev_is_dma_coherent(dev) && !devfs_is_copied(dev);
+}
+
+/*
+ * Of memory behind an IOMMU kernels before 6.10, and later ones where anything was
+ * copied for the device, say that it may need a sync, without a look. Only for what
+ * was plugged in from outside is some of it copied.
+ */
 static bool devfs_needs_sync(struct device *dev, struct sg_table *sgt)
 {
 	struct scatterlist *sg;
 	int i;
 
+	if (devfs_is_translated(dev) && dev_is_dma_coherent(dev) && !devfs_is_untrusted(dev))
+		return false;
 	for_each_sgtable_dma_sg(sgt, sg, i)
 		if (dma_need_sync(dev, sg_dma_address(sg)))
 			return true;
@@ -135,6 +155,27 @@ void devfs_sync_shared(struct device *dev, struct sg_table *sgt,
 		from += bytes;
 		cond_resched();
 	}
+}
+
+/**
+ * devfs_needs_no_sync - whether a buffer's device and the CPU see the same at any time
+ * @buf: the buffer, with i_rwsem or invalidate_lock held
+ *
+ * What is yet to come of a buffer that grows may be copied for the device, which is
+ * told then. Memory of another exporter's is as he says, which cannot be asked.
+ */
+bool devfs_needs_no_sync(struct devfs_buffer *buf)
+{
+	if (devfs_is_coherent(buf))
+		return true;
+	if (devfs_is_detached(buf) || devfs_is_foreign(buf) || buf->need_sync)
+		return false;
+	if (buf->attach) {
+		struct devfs_attachment *attachment = buf->attach->priv;
+
+		return !attachment->need_sync;
+	}
+	return devfs_sees_caches(buf->base.dev->dev);
 }
 
 /* Index of the segment that has page @index. */

@@ -20,6 +20,8 @@ struct devfs_attachment {
 
 unsigned int devfs_max_range(struct device *dev);
 bool devfs_is_copied(struct device *dev);
+bool devfs_sees_caches(struct device *dev);
+bool devfs_needs_no_sync(struct devfs_buffer *buf);
 int devfs_map_shared(struct device *dev, struct sg_table *sgt, enum dma_data_direction *direction,
 		     bool *need_sync);
 void devfs_unmap_shared(struct device *dev, struct sg_table *sgt,

@@ -90,7 +90,7 @@ static long devfs_get_info(struct devfs_call *call)
 	info->foreign = dev->name_changes - client->name_changes;
 	mutex_unlock(&dev->lock);
 	info->flags |= devfs_safety_flags(dev);
-	if (dev_is_dma_coherent(dev->dev) && !devfs_is_copied(dev->dev))
+	if (devfs_sees_caches(dev->dev))
 		info->flags |= DEVFS_DMA_INFO_COHERENT;
 	if (*devfs_event_helper)
 		info->flags |= DEVFS_DMA_INFO_HELPER;

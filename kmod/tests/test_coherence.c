@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "tests/importer/importer.h"
 #include "tests/pci.h"
 
 #define SIZE (64UL << 10)
@@ -590,4 +591,65 @@ TEST(told, "where every mapping is copied the device is not said to see the cach
 	if (!bounced())
 		check_skip("the kernel does not copy for the device");
 	CHECK(!(device_info(node()).flags & DEVFS_DMA_INFO_COHERENT));
+}
+
+static bool needs_no_sync(int fd)
+{
+	return buffer_info(fd).flags & DEVFS_DMA_BUF_COHERENT;
+}
+
+/* A device reads what was stored in a mapping, and writes behind it: with no sync anywhere. */
+static bool goes_round_unsynced(const struct pci_device *edu, int bar, int fd, uint64_t address)
+{
+	char *map = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	bool is_there;
+
+	CHECK(map != MAP_FAILED);
+	fill(map, PAGE, 5);
+	edu_transfer(edu, bar, address, PAGE / 2, EDU_TO_DEVICE);
+	edu_transfer(edu, bar, address + PAGE, PAGE / 2, EDU_FROM_DEVICE);
+	is_there = filled(map + PAGE, PAGE / 2, 5);
+	munmap(map, 2 * PAGE);
+	return is_there;
+}
+
+TEST(unsynced, "a buffer is said to need no sync where what is stored reaches its device without")
+{
+	struct pci_device edu = pci_bind(EDU, 1);
+	int bar = pci_open_region(&edu, "bar0", O_RDWR);
+	bool sees_caches = device_info(edu.node).flags & DEVFS_DMA_INFO_COHERENT;
+
+	FOR_EACH_HEAP(heap) {
+		struct devfs_dma_alloc arg = request("x", 2 * PAGE, heap);
+		struct devfs_dma_sg entry;
+		struct devfs_dma_buf_get_sg sg = { .entries = (uintptr_t)&entry, .count = 1 };
+
+		CHECK(!ioctl(edu.node, DEVFS_DMA_IOC_ALLOC, &arg));
+		CHECK(!ioctl(arg.fd, DEVFS_DMA_IOC_BUF_GET_SG, &sg) && entry.length == 2 * PAGE);
+		CHECK(needs_no_sync(arg.fd) == (sees_caches || heap == DEVFS_DMA_HEAP_COHERENT));
+		CHECK(goes_round_unsynced(&edu, bar, arg.fd, entry.dma_addr) == needs_no_sync(arg.fd));
+		close(arg.fd);
+	}
+	close(bar);
+	pci_unbind(&edu);
+}
+
+TEST(unsynced_heaps, "what is empty, pinned or imported is said to need no sync where that is so")
+{
+	bool sees_caches = device_info(node()).flags & DEVFS_DMA_INFO_COHERENT;
+	int empty = buffer("empty", 0, DEVFS_DMA_HEAP_SYSTEM);
+	int own = buffer("own", PAGE, DEVFS_DMA_HEAP_COHERENT);
+	int other = open("/dev/devfs_importer", O_RDWR | O_CLOEXEC);
+	char *memory = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct devfs_dma_pin pin = {
+		.alloc = request("pinned", 100, DEVFS_DMA_HEAP_USER), .address = (uintptr_t)memory + 9,
+	};
+
+	CHECK(needs_no_sync(empty) == sees_caches);
+	CHECK(!ioctl(node(), DEVFS_DMA_IOC_PIN, &pin) && needs_no_sync(pin.alloc.fd) == sees_caches);
+	if (!bounced())
+		CHECK(needs_no_sync(import_dmabuf("again", export_buffer(own, O_RDWR))) == sees_caches);
+	/* Only its exporter knows. */
+	if (other >= 0)
+		CHECK(!needs_no_sync(import_dmabuf("foreign", ioctl(other, IMPORTER_EXPORT))));
 }

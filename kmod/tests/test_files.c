@@ -483,7 +483,9 @@ TEST(addresses, "bus addresses are those of the heap")
 		CHECK(!!(info.flags & DEVFS_DMA_BUF_DMA_ADDR) == (info.nents == 1));
 		if (heap != DEVFS_DMA_HEAP_SYSTEM)
 			CHECK(info.nents == 1 && info.dma_addr == entries[0].dma_addr);
-		CHECK(!!(info.flags & DEVFS_DMA_BUF_COHERENT) == (heap == DEVFS_DMA_HEAP_COHERENT));
+		CHECK(!!(info.flags & DEVFS_DMA_BUF_COHERENT) ==
+		      (heap == DEVFS_DMA_HEAP_COHERENT ||
+		       device_info(node()).flags & DEVFS_DMA_INFO_COHERENT));
 		CHECK(!!(info.flags & DEVFS_DMA_BUF_FIXED) == (heap != DEVFS_DMA_HEAP_SYSTEM));
 		sg = (struct devfs_dma_buf_get_sg){ .first = sg.total };
 		CHECK(!ioctl(fd, DEVFS_DMA_IOC_BUF_GET_SG, &sg));

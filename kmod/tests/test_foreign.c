@@ -195,6 +195,20 @@ TEST(blind, "a dma-buf that the kernel cannot map is refused, and left as it was
 	EVENTUALLY(bytes_used() == 0);
 }
 
+TEST(loose, "a dma-buf that its exporter cannot keep in place is refused")
+{
+	int other = open("/dev/devfs_importer", O_RDWR | O_CLOEXEC), dmabuf;
+	struct devfs_dma_import arg;
+
+	if (other < 0)
+		check_skip("the test importer is not loaded");
+	dmabuf = ioctl(other, IMPORTER_EXPORT_LOOSE);
+	CHECK(dmabuf >= 0);
+	arg = import_request("y", dmabuf);
+	REFUSES(ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg), EBUSY);
+	EVENTUALLY(bytes_used() == 0);
+}
+
 TEST(export_read_only, "a dma-buf that was exported for reading is written by no other driver")
 {
 	FOR_EACH_HEAP(heap) {

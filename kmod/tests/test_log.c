@@ -44,7 +44,8 @@ static void quiet(int log)
 	while ((n = read(log, line, sizeof(line) - 1)) > 0) {
 		line[n] = 0;
 		line[strcspn(line, "\n")] = 0;
-		if (!is_first_refusal(line))
+		/* By which the debug kernel's rig knows the error paths. */
+		if (!strstr(line, ";devfs goes to: ") && !is_first_refusal(line))
 			check_fail(__LINE__, line, 0);
 	}
 	close(log);

@@ -21,6 +21,35 @@ static long status_kib(const char *field)
 	return kib;
 }
 
+/*
+ * The importer has these for buffers whose device is gone: neither it nor anybody else gets
+ * at them, and the module stays until it lets go of them.
+ */
+static void let_go_of(const int *fds, const int *dmabufs, int count)
+{
+	REFUSES(importer("touch", 0), ENODEV);
+	for (int i = 0; i < count; i++) {
+		REFUSES(importer("invert", dmabufs[i]), ENODEV);
+		close(fds[i]);
+		close(dmabufs[i]);
+	}
+	/* More than the node that this process has open. */
+	CHECK(module_users() > 1);
+	CHECK(!importer("hold", -1));
+	EVENTUALLY(module_users() == 1);
+}
+
+static pid_t unbinder(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		unbind();
+		_exit(0);
+	}
+	return pid;
+}
+
 TEST(attached, "an importer of pages keeps them; the CPU gets no more access through it")
 {
 	for (uint32_t heap = DEVFS_DMA_HEAP_SYSTEM; heap <= DEVFS_DMA_HEAP_CONTIGUOUS; heap++) {
@@ -33,14 +62,7 @@ TEST(attached, "an importer of pages keeps them; the CPU gets no more access thr
 		CHECK(!importer("hold", dmabuf));
 		CHECK(!importer("touch", 0));
 		unbind();
-		REFUSES(importer("touch", 0), ENODEV);
-		REFUSES(importer("invert", dmabuf), ENODEV);
-		close(dmabuf);
-		close(fd);
-		/* More than the node that this process has open. */
-		CHECK(module_users() > 1);
-		CHECK(!importer("hold", -1));
-		EVENTUALLY(module_users() == 1);
+		let_go_of(&fd, &dmabuf, 1);
 		bind_again();
 	}
 	works();
@@ -55,11 +77,7 @@ TEST(coherent, "removal waits for importers of coherent memory, which goes with 
 	if (bounced())
 		check_skip("another device has no copy of coherent memory");
 	CHECK(!importer("hold", dmabuf));
-	pid = fork();
-	if (!pid) {
-		unbind();
-		_exit(0);
-	}
+	pid = unbinder();
 	/* The node goes first, then it waits for this. */
 	EVENTUALLY(access(NODE, F_OK));
 	EVENTUALLY(sleeps(pid));
@@ -84,13 +102,7 @@ TEST(lost, "coherent memory that an importer does not let go of is lost, and nob
 	/* It gives up after five seconds. */
 	unbind();
 	bind_again();
-	REFUSES(importer("touch", 0), ENODEV);
-	REFUSES(importer("invert", dmabuf), ENODEV);
-	close(fd);
-	close(dmabuf);
-	CHECK(module_users() > 1);
-	CHECK(!importer("hold", -1));
-	EVENTUALLY(module_users() == 1);
+	let_go_of(&fd, &dmabuf, 1);
 	works();
 }
 
@@ -117,20 +129,6 @@ static void lend_many(const char *parameter, int fds[MANY], int dmabufs[MANY])
 	}
 }
 
-/* All that the importer had is gone, whether it was given back or lost. */
-static void let_go_of_many(int fds[MANY], int dmabufs[MANY])
-{
-	REFUSES(importer("touch", 0), ENODEV);
-	for (int i = 0; i < MANY; i++) {
-		REFUSES(importer("invert", dmabufs[i]), ENODEV);
-		close(fds[i]);
-		close(dmabufs[i]);
-	}
-	CHECK(module_users() > 1);
-	CHECK(!importer("hold", -1));
-	EVENTUALLY(module_users() == 1);
-}
-
 TEST(together, "the importers of all memory of a device have the same five seconds")
 {
 	int fds[MANY], dmabufs[MANY];
@@ -144,7 +142,7 @@ TEST(together, "the importers of all memory of a device have the same five secon
 	/* Of a busy machine more is not asked: each in turn would take 100. */
 	CHECK(seconds() - before > 4 && seconds() - before < 20);
 	bind_again();
-	let_go_of_many(fds, dmabufs);
+	let_go_of(fds, dmabufs, MANY);
 	works();
 }
 
@@ -161,7 +159,7 @@ TEST(given_back, "coherent memory is asked back from importers that can give it"
 	CHECK(seconds() - before < 4);
 	CHECK(log_count("stay allocated for ever") == lost);
 	bind_again();
-	let_go_of_many(fds, dmabufs);
+	let_go_of(fds, dmabufs, MANY);
 	works();
 }
 
@@ -261,11 +259,7 @@ TEST(late, "removal does not wait for a fence that comes when an access to impor
 	EVENTUALLY(ioctl(other, IMPORTER_BEGAN) == 1 && sleeps(reads));
 	/* Nor does who only looks at the buffer. */
 	CHECK(buffer_info(fd).size == 4 * PAGE && !fchmod(fd, 0640));
-	unbinds = fork();
-	if (!unbinds) {
-		unbind();
-		_exit(0);
-	}
+	unbinds = unbinder();
 	EVENTUALLY(waitpid(unbinds, &status, WNOHANG) == unbinds);
 	CHECK(!status && waitpid(reads, &status, WNOHANG) == 0);
 	CHECK(!ioctl(other, IMPORTER_SIGNAL));
@@ -300,4 +294,68 @@ TEST(signalled, "who waits for such a fence is woken by a signal, and others hav
 	close(fd);
 	close(dmabuf);
 	EVENTUALLY(bytes_used() == 0);
+}
+
+/* One who imports memory that is on its way; as good as an end is that the device went meanwhile. */
+static pid_t mover(int dmabuf)
+{
+	struct devfs_dma_import arg = { .alloc = request("moves", 0, DEVFS_DMA_HEAP_IMPORTED) };
+	pid_t pid = fork();
+
+	arg.dmabuf_fd = dmabuf;
+	if (!pid) {
+		CHECK(!ioctl(node(), DEVFS_DMA_IOC_IMPORT, &arg) || errno == ENODEV);
+		_exit(0);
+	}
+	return pid;
+}
+
+/* Another driver maps the same memory, for which it has to have the reservation. */
+static pid_t borrower(int dmabuf)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		CHECK(!importer("lend", dmabuf));
+		_exit(0);
+	}
+	return pid;
+}
+
+TEST(moving, "who imports memory that is on its way has no lock, and is woken by a signal")
+{
+	int other = open("/dev/devfs_importer", O_RDWR | O_CLOEXEC), dmabuf, status;
+	pid_t imports, borrows, unbinds;
+
+	if (other < 0)
+		check_skip("the test importer is not loaded");
+	dmabuf = ioctl(other, IMPORTER_EXPORT_MOVING);
+	CHECK(dmabuf >= 0 && !ioctl(other, IMPORTER_LATE));
+	imports = mover(dmabuf);
+	EVENTUALLY(ioctl(other, IMPORTER_BEGAN) == 1 && sleeps(imports));
+	borrows = borrower(dmabuf);
+	EVENTUALLY(waitpid(borrows, &status, WNOHANG) == borrows);
+	CHECK(!status && !importer("hold", -1));
+	kill(imports, SIGTERM);
+	EVENTUALLY(waitpid(imports, &status, WNOHANG) == imports);
+	CHECK(WTERMSIG(status) == SIGTERM);
+	EVENTUALLY(bytes_used() == 0);
+
+	/* Nor is what is on its way already mapped before it is there. */
+	imports = mover(dmabuf);
+	EVENTUALLY(sleeps(imports));
+	CHECK(ioctl(other, IMPORTER_BEGAN) == 2);
+	CHECK(!ioctl(other, IMPORTER_SIGNAL));
+	CHECK(waitpid(imports, &status, 0) == imports && !status);
+
+	CHECK(!ioctl(other, IMPORTER_LATE));
+	imports = mover(dmabuf);
+	EVENTUALLY(ioctl(other, IMPORTER_BEGAN) == 1 && sleeps(imports));
+	unbinds = unbinder();
+	EVENTUALLY(waitpid(unbinds, &status, WNOHANG) == unbinds);
+	CHECK(!status && !ioctl(other, IMPORTER_SIGNAL));
+	CHECK(waitpid(imports, &status, 0) == imports && !status);
+	close(dmabuf);
+	bind_again();
+	works();
 }

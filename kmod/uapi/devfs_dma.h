@@ -266,7 +266,7 @@ struct devfs_dma_rename {
 /* struct devfs_dma_buf_info.flags */
 #define DEVFS_DMA_BUF_DMA_ADDR	0x1U /* dma_addr is valid */
 #define DEVFS_DMA_BUF_PHYS_ADDR	0x2U /* phys_addr is valid */
-#define DEVFS_DMA_BUF_COHERENT	0x4U /* never needs a sync */
+#define DEVFS_DMA_BUF_COHERENT	0x4U /* needs no sync for its device */
 #define DEVFS_DMA_BUF_FIXED	0x8U /* cannot grow past capacity */
 #define DEVFS_DMA_BUF_FREED	0x10U /* FREE was called, users remain */
 #define DEVFS_DMA_BUF_BOUNCED	0x40U /* pinned memory, not page aligned */
@@ -393,7 +393,8 @@ struct devfs_dma_pin {
  * DMA_BUF_IOCTL_SYNC of it does: a read for its writers, a write for its readers,
  * too. A signal ends the wait.
  *
- * An exporter that moves its memory is asked to leave it in place. Where it
+ * An exporter that moves its memory is asked to leave it in place; IMPORT waits
+ * until it is there, holds up nobody by it, and a signal ends it. Where it
  * takes it back nevertheless, as the file of a region and coherent memory do
  * when their device is removed, the buffer stays without memory until FREE or
  * the end of its own device: it has no bus ranges, what would reach its bytes
@@ -597,7 +598,7 @@ struct devfs_dma_signal {
 
 /* struct devfs_dma_event.flags */
 #define DEVFS_DMA_EVENT_LOST	0x1U /* this reader lost records before it */
-#define DEVFS_DMA_EVENT_STORM	0x10U /* the interrupt came too fast: it was masked with this event */
+#define DEVFS_DMA_EVENT_STORM	0x10U /* the interrupt came too fast: it is masked since */
 /* Of the source "error", one of: */
 #define DEVFS_DMA_EVENT_RESET	0x2U /* the device was reset: its registers begin anew */
 #define DEVFS_DMA_EVENT_AER	0x4U /* PCI reported an error that the device did not correct */

@@ -18,6 +18,8 @@ from devfs import Device
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("DEVFS_BINARY", str(TOP / ".build/debug/devfs"))
+# Threads of numpy, made when it is imported, would take the signals that a test waits for.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # What children of the tests import.
 os.environ["PYTHONPATH"] = str(TOP / "python/src")
 

@@ -232,3 +232,120 @@ def test_an_async_read_of_a_removed_stream_is_gone(filler: Filler) -> None:
 
     with pytest.raises(devfs.GoneError):
         asyncio.run(run())
+
+
+def test_views_are_the_ring_itself_and_are_released_at_the_end_of_the_body(
+    filler: Filler
+) -> None:
+    stream = filler.stream
+    with stream.views(timeout=20) as views:
+        stream.start()
+        for expected in range(10):
+            filler.fill()
+            view = next(views)
+            assert isinstance(view, memoryview) and view.readonly and len(view) == 1024
+            assert number(bytes(view)) == expected and stream.available == 1024
+            # A store by the device is seen: it is no copy.
+            filler.ring.write(b"seen", 1024 * (expected % 4))
+            assert bytes(view[:4]) == b"seen"
+            assert views.run is not None and views.run.position == 1024 * expected
+            assert views.run.offset == 1024 * (expected % 4) and views.run.overruns == 0
+        with pytest.raises(devfs.BusyError, match="it has a reader already"):
+            stream.open()
+        views.release()
+        assert stream.available == 0
+        filler.fill(2)
+        stream.stop()
+        assert sum(len(view) for view in views) == 2048
+
+
+def test_a_body_that_is_left_releases_nothing(filler: Filler) -> None:
+    stream = filler.stream
+    with stream.views() as views:
+        stream.start()
+        filler.fill()
+        for view in views:
+            break
+    assert stream.available == 1024
+    assert stream.read(timeout=20) == bytes(view)
+
+
+def test_a_view_that_the_device_overwrote_is_an_error_and_the_loop_goes_on(
+    filler: Filler
+) -> None:
+    stream = filler.stream
+    with stream.views(timeout=20) as views:
+        stream.start()
+        filler.fill()
+        next(views)
+        views.check()
+        filler.fill(4)
+        with pytest.raises(devfs.OverrunError, match="the device overwrote"):
+            views.check()
+        with pytest.raises(devfs.OverrunError, match="the device overwrote"):
+            next(views)
+        view = next(views)
+        assert views.run is not None and views.run.overruns == 2
+        assert number(bytes(view[:1024])) == 2
+
+
+def test_views_wait_and_end_as_reads_do(filler: Filler) -> None:
+    stream = filler.stream
+    with stream.views(timeout=0.1) as views:
+        with pytest.raises(devfs.WaitTimeout):
+            next(views)
+        threading.Timer(0.1, filler.fill).start()
+        views._timeout = 20
+        assert len(next(views)) == 1024
+        stream.remove()
+        with pytest.raises(devfs.GoneError):
+            next(views)
+
+
+def test_views_are_arrays_and_a_counter_has_no_gap(device: Device) -> None:
+    numpy = pytest.importorskip("numpy")
+    ring = device.alloc("counter", "1M")
+    stream = device.create_stream(
+        "words", ring, "64K", source="pattern", rate=100_000_000, policy="stop")
+    expected = 0
+    with stream.views("<u4", timeout=20) as views:
+        for words in views:
+            assert not words.flags.writeable
+            assert words[0] == expected and words[-1] == expected + len(words) - 1
+            expected += len(words)
+            if expected > 4 << 20:
+                break
+    assert stream.overruns == 0
+    with stream.views(numpy.dtype("V12"), timeout=20) as views:
+        with pytest.raises(devfs.InvalidError, match="beyond the end of the ring"):
+            for words in views:
+                pass
+
+
+def test_a_renamed_buffer_is_still_the_stream_s_ring(filler: Filler) -> None:
+    filler.ring.rename("other")
+    filler.ring.parent.alloc("ring", 4096).write(b"wrong")
+    with filler.stream.views(timeout=20) as views:
+        filler.stream.start()
+        filler.fill()
+        assert number(bytes(next(views))) == 0
+
+
+def test_a_pipe_serves_asyncio_and_ends_with_the_stream(device: Device) -> None:
+    ring = device.alloc("counter", "1M")
+    stream = device.create_stream("words", ring, "64K", source="pattern", policy="stop")
+
+    async def read() -> bytes:
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), open(stream.pipe(), "rb", buffering=0))
+        try:
+            first = await reader.readexactly(1 << 20)
+            stream.stop()
+            return first + await reader.read()
+        finally:
+            transport.close()
+
+    data = asyncio.run(read())
+    words = memoryview(data).cast("I")
+    assert list(words) == list(range(len(words)))

@@ -43,6 +43,8 @@ struct cfuse_features {
 	bool passthrough;
 	bool io_uring;
 	bool parallel_direct_writes;
+	/* Names can be taken back without a lock: cfuse_session_forget_names */
+	bool forgets_names;
 	uint32_t protocol_minor;
 };
 
@@ -56,6 +58,11 @@ int cfuse_session_loop(struct fuse_session *_Nonnull se, unsigned int max_thread
 /* Asks for what DevFS uses and leaves out what would put a cache between client and memory. */
 void cfuse_negotiate(struct fuse_conn_info *_Nonnull conn, bool want_passthrough,
 		     bool want_io_uring, struct cfuse_features *_Nonnull got);
+/*
+ * The kernel looks every name up anew (FUSE_NOTIFY_INC_EPOCH, Linux 6.16). It waits for nobody, as
+ * taking back one name would, which locks its directory. False where that can't be had.
+ */
+bool cfuse_session_forget_names(struct fuse_session *_Nonnull se);
 /* True where the linked libfuse can ask for passthrough at all. */
 bool cfuse_has_passthrough(void);
 bool cfuse_has_io_uring(void);
@@ -74,8 +81,6 @@ void cfuse_set_open(struct fuse_file_info *_Nonnull fi, bool direct_io, bool non
 int32_t cfuse_backing_open(int fuse_fd, int fd);
 int cfuse_backing_close(int fuse_fd, int32_t id);
 
-/* `ENOSPC` for 28; NULL where there is no such errno. */
-const char *_Nullable cfuse_errno_name(int error);
 /* A moment in UTC as `2026-11-24T01:48:56`. */
 void cfuse_utc(time_t seconds, char *_Nonnull text, size_t size);
 
@@ -87,7 +92,14 @@ void *_Nullable cfuse_map_shared(int fd, size_t size);
 void cfuse_wait_readable(int fd, int64_t ns);
 /* epoll with the number of each descriptor; wait returns one at a time. */
 int cfuse_epoll_add(int epoll, int fd, uint64_t number);
+/* The same, told when there is room to write after there was none, or nobody reads any more. */
+int cfuse_epoll_add_writer(int epoll, int fd, uint64_t number);
 int cfuse_epoll_wait(int epoll, uint64_t *_Nonnull number);
+
+/* A pipe of so many bytes, if they can be had: the reader's end blocks, the writer's does not. */
+int cfuse_pipe(int *_Nonnull reader, int *_Nonnull writer, int size);
+/* Somebody has the reader's end of a pipe. */
+bool cfuse_is_read(int writer);
 /* To the kernel, what is free. malloc_trim(3) */
 void cfuse_give_back_memory(void);
 /* inotify(7): the ends of unlinked files, by the number that cfuse_watch_end gave each. */
@@ -155,11 +167,6 @@ off_t cfuse_seek_hole(int fd, off_t offset);
 int cfuse_pidfd_open(pid_t pid);
 /* Closes all descriptors from the first on: for a child that is to keep nothing open. */
 void cfuse_close_from(int first);
-/*
- * Whether stat(2) of a path comes back in time, with whatever answer. A process of its own asks, and
- * is left to itself where it doesn't: 1, 0, or -1 where there can be none.
- */
-int cfuse_answers(const char *_Nonnull path, int milliseconds);
 /* Queues `signal` with `value` (si_code SI_QUEUE) to the process of `pidfd`. */
 int cfuse_pidfd_sigqueue(int pidfd, int signal, int32_t value);
 /* Binds a UNIX socket to a path; ENAMETOOLONG beyond 107 bytes. */
@@ -210,6 +217,70 @@ int cfuse_dma_import(int node, struct devfs_dma_import *_Nonnull import);
 int cfuse_dma_pin(int node, struct devfs_dma_alloc *_Nonnull alloc, int memory, uint64_t offset);
 
 /*
+ * A device of vfio-pci (vfio.c); -1 with errno. An IOMMU is a container with a group in it, or a space
+ * of iommufd's.
+ */
+struct cfuse_range {
+	uint64_t first, last;
+};
+struct cfuse_vfio_region {
+	uint64_t size;
+	/* Of the device's descriptor. */
+	uint64_t offset;
+	bool is_writable;
+	/* All of it, by mmap(2) of the device's descriptor. */
+	bool can_map;
+};
+/* VFIO_PCI_..._INDEX of <linux/vfio.h>: a region, and the kinds of interrupts. */
+enum {
+	CFUSE_VFIO_CONFIG = 7,
+};
+enum {
+	CFUSE_VFIO_INTX = 0, CFUSE_VFIO_MSI = 1, CFUSE_VFIO_MSIX = 2, CFUSE_VFIO_ERROR = 3,
+	CFUSE_VFIO_REQUEST = 4,
+};
+/* The kernel has a type 1 IOMMU for this container. */
+bool cfuse_vfio_is_usable(int container);
+/* 1 where each device of the group is vfio's or nobody's, 0 where not. */
+int cfuse_vfio_is_viable(int group);
+int cfuse_vfio_attach(int group, int container);
+/* A device of the group by its PCI address: its descriptor. Opening it resets it. */
+int cfuse_vfio_device(int group, const char *_Nonnull name);
+/*
+ * Which addresses the devices of a container can have, at most `count` ranges, and how many mappings are
+ * left; 0 of both where the kernel does not tell.
+ */
+int cfuse_vfio_ranges(int container, struct cfuse_range *_Nonnull ranges, uint32_t *_Nonnull count,
+		      uint32_t *_Nonnull entries);
+/* A part of a file, whole pages, which is pinned, at an address; ENOENT for what was not mapped so. */
+int cfuse_vfio_map(int container, int file, uint64_t offset, uint64_t length, uint64_t address);
+int cfuse_vfio_unmap(int container, uint64_t address, uint64_t length);
+/* RLIMIT_MEMLOCK, which counts pinned pages of a process without CAP_IPC_LOCK; UINT64_MAX for none. */
+uint64_t cfuse_pin_limit(void);
+/* The same by iommufd (6.6): `space` is made for the device. */
+int cfuse_iommufd_attach(int device, int iommufd, uint32_t *_Nonnull space);
+int cfuse_iommufd_ranges(int iommufd, uint32_t space, struct cfuse_range *_Nonnull ranges,
+			 uint32_t *_Nonnull count);
+int cfuse_iommufd_map(int iommufd, uint32_t space, int file, uint64_t offset, uint64_t length,
+		      uint64_t address);
+int cfuse_iommufd_unmap(int iommufd, uint32_t space, uint64_t address, uint64_t length);
+int cfuse_vfio_can_reset(int device);
+int cfuse_vfio_reset(int device);
+int cfuse_vfio_region(int device, uint32_t index, struct cfuse_vfio_region *_Nonnull region);
+/* How many a device has of a kind. */
+int cfuse_vfio_interrupts(int device, uint32_t kind, uint32_t *_Nonnull count);
+/* Each interrupt from `first` on adds to its eventfd; -1 in place of one switches it off. */
+int cfuse_vfio_set_eventfds(int device, uint32_t kind, uint32_t first, const int *_Nonnull fds,
+			    uint32_t count);
+/* Of a line (INTx), which its event masks. */
+int cfuse_vfio_mask(int device, uint32_t kind, uint32_t number, bool masked);
+/* A region's registers in this process; NULL with errno. */
+void *_Nullable cfuse_vfio_map_region(int device, uint64_t offset, size_t size);
+/* One access of 64 bits each; EIO where the device is away. */
+int cfuse_access_registers(volatile void *_Nonnull base, uint64_t *_Nonnull words, size_t count,
+			   bool writes);
+
+/*
  * A UNIX datagram socket that is connected to a path, or to an abstract name behind `@`; -1 where
  * nobody listens. Sending never raises SIGPIPE, and only waits for room where it is asked to.
  */
@@ -227,9 +298,10 @@ int cfuse_keep_capabilities(uint64_t kept);
 int cfuse_no_new_privileges(void);
 /*
  * Denies every system call that the server does not need, to all threads and with EPERM; takes
- * no_new_privs or CAP_SYS_ADMIN. io_uring is left out of it only where it is asked for. seccomp(2)
+ * no_new_privs or CAP_SYS_ADMIN. io_uring, and the ioctls of vfio and iommufd, are left out of it only
+ * where they are asked for. seccomp(2)
  */
-int cfuse_filter_calls(bool io_uring);
+int cfuse_filter_calls(bool io_uring, bool vfio);
 /* There is a list of system calls for this architecture. */
 bool cfuse_can_filter_calls(void);
 /*

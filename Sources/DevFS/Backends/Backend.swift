@@ -2,17 +2,17 @@ import Glibc
 import SystemPackage
 
 /// The state of one heap, in bytes.
-public struct HeapStatus: Sendable, Equatable {
+package struct HeapStatus: Sendable, Equatable {
     /// The limit.
-    public var size: UInt64
+    package var size: UInt64
     /// Allocated in this heap.
-    public var used: UInt64
+    package var used: UInt64
     /// The largest allocation that can succeed now.
-    public var largest: UInt64
+    package var largest: UInt64
 }
 
 /// How the bytes of a buffer are read where the server has to copy them.
-public enum ReadStrategy: Sendable {
+package enum ReadStrategy: Sendable {
     /// The reply goes out straight from a mapping of the buffer.
     case mapping
     /// By `pread(2)`: the module syncs there, and a PFN mapping can't be replied from.
@@ -20,12 +20,12 @@ public enum ReadStrategy: Sendable {
 }
 
 /// One line of `features`.
-public struct Feature: Sendable, Equatable {
-    public var name: String
-    public var isThere: Bool
-    public var why: String
+package struct Feature: Sendable, Equatable {
+    package var name: String
+    package var isThere: Bool
+    package var why: String
 
-    public init(_ name: String, _ isThere: Bool, _ why: String = "") {
+    package init(_ name: String, _ isThere: Bool, _ why: String = "") {
         self.name = name
         self.isThere = isThere
         self.why = why
@@ -62,6 +62,8 @@ protocol Backend: AnyObject, Sendable {
     var allowsPassthrough: Bool { get }
     /// A write through passthrough keeps a fixed buffer's size.
     var keepsFixedSize: Bool { get }
+    /// A write that makes a buffer longer has to pass the server, whatever its heap.
+    var seesGrowth: Bool { get }
     var heaps: [Heap] { get }
     var features: [Feature] { get }
 
@@ -150,6 +152,7 @@ extension Backend {
     var hardware: (any Hardware)? { nil }
     var foreignChanges: UInt64? { nil }
     var isShared: Bool { foreignChanges != nil }
+    var seesGrowth: Bool { false }
     var lock: DeviceLock? { nil }
     func discard(_ id: BufferID) {}
     var discardMayWait: Bool { false }

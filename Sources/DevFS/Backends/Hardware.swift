@@ -40,9 +40,11 @@ struct SourceEvent: Sendable, Equatable {
     var isStorm = false
 }
 
-/// A device that makes the events of its signals itself: they outlive the server, and go on without
-/// it. No call waits. After the device was removed all are ENODEV.
+/// A device that makes the events of its signals itself. No call waits. After the device was removed all
+/// are ENODEV.
 protocol EventDevice: Sendable {
+    /// It has sources of software and timers, too, which outlive the server and go on without it.
+    var makesSources: Bool { get }
     /// Readable, for epoll, while there are events to take, and once the device is gone.
     var eventDescriptor: CInt { get }
     /// Events that were not taken yet, oldest first; fewer than `batch` are all that there are now. A
@@ -70,6 +72,10 @@ protocol EventDevice: Sendable {
     func isOfMount(_ name: Name) -> Bool
 }
 
+extension EventDevice {
+    var makesSources: Bool { true }
+}
+
 /// Registers or memory of a device, as a file.
 struct Region: Sendable, Equatable {
     /// Its place in the device's list.
@@ -80,11 +86,21 @@ struct Region: Sendable, Equatable {
     var isWritable: Bool
 }
 
-/// What a device of the kernel module has besides memory.
+/// A region that is reached by calls, and not by a file of its own. No call waits but for the device.
+protocol RegionPort: AnyObject, Sendable {
+    /// - Throws: EINVAL for what is no access of the region's widths; ENODEV once the device is gone.
+    func read(at offset: UInt64, count: Int) throws(Errno) -> [UInt8]
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int
+}
+
+/// What a device has besides memory.
 protocol Hardware: Sendable {
     var events: any EventDevice { get }
     var regions: [Region] { get }
+    /// Nil where the region has a file of its own.
+    func port(of region: Region) throws(Errno) -> (any RegionPort)?
     /// The region's own file, a regular one, which FUSE passthrough takes.
+    /// - Throws: ENOTSUP where it has none.
     func open(_ region: Region, writes: Bool) throws(Errno) -> Descriptor
     /// A foreign dma-buf as a buffer of the heap `imported`.
     func importMemory(
@@ -102,6 +118,10 @@ protocol Hardware: Sendable {
     func reset() throws(Errno)
     /// Lines of `status`: a word, and what is to be said.
     func facts() throws(Errno) -> [(String, String)]
+}
+
+extension Hardware {
+    func port(of region: Region) throws(Errno) -> (any RegionPort)? { nil }
 }
 
 /// What a signal's events come from.

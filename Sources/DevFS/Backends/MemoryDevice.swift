@@ -2,7 +2,7 @@ import CFuse
 import Glibc
 import SystemPackage
 
-/// The place of a memory device: a directory that outlives the server.
+/// The place of a device whose buffers are files: a directory that outlives the server.
 ///
 /// ```
 /// /run/devfs/NAME/lock        held while a server runs
@@ -13,16 +13,21 @@ import SystemPackage
 ///                 data/next            where the next numbers begin
 ///                 socket
 /// ```
-public struct MemoryDevice: Sendable {
+///
+/// What vfio drives is at `/run/devfs/.vfio-ADDRESS`, with the address of each buffer in its
+/// `files/NUMBER/dma`.
+package struct MemoryDevice: Sendable {
     /// Bytes where `size=` is not given.
-    public static let defaultSize: UInt64 = 64 << 20
+    package static let defaultSize: UInt64 = 64 << 20
 
-    public let name: Name
+    /// What is mounted: `memory:NAME`, `vfio:ADDRESS`.
+    package let source: String
     /// The directory, absolute.
-    public let path: String
+    package let path: String
 
     var data: String { "\(path)/data" }
-    var source: String { "memory:\(name)" }
+    /// The source without its kind.
+    var name: Substring { source.drop { $0 != ":" }.dropFirst() }
 
     /// Where the devices of this user are: `/run/devfs` for root, else on the user's own tmpfs.
     static func base(of user: uid_t = geteuid()) -> String {
@@ -39,8 +44,55 @@ public struct MemoryDevice: Sendable {
     }
 
     init(_ name: Name) {
-        self.name = name
-        path = "\(Self.base())/\(name)"
+        source = "memory:\(name)"
+        path = Self.path(name)
+    }
+
+    private static func path(_ name: Name, in base: String = base()) -> String {
+        "\(base)/\(name)"
+    }
+
+    init(of address: PCIAddress) {
+        source = Self.source(of: address)
+        path = Self.path(address)
+    }
+
+    static func source(of address: PCIAddress) -> String { PCIDriver.vfio.source(of: address) }
+
+    /// Not a name of a memory device, which live beside it.
+    private static func path(_ address: PCIAddress, in base: String = base()) -> String {
+        "\(base)/.vfio-\(address)"
+    }
+
+    /// Nil for what is mounted otherwise, and for what is no name.
+    init?(source: String) {
+        let text = source == "memory" ? "memory:default" : source
+        if text.hasPrefix("memory:"), let name = Name(text.dropFirst("memory:".utf8.count)) {
+            self.init(name)
+        } else if let address = Self.address(of: text) {
+            self.init(of: address)
+        } else {
+            return nil
+        }
+    }
+
+    /// Of a device that vfio drives.
+    static func address(of source: String) -> PCIAddress? {
+        source.hasPrefix(PCIDriver.vfioPrefix)
+            ? PCIAddress(source.dropFirst(PCIDriver.vfioPrefix.utf8.count)) : nil
+    }
+
+    /// Where the server of a source has its socket, for another user's too; nil for what is no source.
+    static func directory(of source: String, in base: String) -> String? {
+        if source.hasPrefix("memory:") {
+            return Name(source.dropFirst("memory:".utf8.count)).map { path($0, in: base) }
+        }
+        if let address = address(of: source) { return path(address, in: base) }
+        let node = source.dropFirst("/dev/devfs/".utf8.count)
+        guard source.hasPrefix("/dev/devfs/"), !node.isEmpty, !node.contains("/") else {
+            return nil
+        }
+        return "\(base)/.\(node)"
     }
 
     /// Servers of this user lock a byte of it while they mount, one for each directory.

@@ -2,28 +2,28 @@ import Glibc
 import SystemPackage
 
 /// A memory device as `devfs device list` shows it.
-public struct MemoryDeviceInfo: Sendable, Codable, Equatable {
+package struct MemoryDeviceInfo: Sendable, Codable, Equatable {
     /// Without `memory:`.
-    public var name: String
-    public var path: String
+    package var name: String
+    package var path: String
     /// Bytes: the limit and what is in use.
-    public var size: UInt64
-    public var used: UInt64
-    public var buffers: Int
-    public var mountpoint: String?
+    package var size: UInt64
+    package var used: UInt64
+    package var buffers: Int
+    package var mountpoint: String?
     /// A server runs.
-    public var alive: Bool
+    package var alive: Bool
 }
 
 /// The memory devices of this user.
-public enum MemoryDevices {
+package enum MemoryDevices {
     /// Mounts of a device, dead ones included.
     static func mounts(of source: String) throws(Errno) -> [MountEntry] {
         try MountEntry.all().filter { $0.isOurs && $0.source == source }
     }
 
     /// All devices, by name; a device that can't be read is left out.
-    public static func list() -> [MemoryDeviceInfo] {
+    package static func list() -> [MemoryDeviceInfo] {
         let names = (try? Syscalls.names(in: MemoryDevice.base())) ?? []
         // A table that can't be read says where nothing is mounted, and nothing else.
         let mounts = ((try? MountEntry.all()) ?? []).filter(\.isOurs)
@@ -46,7 +46,7 @@ public enum MemoryDevices {
             let store = try MemoryStore(device, isPrivate: isMounted)
             let space = try store.space()
             return MemoryDeviceInfo(
-                name: device.name.text, path: device.path, size: space.size,
+                name: String(device.name), path: device.path, size: space.size,
                 used: space.used, buffers: try store.nameCount(), mountpoint: mountpoint,
                 alive: isAlive)
         } catch {
@@ -125,14 +125,11 @@ public enum MemoryDevices {
             + "what you need of them, and delete them by the same command again"
     }
 
-    /// True if `source` names a memory device that there is not.
+    /// True if `source` names a device of files that there is not.
     static func isMissing(_ source: String) -> Bool {
-        let text = source == "memory" ? "default" : source.dropFirst("memory:".utf8.count)
-        guard source == "memory" || source.hasPrefix("memory:"), let name = Name(text) else {
-            return false
-        }
+        guard let device = MemoryDevice(source: source) else { return false }
         do throws(Errno) {
-            _ = try Syscalls.status(of: MemoryDevice(name).path)
+            _ = try Syscalls.status(of: device.path)
             return false
         } catch {
             return error == .noSuchFileOrDirectory
@@ -140,16 +137,16 @@ public enum MemoryDevices {
     }
 
     /// Deletes a device with all its buffers.
-    /// - Parameter name: with or without `memory:`.
+    /// - Parameter name: with or without `memory:`, or with `vfio:`.
     /// - Throws: ENOENT, EINVAL, EBUSY while it is mounted or somebody has one of its buffers.
-    public static func remove(_ name: String) throws(SetupError) {
-        let text = name.hasPrefix("memory:") ? String(name.dropFirst("memory:".utf8.count)) : name
-        guard let valid = Name(text) else {
+    package static func remove(_ name: String) throws(SetupError) {
+        let source = name.contains(":") ? name : "memory:\(name)"
+        guard let device = MemoryDevice(source: source) else {
+            let text = name.hasPrefix("memory:") ? name.dropFirst("memory:".utf8.count) : name[...]
             throw SetupError(
                 "removing device \(name)", Name.obstacle(text)?.errno ?? .invalidArgument,
                 hint: "see devfs device list")
         }
-        let device = MemoryDevice(valid)
         let attempt = "removing \(device.source)"
         do throws(Errno) {
             _ = try Syscalls.status(of: device.path)
@@ -179,14 +176,14 @@ public enum MemoryDevices {
     /// Gives a device that is mounted another limit, and another policy of huge pages, where they are
     /// asked for.
     /// - Throws: EBUSY where more than that is in use; ENOTSUP where the server keeps the limit.
-    public static func change(
+    package static func change(
         _ source: String, size: UInt64?, huge: String?
     ) throws(SetupError) {
         guard size != nil || huge != nil else { return }
         let attempt = "resizing \(source)"
-        guard source.hasPrefix("memory:"), let name = Name(source.dropFirst("memory:".utf8.count))
-        else { throw SetupError(attempt, .invalidArgument, hint: "it is no memory device") }
-        let device = MemoryDevice(name)
+        guard let device = MemoryDevice(source: source) else {
+            throw SetupError(attempt, .invalidArgument, hint: "it is no memory device")
+        }
         guard try device.isMounted() else {
             throw SetupError(
                 attempt, .notSupported,

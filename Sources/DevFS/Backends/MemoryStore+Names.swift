@@ -14,8 +14,10 @@ extension MemoryStore {
     private static let small: UInt64 = 1 << 20
 
     /// A buffer comes into being whole: it has no name until all is done.
+    /// - Parameter prepare: what else has to be done with its file. It is undone by who does it.
     func make(
-        _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership
+        _ name: Name, size: UInt64, traits: BufferTraits, owner: Ownership,
+        prepare: (BufferID, CInt) throws(Errno) -> Void = { _, _ in }
     ) throws(Errno) -> NewBuffer {
         let id = try numbers.next(in: root.raw)
         // ENOSPC beyond the files that the device can have; EEXIST for one that was put there by hand.
@@ -31,6 +33,7 @@ extension MemoryStore {
             Self.path(id), at: files.raw,
             flags: O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_NONBLOCK, mode: 0o600)
         try fill(file.raw, id, size: size)
+        try prepare(id, file.raw)
         let record = MemoryRecord(traits: traits, owner: owner)
         // Known before the name is to be seen.
         owners.withLock { $0.set(record, of: id) }
@@ -158,7 +161,22 @@ extension MemoryStore {
     /// The lock of the directory that is held over the wait for the file's is the buffer's own.
     static func discard(_ name: String, at files: CInt) {
         try? Syscalls.unlink("\(name)/\(file)", at: files)
-        try? Syscalls.removeDirectory(name, at: files)
+        do throws(Errno) {
+            try Syscalls.removeDirectory(name, at: files)
+        } catch .directoryNotEmpty {
+            // Where it was in the device's address space.
+            empty(name, at: files)
+            try? Syscalls.removeDirectory(name, at: files)
+        } catch {
+            // Gone already, or the next start tries again.
+        }
+    }
+
+    private static func empty(_ name: String, at files: CInt) {
+        guard let own = try? Syscalls.open(name, at: files, flags: O_RDONLY | O_DIRECTORY),
+            let links = try? Syscalls.names(in: own.raw)
+        else { return }
+        for link in links { try? Syscalls.unlink(link, at: own.raw) }
     }
 
     /// A path of the file of a removed buffer, for calls that take no directory.

@@ -124,7 +124,9 @@ extension MemoryStore {
 
     /// Takes a directory of earlier versions away, or what else is there.
     static func clear(_ place: String, at directory: CInt) {
-        for name in [file, traits] { try? Syscalls.unlink("\(place)/\(name)", at: directory) }
+        for name in [file, Self.place, traits] {
+            try? Syscalls.unlink("\(place)/\(name)", at: directory)
+        }
         do throws(Errno) {
             try Syscalls.removeDirectory(place, at: directory)
         } catch .notDirectory {

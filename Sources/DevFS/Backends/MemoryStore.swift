@@ -46,6 +46,8 @@ final class MemoryStore: Sendable {
     /// In that of earlier versions.
     static let traits = "traits"
     static let limitFile = "limit"
+    /// In a buffer's directory, a link: where it is in the device's address space.
+    static let place = "dma"
 
     /// - Parameter limit: bytes, for a store that is not a tmpfs of its own; nil keeps what it was.
     /// - Parameters:

@@ -1,16 +1,16 @@
 import SystemPackage
 
 /// A line of `control/alloc`.
-public struct AllocationRequest: Sendable, Equatable {
-    public var name: Name
+package struct AllocationRequest: Sendable, Equatable {
+    package var name: Name
     /// Bytes, 1 and more.
-    public var size: UInt64
+    package var size: UInt64
     /// Nil is the mount's default heap.
-    public var heap: Heap?
-    public var direction: Direction
-    public var lease: Lease
+    package var heap: Heap?
+    package var direction: Direction
+    package var lease: Lease
 
-    public init(
+    package init(
         name: Name, size: UInt64, heap: Heap? = nil, direction: Direction = .bidirectional,
         lease: Lease = .none
     ) {
@@ -23,17 +23,17 @@ public struct AllocationRequest: Sendable, Equatable {
 }
 
 /// A line of `control/sync`.
-public struct SyncRequest: Sendable, Equatable {
-    public var name: Name
-    public var target: SyncTarget
+package struct SyncRequest: Sendable, Equatable {
+    package var name: Name
+    package var target: SyncTarget
     /// Bytes from the start.
-    public var offset: UInt64
+    package var offset: UInt64
     /// Bytes; 0 is the rest of the buffer.
-    public var length: UInt64
+    package var length: UInt64
 }
 
 /// A line of `control/signal`.
-public enum SignalRequest: Sendable, Equatable {
+package enum SignalRequest: Sendable, Equatable {
     case software(Name)
     /// Period in nanoseconds, 1 us to an hour.
     case timer(Name, period: UInt64)
@@ -41,34 +41,34 @@ public enum SignalRequest: Sendable, Equatable {
 }
 
 /// What a stream's periods come from.
-public enum StreamSource: Sendable, Equatable {
+package enum StreamSource: Sendable, Equatable {
     case signal(Name)
     /// The generator, in 32-bit words a second.
     case pattern(rate: UInt64)
 }
 
 /// What happens to a reader that is too slow.
-public enum OverrunPolicy: String, Sendable {
+package enum OverrunPolicy: String, Sendable {
     case overwrite
     case stop
 }
 
 /// A line of `control/stream`.
-public enum StreamRequest: Sendable, Equatable {
+package enum StreamRequest: Sendable, Equatable {
     case create(StreamDefinition)
     case remove(Name)
 }
 
 /// A stream as it was asked for.
-public struct StreamDefinition: Sendable, Equatable {
-    public var name: Name
-    public var buffer: Name
+package struct StreamDefinition: Sendable, Equatable {
+    package var name: Name
+    package var buffer: Name
     /// Bytes, a multiple of 4.
-    public var period: UInt64
-    public var source: StreamSource
-    public var policy: OverrunPolicy = .overwrite
+    package var period: UInt64
+    package var source: StreamSource
+    package var policy: OverrunPolicy = .overwrite
     /// Bytes; nil is one period.
-    public var watermark: UInt64?
+    package var watermark: UInt64?
 
     /// The generator writes the buffer: it is no device's.
     var isGenerated: Bool {
@@ -77,7 +77,7 @@ public struct StreamDefinition: Sendable, Equatable {
 }
 
 /// A line of a signal's `notify`.
-public enum NotifyRequest: Sendable, Equatable {
+package enum NotifyRequest: Sendable, Equatable {
     /// `value` nil is the event's number.
     case register(pid: Int32, signal: Int32, value: Int32?)
     case remove(pid: Int32)

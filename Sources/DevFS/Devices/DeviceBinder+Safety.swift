@@ -7,7 +7,7 @@ extension DeviceBinder {
     static let unsafeMode = "/sys/module/\(driver)/parameters/enable_unsafe_noiommu_mode"
 
     /// Why whoever programs the device reaches all memory; nil where an IOMMU confines it.
-    public func danger(of device: PCIDevice) -> String? {
+    package func danger(of device: PCIDevice) -> String? {
         let group = "\(PCIDevice.path(device.address))/iommu_group"
         // The group that vfio makes up is none. drivers/vfio/group.c, vfio_noiommu_group_alloc()
         guard sysfs.exists(group), sysfs.text("\(group)/name") != "vfio-noiommu" else {
@@ -33,17 +33,36 @@ extension DeviceBinder {
     }
 
     /// The module binds what no IOMMU confines; nil where it is not loaded, or has no such rule.
-    public var isUnsafeModeOn: Bool? { sysfs.text(Self.unsafeMode).map { $0 == "Y" } }
+    package var isUnsafeModeOn: Bool? { sysfs.text(Self.unsafeMode).map { $0 == "Y" } }
 
     /// The names of nodes whose devices nothing confines.
-    public func unsafeNodes() -> [String] {
+    package func unsafeNodes() -> [String] {
         sysfs.names("/sys/class/misc").filter {
             $0.hasPrefix("devfs!") && sysfs.text("/sys/class/misc/\($0)/unsafe") == "1"
         }.map { String($0.dropFirst("devfs!".count)) }
     }
 
     /// The machine has an IOMMU that is switched on.
-    public var hasIOMMU: Bool { !sysfs.names("/sys/class/iommu").isEmpty }
+    package var hasIOMMU: Bool { !sysfs.names("/sys/class/iommu").isEmpty }
+
+    /// What of the device's IOMMU group keeps vfio from it: `ADDRESS (DRIVER)` each.
+    package func obstacles(of address: PCIAddress) -> [String] {
+        IOMMUGroup(of: address, in: sysfs)?.obstacles ?? []
+    }
+
+    /// vfio takes no device without an IOMMU, and says no more than that it does not.
+    func examineGroup(of device: PCIDevice) throws(SetupError) {
+        let group = "\(PCIDevice.path(device.address))/iommu_group"
+        guard sysfs.exists(group) else {
+            throw SetupError(
+                "binding \(device.address)", .noDevice, hint: IOMMUGroup.howToSwitchOn)
+        }
+    }
+
+    /// `/dev/vfio/N` of its IOMMU group, which a user has to own who mounts it.
+    package func groupNode(of address: PCIAddress) -> String? {
+        sysfs.target("\(PCIDevice.path(address))/iommu_group").map { "/dev/vfio/\($0)" }
+    }
 
     private var isLockedDown: Bool {
         let text = sysfs.text("/sys/kernel/security/lockdown") ?? "[none]"

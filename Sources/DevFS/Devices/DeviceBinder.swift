@@ -1,63 +1,70 @@
 import Glibc
 import SystemPackage
 
-/// Gives PCI devices to the module's driver and back: `driver_override`, as for vfio-pci.
+/// Gives PCI devices to the module's driver or to vfio-pci, and back: `driver_override`.
 /// Documentation/ABI/testing/sysfs-bus-pci, driver_override
-public struct DeviceBinder: Sendable {
-    public static let driver = "devfs_dma"
+package struct DeviceBinder: Sendable {
+    static let driver = PCIDriver.module.rawValue
     /// Where it is remembered which driver a device had before.
     static let records = "/run/devfs/bound"
 
     let sysfs: Sysfs
 
-    public init(_ sysfs: Sysfs = Sysfs()) {
+    package init(_ sysfs: Sysfs = Sysfs()) {
         self.sysfs = sysfs
     }
 
     /// All PCI devices but bridges, by address.
-    public func devices() -> [PCIDevice] {
+    package func devices() -> [PCIDevice] {
         sysfs.names("/sys/bus/pci/devices").compactMap { PCIAddress($0) }
             .compactMap { PCIDevice($0, in: sysfs) }.filter { !$0.isBridge }
     }
 
     /// Why the device should not be taken from its driver, as far as it can be told by looking.
-    public func uses(of device: PCIDevice) -> [String] { device.uses(sysfs, asking: false) }
+    package func uses(of device: PCIDevice) -> [String] { device.uses(sysfs, asking: false) }
 
     /// Names of the nodes of the module.
-    public func nodes() -> [String] { sysfs.names("/dev/devfs") }
+    package func nodes() -> [String] { sysfs.names("/dev/devfs") }
 
     /// The node of a bound device.
-    public static func node(_ address: PCIAddress) -> String { "/dev/devfs/pci-\(address)" }
+    package static func node(_ address: PCIAddress) -> String { "/dev/devfs/pci-\(address)" }
 
     // MARK: Binding
 
-    /// Takes a device from its driver and gives it to the module's. Where that fails, its former
+    /// Takes a device from its driver and gives it to another. Where that fails, its former
     /// driver gets it again, and the error says whether it took it. Signals that end a program come
     /// afterwards.
     /// - Parameters:
+    ///   - driver: who gets it.
     ///   - addressBits: address bits that the device drives, 24 to 64; nil for all.
     ///   - unsafe: also a device that no IOMMU confines.
     /// - Returns: the device as it was, with its former driver.
     @discardableResult
-    public func bind(
-        _ address: PCIAddress, force: Bool = false, addressBits: Int? = nil, unsafe: Bool = false
+    package func bind(
+        _ address: PCIAddress, to driver: PCIDriver = .module, force: Bool = false,
+        addressBits: Int? = nil, unsafe: Bool = false
     ) throws(SetupError) -> PCIDevice {
         let device = try device(address, for: "binding \(address)")
-        if device.driver == Self.driver {
+        if device.driver == driver.rawValue {
             if let addressBits { try setAddressBits(addressBits, of: address) }
             return device
         }
-        try examine(device, force: force)
-        try examineSafety(of: device, unsafe: unsafe)
+        try examine(device, for: driver, force: force)
+        switch driver {
+        case .module: try examineSafety(of: device, unsafe: unsafe)
+        case .vfio: try examineGroup(of: device)
+        }
         try Syscalls.uninterrupted { () throws(SetupError) in
             try inUnsafeMode(unsafe) { () throws(SetupError) in
-                try take(device, addressBits: addressBits)
+                try take(device, for: driver, addressBits: addressBits)
             }
         }
         return device
     }
 
-    private func take(_ device: PCIDevice, addressBits: Int?) throws(SetupError) {
+    private func take(
+        _ device: PCIDevice, for driver: PCIDriver, addressBits: Int?
+    ) throws(SetupError) {
         let address = device.address
         let path = PCIDevice.path(address)
         let former = try remember(device)
@@ -70,7 +77,7 @@ public struct DeviceBinder: Sendable {
                 hint: error.hint.isEmpty ? state : "\(error.hint); \(state)")
         }
         do throws(Errno) {
-            try sysfs.put(Self.driver, "\(path)/driver_override")
+            try sysfs.put(driver.rawValue, "\(path)/driver_override")
             if let driver = device.driver {
                 try sysfs.put("\(address)", "/sys/bus/pci/drivers/\(driver)/unbind")
             }
@@ -78,7 +85,7 @@ public struct DeviceBinder: Sendable {
         } catch {
             throw undone(SetupError("binding \(address)", error))
         }
-        guard sysfs.target("\(path)/driver") == Self.driver else {
+        guard sysfs.target("\(path)/driver") == driver.rawValue else {
             throw undone(
                 SetupError(
                     "binding \(address)", .noDevice,
@@ -116,10 +123,13 @@ public struct DeviceBinder: Sendable {
         return device
     }
 
-    private func examine(_ device: PCIDevice, force: Bool) throws(SetupError) {
+    private func examine(
+        _ device: PCIDevice, for driver: PCIDriver, force: Bool
+    ) throws(SetupError) {
         let attempt = "binding \(device.address)"
-        guard sysfs.exists("/sys/bus/pci/drivers/\(Self.driver)") else {
-            throw SetupError(attempt, .noDevice, hint: "load the module: modprobe devfs_dma")
+        guard sysfs.exists("/sys/bus/pci/drivers/\(driver.rawValue)") else {
+            throw SetupError(
+                attempt, .noDevice, hint: "load the module: modprobe \(driver.module)")
         }
         if device.isBridge {
             throw SetupError(attempt, .notSupported, hint: "it is a bridge")
@@ -140,27 +150,32 @@ public struct DeviceBinder: Sendable {
     /// ended in between. Signals that end a program come afterwards.
     /// - Returns: the driver that it has now, nil for none.
     @discardableResult
-    public func unbind(
+    package func unbind(
         _ address: PCIAddress, force: Bool = false
     ) throws(SetupError) -> String? {
         let attempt = "unbinding \(address)"
         let device = try device(address, for: attempt)
         let former = former(of: device)
-        let isBound = device.driver == Self.driver
+        let driver = device.driver.flatMap { PCIDriver(rawValue: $0) }
+        // Others give devices to vfio-pci, too.
+        let isBound = driver == .module || (driver == .vfio && former != nil)
         guard isBound || former != nil else {
             throw SetupError(
                 attempt, .noDevice,
-                hint: "its driver is \(device.driver ?? "none"), and not \(Self.driver)")
+                hint: driver == .vfio
+                    ? "vfio-pci has it, and it was no devfs bind that gave it to it"
+                    : "its driver is \(device.driver ?? "none"), and not \(Self.driver)")
         }
-        if isBound, !force, let place = mountpoint(of: Self.node(address)) {
+        if let driver, isBound, !force, let place = mountpoint(of: driver.source(of: address)) {
             throw SetupError(
                 attempt, .resourceBusy,
                 hint: "it is mounted on \(place): unmount it, or --force takes it away")
         }
         return try Syscalls.uninterrupted { () throws(SetupError) in
             do throws(Errno) {
-                if isBound {
-                    try sysfs.put("\(address)", "/sys/bus/pci/drivers/\(Self.driver)/unbind")
+                if let driver, isBound {
+                    try sysfs.put(
+                        "\(address)", "/sys/bus/pci/drivers/\(driver.rawValue)/unbind")
                 }
             } catch {
                 throw SetupError(attempt, error)
@@ -216,14 +231,18 @@ public struct DeviceBinder: Sendable {
     private func former(of device: PCIDevice) -> Former? {
         let address = device.address
         guard let text = sysfs.text("\(Self.records)/\(address)"),
-            device.driver == Self.driver || device.driver == nil
-                || override(of: address) == Self.driver
+            Self.isOurs(device.driver) || device.driver == nil
+                || Self.isOurs(override(of: address))
         else { return nil }
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         func line(_ index: Int) -> String? {
             lines.indices.contains(index) && !lines[index].isEmpty ? String(lines[index]) : nil
         }
         return Former(driver: line(0), override: line(1))
+    }
+
+    private static func isOurs(_ driver: String?) -> Bool {
+        driver.flatMap { PCIDriver(rawValue: $0) } != nil
     }
 
     private func override(of address: PCIAddress) -> String? {

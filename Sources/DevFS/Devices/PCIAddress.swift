@@ -1,10 +1,10 @@
 /// Where a PCI device is: domain, bus, device and function, `0000:00:09.0`.
-public struct PCIAddress: Hashable, Sendable, CustomStringConvertible {
+package struct PCIAddress: Hashable, Sendable, CustomStringConvertible {
     /// In full and in lower case, as sysfs has it.
-    public let description: String
+    package let description: String
 
     /// Nil for what is no address. Without a domain it is domain 0, as for `lspci -s`.
-    public init?(_ text: some StringProtocol) {
+    package init?(_ text: some StringProtocol) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         guard let last = parts.last, (2...3).contains(parts.count) else { return nil }
         let slot = last.split(separator: ".", omittingEmptySubsequences: false)

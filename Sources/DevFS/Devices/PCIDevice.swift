@@ -1,18 +1,18 @@
 import SystemPackage
 
 /// A PCI device as sysfs tells it.
-public struct PCIDevice: Sendable, Equatable {
-    public var address: PCIAddress
+package struct PCIDevice: Sendable, Equatable {
+    package var address: PCIAddress
     /// `8086:10d3`, vendor and device.
-    public var id: String
+    package var id: String
     /// The kernel's class code, such as `0x010802` for NVMe. pci_ids.h
-    public var classCode: UInt64
+    package var classCode: UInt64
     /// The driver that it has, nil for none.
-    public var driver: String?
+    package var driver: String?
     /// It has memory or ports that a driver could reach.
-    public var hasRegisters: Bool
+    package var hasRegisters: Bool
     /// It has an interrupt of some kind, as far as sysfs tells.
-    public var hasInterrupt: Bool
+    package var hasInterrupt: Bool
 
     init?(_ address: PCIAddress, in sysfs: Sysfs) {
         let path = Self.path(address)
@@ -40,22 +40,16 @@ public struct PCIDevice: Sendable, Equatable {
     /// Has MSI (5) or MSI-X (17) among the capabilities of its configuration space, which root alone
     /// can read that far. PCI Local Bus Specification 3.0, 6.7
     private static func hasMessages(_ sysfs: Sysfs, _ path: String) -> Bool {
-        guard let config = try? Syscalls.contents(of: sysfs.root + "\(path)/config"),
-            config.count >= 256, config[6] & 0x10 != 0
-        else { return false }
-        var next = Int(config[0x34] & 0xfc)
-        // As many as fit: a list that is a ring ends, too.
-        for _ in 0..<48 where next >= 0x40 {
-            if config[next] == 5 || config[next] == 17 { return true }
-            next = Int(config[next + 1] & 0xfc)
+        guard let config = try? Syscalls.contents(of: sysfs.root + "\(path)/config") else {
+            return false
         }
-        return false
+        return PCIConfiguration(config).hasMessages
     }
 
     static func path(_ address: PCIAddress) -> String { "/sys/bus/pci/devices/\(address)" }
 
     /// Bridges hold the bus together, and are nobody's to drive.
-    public var isBridge: Bool { classCode >> 16 == 6 }
+    package var isBridge: Bool { classCode >> 16 == 6 }
 
     // MARK: Who uses it
 

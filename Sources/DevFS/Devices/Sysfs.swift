@@ -3,7 +3,7 @@ import SystemPackage
 
 /// The kernel's view of the machine's devices, and the few other files that tell who uses them.
 /// `sysfs(5)`; Documentation/ABI/testing/sysfs-bus-pci
-public struct Sysfs: Sendable {
+package struct Sysfs: Sendable {
     /// `/sys`, `/proc`, `/dev` and `/run` are below it: empty, but for tests.
     let root: String
     /// Writes a value to a file in one call.
@@ -11,7 +11,7 @@ public struct Sysfs: Sendable {
     /// Somebody has a block device for his own.
     let claimed: @Sendable (_ path: String) -> Bool
 
-    public init() {
+    package init() {
         self.init(
             root: "",
             write: { text, path throws(Errno) in

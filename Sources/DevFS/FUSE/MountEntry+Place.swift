@@ -27,7 +27,7 @@ extension MountEntry {
 
     /// True where the server is gone; false where that can't be told, too. Servers of other users
     /// are not asked.
-    public var isDead: Bool {
+    package var isDead: Bool {
         guard user != nil, !isStrangers, let place = try? place() else { return false }
         return withExtendedLifetime(place) {
             do throws(Errno) {
@@ -43,7 +43,7 @@ extension MountEntry {
 
     /// Takes it away; lazily, even if it is in use. `umount2(2)`
     /// - Throws: EPERM to an ordinary user, EBUSY, EINVAL where another is there by now.
-    public func unmount(lazily: Bool) throws(Errno) {
+    package func unmount(lazily: Bool) throws(Errno) {
         if lazily { return try Syscalls.detach(place().directory) }
         // A descriptor of the mount itself would keep it busy.
         guard let (parent, name) = try parent() else { throw .resourceBusy }
@@ -55,7 +55,7 @@ extension MountEntry {
     /// Gives it and its file system the kernel's flags, `ro` and the like, that a mount with these
     /// options has. `mount(2)`, MS_REMOUNT
     /// - Throws: EBUSY for `ro` while a file is open for writing; EPERM to an ordinary user.
-    public func remount(_ options: MountOptions) throws(Errno) {
+    package func remount(_ options: MountOptions) throws(Errno) {
         let flags = MountFlags.applying(options.kernelOptions)
         let directory = try place().directory
         try withExtendedLifetime(directory) { () throws(Errno) in
@@ -66,7 +66,7 @@ extension MountEntry {
     }
 
     /// Has its server look how much memory there is. `statfs(2)`
-    public func askSpace() throws(Errno) {
+    package func askSpace() throws(Errno) {
         let directory = try place().directory
         try withExtendedLifetime(directory) { () throws(Errno) in
             _ = try Syscalls.space(of: "/proc/self/fd/\(directory.raw)/.")
@@ -99,7 +99,7 @@ extension MountEntry {
     }
 
     /// The text of a file on it.
-    public func text(of file: String) throws(Errno) -> String {
+    package func text(of file: String) throws(Errno) -> String {
         let place = try place()
         return try withExtendedLifetime(place) { () throws(Errno) in
             let path = "/proc/self/fd/\(place.directory.raw)/\(file)"

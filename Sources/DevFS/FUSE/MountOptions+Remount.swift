@@ -5,7 +5,7 @@ extension MountOptions {
     ///
     /// mount(8) gives a remount all options of its line in fstab(5) again, so what is as it was is no
     /// error.
-    public func unchangeable(from running: MountOptions, source: String) -> [String] {
+    package func unchangeable(from running: MountOptions, source: String) -> [String] {
         var fixed: [(names: [String], isSame: Bool)] = [
             (["uid"], uid == running.uid), (["gid"], gid == running.gid),
             (["umask"], umask == running.umask), (["heap"], heap == running.heap),
@@ -14,6 +14,7 @@ extension MountOptions {
             (["io_uring", "no_io_uring"], ioUring == running.ioUring),
             (["poll", "no_poll"], poll == running.poll),
             (["sandbox", "no_sandbox"], sandbox == running.sandbox),
+            (["dma_bits"], dmaBits == running.dmaBits),
         ]
         for word in Set(quotas.keys) {
             fixed.append((["quota_\(word)"], quotas[word] == running.quotas[word]))

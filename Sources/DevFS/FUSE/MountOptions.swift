@@ -5,70 +5,72 @@ import SystemPackage
 ///
 /// `parse(_:)` reads the same text from `devfs mount -o`, from mount(8) by way of `mount.devfs`, and
 /// from an fstab line, which is why options meant for mount(8) or systemd alone are accepted too.
-public struct MountOptions: Sendable, Equatable {
+package struct MountOptions: Sendable, Equatable {
     /// `size=`: limit of the memory device in bytes, 1 to 2^63-1. Nil keeps the size of a device
     /// that exists and gives a new one 64 MiB. Meaningless for a device of the kernel module.
-    public var size: UInt64?
+    package var size: UInt64?
     /// `uid=`: owner of the tree and of new buffers, a number below 2^32-1 or a user's name.
     /// Nil: the user who mounts owns the tree, and each buffer belongs to the process that made it.
-    public var uid: UInt32?
+    package var uid: UInt32?
     /// `gid=`: group of the tree and of new buffers, a number below 2^32-1 or a group's name.
     /// Nil: as for `uid`.
-    public var gid: UInt32?
+    package var gid: UInt32?
     /// `umask=`: permission bits taken from every file and directory, octal, 0 to 777.
-    public var umask: UInt16 = 0o022
+    package var umask: UInt16 = 0o022
     /// `heap=`: heap of buffers that are made without naming one (by `cp`, `truncate`, ...):
     /// the name of a `Heap`.
-    public var heap: String = "system"
+    package var heap: String = "system"
     /// `allow_other`: users other than the one who mounts may enter, as far as the modes let them.
-    public var allowOther: Bool = false
+    package var allowOther: Bool = false
     /// `ro`: every write is `EROFS`.
-    public var readOnly: Bool = false
+    package var readOnly: Bool = false
     /// `remount`: a mount that is there gets other flags of the kernel's, and nothing else changes.
-    public var isRemount = false
+    package var isRemount = false
     /// `passthrough`: true, the mount fails where buffers cannot be zero-copy;
     /// `no_passthrough`: false, buffers are served by the server. Nil: zero-copy where possible.
-    public var passthrough: Bool?
+    package var passthrough: Bool?
     /// `io_uring`, `no_io_uring`: requests come by FUSE-over-io_uring where kernel and libfuse have
     /// it.
-    public var ioUring: Bool = false
+    package var ioUring: Bool = false
     /// `poll`, `no_poll`: false, `poll(2)` of every file of the mount says at once that it is ready
     /// and no request asks the server. The kernel can't leave it out for buffers alone, and
     /// an io_uring of a client polls ahead of each transfer.
-    public var poll: Bool = true
+    package var poll: Bool = true
     /// `sandbox`, `no_sandbox`: false, the server keeps all its capabilities and system calls, for
     /// debuggers and sanitizers.
-    public var sandbox: Bool = true
+    package var sandbox: Bool = true
     /// `keeper`, `no_keeper`: a process of its own keeps the mount where the server dies, and starts
     /// the next one.
-    public var keeper: Bool = false
+    package var keeper: Bool = false
     /// `keeper_crashes=`: servers that may die in a minute before the keeper gives up; 0 is any number.
-    public var keeperCrashes: UInt32 = 20
+    package var keeperCrashes: UInt32 = 20
     /// `huge=`: huge pages of the memory device's tmpfs, `never`, `always`, `within_size` or
     /// `advise` (tmpfs(5)). Nil: what the device has, and for a new one `within_size`.
-    public var hugePages: String?
+    package var hugePages: String?
+    /// `dma_bits=`: address bits that a device of vfio's drives, 24 to 64. Nil: all that the IOMMU has.
+    package var dmaBits: Int?
     /// `quota_WORD=`: what one user other than root and the mount's owner can have, by the word of a
     /// `Quotas.Resource`. Those that are not given have their defaults.
-    public var quotas: [String: UInt64] = [:]
+    package var quotas: [String: UInt64] = [:]
     /// `registers=FILE[:REGION[:OFFSET]]`, each of them: maps of registers, which are files then.
-    public var registers: [RegisterSource] = []
+    package var registers: [RegisterSource] = []
     /// `read_effects`: registers can be read whose read has an effect.
-    public var readEffects = false
+    package var readEffects = false
     /// Options for the kernel or fusermount3, in the order given and without those that a later one
     /// took back: `ro rw noexec exec nosuid suid nodev dev noatime atime sync dirsync`.
     /// `dev` and `suid` are root's; for others they are left out.
-    public var kernelOptions: [String] = []
+    package var kernelOptions: [String] = []
     /// The names of the options that were given, those left out that change nothing.
     private(set) var given: Set<String> = []
 
     /// The defaults, as of a mount without `-o`.
-    public init() {}
+    package init() {}
 
     /// Reads the values of `-o`, each a comma-separated list. A later option wins over an earlier.
     ///
     /// - Parameter isSloppy: unknown options are no error (`mount -s`); bad values still are.
     /// - Throws: `EINVAL` naming the option that is unknown or has a bad value.
-    public static func parse(
+    package static func parse(
         _ texts: [String], isSloppy: Bool = false
     ) throws(SetupError) -> MountOptions {
         try parse(texts, isSloppy: isSloppy, isRoot: geteuid() == 0)
@@ -128,7 +130,7 @@ extension MountOptions {
         [
             "size", "uid", "gid", "umask", "heap", "huge", "allow_other", "passthrough",
             "no_passthrough", "io_uring", "no_io_uring", "poll", "no_poll", "sandbox", "no_sandbox",
-            "registers", "read_effects", "keeper", "no_keeper", "keeper_crashes",
+            "registers", "read_effects", "keeper", "no_keeper", "keeper_crashes", "dma_bits",
         ] + Quotas.Resource.allCases.map { "quota_\($0.word)" }
         + kernelPairs.keys.sorted() + ignored.sorted() + ignoredKeys.sorted()
 
@@ -157,7 +159,8 @@ extension MountOptions {
         case "no_keeper": keeper = false
         case "remount": isRemount = true
         case "read_effects": readEffects = true
-        case "size", "uid", "gid", "umask", "heap", "huge", "registers", "keeper_crashes":
+        case "size", "uid", "gid", "umask", "heap", "huge", "registers", "keeper_crashes",
+            "dma_bits":
             throw Self.invalid(flag, "it needs a value: \(flag)=VALUE")
         default:
             guard let opposite = Self.kernelPairs[flag] else { return Self.ignored.contains(flag) }
@@ -209,6 +212,10 @@ extension MountOptions {
                 throw Self.invalid(item, "a number of crashes in a minute, 0 to 64; 0 is any")
             }
             keeperCrashes = count
+        case "dma_bits":
+            guard Self.isPlain(value, radix: 10), let bits = Int(value), (24...64).contains(bits)
+            else { throw Self.invalid(item, "address bits are 24 to 64") }
+            dmaBits = bits
         case "huge":
             hugePages = try Self.choice(value, of: Self.hugePolicies, item: item)
         default:
@@ -278,7 +285,7 @@ extension MountOptions {
 
     /// Bytes as `size=` takes them: decimal or `0x`, with K, M or G (binary) behind, or KiB and so
     /// on; nil for anything else and beyond 63 bits.
-    public static func byteCount(_ text: some StringProtocol) -> UInt64? { Number.parse(text) }
+    package static func byteCount(_ text: some StringProtocol) -> UInt64? { Number.parse(text) }
 
     /// A user or group number; -1 means "leave it" to chown(2), so it names nobody.
     private static func number(_ text: String) -> UInt32? {

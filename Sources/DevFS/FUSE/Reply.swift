@@ -44,11 +44,13 @@ import SystemPackage
         discard self
     }
 
-    /// Look-ups are not cached, as what one client does all others see at once; but for those of
-    /// directories that are always there. Attributes are, shortly, where nobody changes them unseen.
+    /// What one client does all others see at once: a name is lent only where it can be taken back, or
+    /// is that of a directory that is always there. Attributes are, shortly, where nobody changes them
+    /// unseen.
     private static func entry(_ status: FileStatus, _ handle: Inode? = nil) -> fuse_entry_param {
         var entry = fuse_entry_param()
         let node = Node(Inode(status.inode))
+        entry.entry_timeout = status.nameLifetime
         if case .folder? = node { entry.entry_timeout = 3600 }
         entry.ino = fuse_ino_t((handle ?? node?.handle)?.number ?? status.inode)
         entry.generation = UInt64(node?.generation ?? 0)

@@ -28,11 +28,11 @@ final class Sandbox {
             Capability.systemAdministration,  // passthrough, and the unmount at the end
             28,  // CAP_LEASE: is a buffer of another user open elsewhere?
         ]
+        if !source.hasPrefix("memory") {
+            kept.append(14)  // CAP_IPC_LOCK: pinned memory beyond RLIMIT_MEMLOCK
+        }
         if source.hasPrefix("/") {
-            kept += [
-                14,  // CAP_IPC_LOCK: pinned memory beyond RLIMIT_MEMLOCK
-                17,  // CAP_SYS_RAWIO: bus addresses
-            ]
+            kept.append(17)  // CAP_SYS_RAWIO: bus addresses
         }
         return kept
     }
@@ -68,7 +68,7 @@ final class Sandbox {
     /// opened meanwhile stays open; no program is started any more, and there is no new code.
     ///
     /// Where the kernel has no filter the server serves without, and `features` says why.
-    func enter(_ options: MountOptions) throws(SetupError) {
+    func enter(_ options: MountOptions, source: String) throws(SetupError) {
         let obstacle: String?
         if !options.sandbox {
             obstacle = "switched off by the mount option no_sandbox"
@@ -81,7 +81,8 @@ final class Sandbox {
                 throw Self.failure("entering the sandbox", error)
             }
             do throws(Errno) {
-                try Syscalls.filterCalls(ioUring: options.ioUring)
+                try Syscalls.filterCalls(
+                    ioUring: options.ioUring, vfio: source.hasPrefix("vfio:"))
                 obstacle = nil
             } catch {
                 obstacle = "the kernel refused the seccomp filter: \(error)"

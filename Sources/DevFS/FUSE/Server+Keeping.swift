@@ -7,7 +7,7 @@ import SystemPackage
 extension Server {
     static func checkKeeping(_ source: String, _ options: MountOptions) throws(SetupError) {
         let attempt = "mounting with keeper"
-        if source.hasPrefix("/") {
+        if source.hasPrefix("/") || source.hasPrefix("vfio:") {
             throw SetupError(
                 attempt, .notSupported, hint: "it keeps memory devices alone: leave it out")
         }
@@ -110,7 +110,7 @@ extension Server {
     }
 
     /// What a keeper has to hold for its servers.
-    public static func makeLedger() throws(SetupError) -> Descriptor {
+    package static func makeLedger() throws(SetupError) -> Descriptor {
         do throws(Errno) {
             return try Ledger.makeFile()
         } catch {
@@ -119,7 +119,7 @@ extension Server {
     }
 
     /// Where the keeper of a device is asked for another program.
-    public static func keeperSocket(of source: String) throws(SetupError) -> String {
+    package static func keeperSocket(of source: String) throws(SetupError) -> String {
         let text = source == "memory" ? "default" : source.dropFirst("memory:".utf8.count)
         guard source == "memory" || source.hasPrefix("memory:"), let name = Name(text) else {
             throw SetupError(

@@ -7,7 +7,7 @@ import SystemPackage
 ///
 /// *Safety*: the session pointer is libfuse's; it is made in `init`, used by `run` and given back
 /// in `deinit`, all on one thread.
-@safe public final class Server {
+@safe package final class Server {
     let session: Session
     let fuse: OpaquePointer
     /// As the kernel named it when it was mounted.
@@ -30,13 +30,14 @@ import SystemPackage
     /// Makes or adopts the device, cleans up after a server that died, and mounts.
     ///
     /// - Parameters:
-    ///   - source: `memory:NAME`, `memory` for `memory:default`, or a node of the kernel module.
+    ///   - source: `memory:NAME`, `memory` for `memory:default`, a node of the kernel module, or
+    ///     `vfio:ADDRESS`.
     ///   - mountpoint: an absolute path of a directory.
     ///   - maps: of the options' `registers`, in that order.
     ///   - isVerbose: says on stderr when it is mounted and unmounted, too.
     ///   - journal: where messages go in place of stderr, once it is switched on.
     /// - Throws: what could not be had, and why.
-    public init(
+    package init(
         source: String, mountpoint: String, options: MountOptions, maps: [RegisterMap] = [],
         isVerbose: Bool = false, journal: JournalSocket? = nil, succession: Succession? = nil
     ) throws(SetupError) {
@@ -146,7 +147,7 @@ import SystemPackage
     }
 
     /// As `init`; a memory device that was made for a mount which then failed is removed again.
-    public static func make(
+    package static func make(
         source: String, mountpoint: String, options: MountOptions, maps: [RegisterMap] = [],
         isVerbose: Bool = false, journal: JournalSocket? = nil, succession: Succession? = nil
     ) throws(SetupError) -> Server {
@@ -180,7 +181,7 @@ import SystemPackage
     ///   - whenReady: called once, when the kernel has agreed and requests are answered, with a line
     ///     that says what is served.
     ///   - whenEnding: called once, when it serves no more.
-    public func run(
+    package func run(
         whenReady: @escaping @Sendable (_ summary: String) -> Void = { _ in },
         whenEnding: () -> Void = {}
     ) throws(SetupError) {
@@ -194,7 +195,7 @@ import SystemPackage
         log.info("\(session.tree.backend.source) is mounted on \(mountpoint.printable)")
         // Reading maps took many times what is kept of them.
         if session.tree.registers != nil { Syscalls.giveBackMemory() }
-        try sandbox.enter(options)
+        try sandbox.enter(options, source: session.tree.backend.source)
         if !isNew {
             try resume()
             whenReady(Self.summary(tree, on: place))
@@ -285,7 +286,13 @@ import SystemPackage
     private static func backend(
         _ source: String, _ options: MountOptions, _ succession: Succession?
     ) throws(SetupError) -> any Backend {
+        if options.dmaBits != nil && !source.hasPrefix("vfio:") {
+            throw SetupError(
+                "mounting with dma_bits", .invalidArgument,
+                hint: "it is for vfio: devfs bind --dma-bits sets those of the module's devices")
+        }
         if source.hasPrefix("/") { return try KernelBackend(source) }
+        if source.hasPrefix("vfio:") { return try vfio(source, options) }
         let (kind, name) =
             source.firstIndex(of: ":").map {
                 (source[..<$0], source[source.index(after: $0)...])
@@ -293,7 +300,8 @@ import SystemPackage
         guard kind == "memory" else {
             throw SetupError(
                 "opening '\(source)'", .operationNotSupportedByDevice,
-                hint: "a source is memory, memory:NAME, or a node of the module: /dev/devfs/host")
+                hint: "a source is memory, memory:NAME, a node of the module: /dev/devfs/host, or "
+                    + "vfio:ADDRESS")
         }
         guard let valid = Name(name) else {
             throw SetupError(
@@ -309,6 +317,18 @@ import SystemPackage
         let used = succession.ledger.usedBuffers.map(\.number)
         return try MemoryBackend(
             valid, size: nil, huge: nil, lock: try succession.takeLock(), keeping: Set(used))
+    }
+
+    private static func vfio(
+        _ source: String, _ options: MountOptions
+    ) throws(SetupError) -> VFIOBackend {
+        guard let address = MemoryDevice.address(of: source) else {
+            throw SetupError(
+                "opening '\(source)'", .invalidArgument,
+                hint: "a PCI address is as 0000:00:09.0: devfs list --devices")
+        }
+        return try VFIOBackend(
+            address, size: options.size, huge: options.hugePages, bits: options.dmaBits)
     }
 
     private static func registers(

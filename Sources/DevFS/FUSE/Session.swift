@@ -73,6 +73,14 @@ import SystemPackage
         }
     }
 
+    /// The kernel looks all names up anew. It waits for nobody.
+    func forgetNames() {
+        fuse.withLock { number in
+            guard let fuse = unsafe OpaquePointer(bitPattern: number) else { return }
+            _ = unsafe cfuse_session_forget_names(fuse)
+        }
+    }
+
     /// Before libfuse's session goes: a thread of the pool that was stuck may go on later.
     func detach() {
         fuse.withLock { $0 = 0 }
@@ -91,6 +99,7 @@ import SystemPackage
         let agreed = got
         self.agreed.withLock { $0 = agreed }
         rings.store(agreed.io_uring, ordering: .releasing)
+        if agreed.forgets_names { tree.lendNames { [weak self] in self?.forgetNames() } }
         let why = passthroughObstacle(agreed)
         tree.setMountFeatures([
             Feature("passthrough", agreed.passthrough, why),

@@ -5,7 +5,7 @@ import SystemPackage
 
 /// What a server has of its keeper: the ledger, and where it is not the first, the connection and the
 /// device's lock. docs/design.md has how they work together.
-public final class Succession: Sendable {
+package final class Succession: Sendable {
     /// As the keeper numbers them for each server.
     private enum Number {
         static let control: CInt = 3
@@ -21,7 +21,7 @@ public final class Succession: Sendable {
 
     /// - Parameter isFirst: the mount is to be made.
     /// - Throws: where what the keeper holds is no ledger, or another version's.
-    public init(isFirst: Bool) throws(SetupError) {
+    package init(isFirst: Bool) throws(SetupError) {
         control = Syscalls.inherit(Number.control)
         // The keeper starts it by a number, which is no name.
         Syscalls.nameThread("devfs")
@@ -77,8 +77,8 @@ public final class Succession: Sendable {
     func end() { tell(.ends) }
     /// The mount is served.
     /// - Parameter summary: a line that says what is served.
-    public func ready(_ summary: String) { tell(.ready, summary) }
-    public func failed(_ why: String) { tell(.failed, why) }
+    package func ready(_ summary: String) { tell(.ready, summary) }
+    package func failed(_ why: String) { tell(.failed, why) }
 
     /// The keeper is there.
     var isKept: Bool { Syscalls.isQuiet(control.raw) }

@@ -1,12 +1,12 @@
 import SystemPackage
 
 /// Direction of the transfers of a buffer, as in `enum dma_data_direction` (linux/dma-direction.h).
-public enum Direction: Int, Sendable, CaseIterable {
+package enum Direction: Int, Sendable, CaseIterable {
     case bidirectional = 0
     case toDevice = 1
     case fromDevice = 2
 
-    public var name: String {
+    package var name: String {
         switch self {
         case .bidirectional: "bidirectional"
         case .toDevice: "to_device"
@@ -21,7 +21,7 @@ public enum Direction: Int, Sendable, CaseIterable {
 }
 
 /// Where the memory of a buffer comes from, numbered as in kmod/uapi/devfs_dma.h.
-public enum Heap: Int, Sendable, CaseIterable {
+package enum Heap: Int, Sendable, CaseIterable {
     /// Cacheable pages, scatter-gather; grows.
     case system = 0
     /// Cacheable memory, one bus range; sized once.
@@ -38,7 +38,7 @@ public enum Heap: Int, Sendable, CaseIterable {
     /// The kinds of `control/heaps/NAME/type`.
     enum Kind: String { case page, fixed, pinned, imported }
 
-    public var name: String {
+    package var name: String {
         switch self {
         case .system: "system"
         case .contiguous: "contiguous"
@@ -49,7 +49,7 @@ public enum Heap: Int, Sendable, CaseIterable {
         }
     }
 
-    public init?(name: some StringProtocol) {
+    package init?(name: some StringProtocol) {
         guard let match = Self.allCases.first(where: { $0.name == name }) else { return nil }
         self = match
     }
@@ -73,7 +73,7 @@ public enum Heap: Int, Sendable, CaseIterable {
 }
 
 /// How long a buffer lives.
-public enum Lease: String, Sendable {
+package enum Lease: String, Sendable {
     /// Until it is removed.
     case none
     /// Until the process that allocated it ends.
@@ -81,7 +81,7 @@ public enum Lease: String, Sendable {
 }
 
 /// Who a device access is handed to by a sync.
-public enum SyncTarget: String, Sendable {
+package enum SyncTarget: String, Sendable {
     case cpu = "for_cpu"
     case device = "for_device"
 }

@@ -4,10 +4,10 @@
 /// Bits 5:0 are what it is of an object (see `Node`), the rest is the object's number. The root is 1, as
 /// FUSE wants it. So numbers fit 32 bits as long as objects have numbers below 2^26: programs without
 /// large-file support get EOVERFLOW for larger ones.
-public struct Inode: Hashable, Sendable {
-    public let number: UInt64
+package struct Inode: Hashable, Sendable {
+    package let number: UInt64
 
-    public init(_ number: UInt64) {
+    package init(_ number: UInt64) {
         self.number = number
     }
 }

@@ -1,13 +1,13 @@
 import SystemPackage
 
 /// Why a command was not carried out: the errno for the caller, the reason for `control/log`.
-public struct Refusal: Error, Sendable, Equatable {
-    public var errno: Errno
-    public var why: String
+package struct Refusal: Error, Sendable, Equatable {
+    package var errno: Errno
+    package var why: String
     /// A command that may become one by what follows.
     var isIncomplete = false
 
-    public init(_ errno: Errno, _ why: String) {
+    package init(_ errno: Errno, _ why: String) {
         self.errno = errno
         self.why = why
     }

@@ -41,7 +41,7 @@ final class BufferFile: BackedFile {
     /// By which a passthrough registration is shared.
     let inode: Inode
     /// A write has to pass the server, which keeps the size.
-    var guardsSize: Bool { isFixed && !backend.keepsFixedSize }
+    var guardsSize: Bool { (isFixed && !backend.keepsFixedSize) || backend.seesGrowth }
 
     /// A buffer of a fixed size has holes: a mapping of it took its memory away.
     var lacksMemory: Bool {

@@ -2,89 +2,89 @@
 ///
 /// Nothing is checked yet but what the format itself asks for: `RegisterTable` does that, and leaves
 /// out what it can't have.
-public struct RegisterMap: Sendable {
+package struct RegisterMap: Sendable {
     /// The file, for messages.
-    public var path: String
+    package var path: String
     /// The region that the map itself names; nil where it names none.
-    public var region: String?
+    package var region: String?
     /// The address of the region's first byte, as the map counts.
-    public var base: UInt64 = 0
-    public var isBigEndian = false
+    package var base: UInt64 = 0
+    package var isBigEndian = false
     /// What stands at the top.
-    public var top = RegisterBlock(name: "")
+    package var top = RegisterBlock(name: "")
     /// What was left out so far, and why.
-    public var warnings: [String] = []
+    package var warnings: [String] = []
 
-    public init(path: String) { self.path = path }
+    package init(path: String) { self.path = path }
 
     /// Registers, fields and blocks that a mount has at the most.
-    public static let largest = 1_000_000
+    package static let largest = 1_000_000
 }
 
 /// Registers that belong together: a peripheral, a cluster, a register file.
-public struct RegisterBlock: Sendable {
-    public var name: String
+package struct RegisterBlock: Sendable {
+    package var name: String
     /// Bytes from what it is in; `UInt64.max` where there is no such address.
-    public var offset: UInt64 = 0
-    public var registers: [Register] = []
-    public var blocks: [RegisterBlock] = []
+    package var offset: UInt64 = 0
+    package var registers: [Register] = []
+    package var blocks: [RegisterBlock] = []
 
-    public init(name: String) { self.name = name }
+    package init(name: String) { self.name = name }
 }
 
-public struct Register: Sendable {
-    public var name: String
-    public var summary = ""
+package struct Register: Sendable {
+    package var name: String
+    package var summary = ""
     /// Bytes from the block that it is in; `UInt64.max` where there is no such address.
-    public var offset: UInt64
+    package var offset: UInt64
     /// Bytes of one access: 1, 2, 4 or 8.
-    public var width: UInt64
+    package var width: UInt64
     /// How many accesses make up the register, the most significant word at the lowest address and
     /// first; 4 bytes apart.
-    public var words: UInt64 = 1
-    public var access = RegisterAccess.readWrite
+    package var words: UInt64 = 1
+    package var access = RegisterAccess.readWrite
     /// What a write does where no field says so.
-    public var effect = WriteEffect.none
-    public var readHasEffect = false
-    public var reset: UInt64?
-    public var fields: [RegisterField] = []
+    package var effect = WriteEffect.none
+    package var readHasEffect = false
+    package var reset: UInt64?
+    package var fields: [RegisterField] = []
 
-    public init(name: String, offset: UInt64, width: UInt64) {
+    package init(name: String, offset: UInt64, width: UInt64) {
         self.name = name
         self.offset = offset
         self.width = width
     }
 }
 
-public struct RegisterField: Sendable, Hashable {
-    public var name: String
-    public var summary = ""
-    public var lowest: UInt64
+package struct RegisterField: Sendable, Hashable {
+    package var name: String
+    package var summary = ""
+    package var lowest: UInt64
     /// Bits.
-    public var width: UInt64
-    public var access = RegisterAccess.readWrite
-    public var effect = WriteEffect.none
-    public var readHasEffect = false
+    package var width: UInt64
+    package var access = RegisterAccess.readWrite
+    package var effect = WriteEffect.none
+    package var readHasEffect = false
     /// Values with a name.
-    public var values: [RegisterValue] = []
+    package var values: [RegisterValue] = []
     /// What can be written, where that is less than fits.
-    public var range: ClosedRange<UInt64>?
+    package var range: ClosedRange<UInt64>?
     /// Nothing else can be written than values with a name.
-    public var isNamedOnly = false
+    package var isNamedOnly = false
 
-    public init(name: String, lowest: UInt64, width: UInt64) {
+    package init(name: String, lowest: UInt64, width: UInt64) {
         self.name = name
         self.lowest = lowest
         self.width = width
     }
 }
 
-public struct RegisterValue: Sendable, Hashable {
-    public var name: String
-    public var value: UInt64
-    public var use = ValueUse.both
+package struct RegisterValue: Sendable, Hashable {
+    package var name: String
+    package var value: UInt64
+    package var use = ValueUse.both
 
-    public init(name: String, value: UInt64, use: ValueUse = .both) {
+    package init(name: String, value: UInt64, use: ValueUse = .both) {
         self.name = name
         self.value = value
         self.use = use
@@ -93,18 +93,18 @@ public struct RegisterValue: Sendable, Hashable {
 
 /// When a value has its name. A bit that is set by a one is `Enabled` when it is read, and `Set` what
 /// is written.
-public enum ValueUse: UInt8, Sendable, CaseIterable {
+package enum ValueUse: UInt8, Sendable, CaseIterable {
     case both, read, write
 
-    public var reads: Bool { self != .write }
-    public var writes: Bool { self != .read }
+    package var reads: Bool { self != .write }
+    package var writes: Bool { self != .read }
 }
 
 /// In the words of CMSIS-SVD and IP-XACT.
-public enum RegisterAccess: UInt8, Sendable, CaseIterable {
+package enum RegisterAccess: UInt8, Sendable, CaseIterable {
     case readWrite, readOnly, writeOnly, writeOnce, readWriteOnce
 
-    public var word: String {
+    package var word: String {
         switch self {
         case .readWrite: "read-write"
         case .readOnly: "read-only"
@@ -114,18 +114,18 @@ public enum RegisterAccess: UInt8, Sendable, CaseIterable {
         }
     }
 
-    public init?(word: some StringProtocol) {
+    package init?(word: some StringProtocol) {
         guard let access = Self.allCases.first(where: { $0.word == word }) else { return nil }
         self = access
     }
 
-    public var reads: Bool { self == .readWrite || self == .readOnly || self == .readWriteOnce }
-    public var writes: Bool { self != .readOnly }
-    public var isOnce: Bool { self == .writeOnce || self == .readWriteOnce }
+    package var reads: Bool { self == .readWrite || self == .readOnly || self == .readWriteOnce }
+    package var writes: Bool { self != .readOnly }
+    package var isOnce: Bool { self == .writeOnce || self == .readWriteOnce }
 }
 
 /// What a write does to a field, beyond giving it the value. In the words of CMSIS-SVD and IP-XACT.
-public enum WriteEffect: String, Sendable, CaseIterable {
+package enum WriteEffect: String, Sendable, CaseIterable {
     case none = "modify"
     case oneToClear, oneToSet, oneToToggle, zeroToClear, zeroToSet, zeroToToggle
     /// Whatever is written, to the register.

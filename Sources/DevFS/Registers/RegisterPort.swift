@@ -81,6 +81,7 @@ final class RegisterPort: Sendable {
 final class OpenPort: Sendable {
     private enum Memory: Sendable {
         case region(SharedDescriptor)
+        case port(any RegionPort)
         case buffer(Buffer, BufferMemory, BufferTable)
     }
 
@@ -88,6 +89,7 @@ final class OpenPort: Sendable {
     /// Only who writes takes one.
     let turns: RegisterTurns
     private let memory: Memory
+    /// Of a region or a buffer that is a file.
     private let descriptor: CInt
 
     /// The other file of the same BAR may be open for a moment still. `RegionFile`
@@ -101,15 +103,15 @@ final class OpenPort: Sendable {
         switch port.place {
         case .region(let region):
             guard let hardware else { throw Refusal(.noDevice, "the device is gone") }
-            let opened = try refusing("the region \(region.name) can't be opened") {
+            memory = try refusing("the region \(region.name) can't be opened") {
                 () throws(Errno) in
-                try Self.patience.retry { () throws(Errno) in
-                    SharedDescriptor(try hardware.open(region, writes: region.isWritable))
+                if let port = try hardware.port(of: region) { return .port(port) }
+                return try Self.patience.retry { () throws(Errno) in
+                    .region(SharedDescriptor(try hardware.open(region, writes: region.isWritable)))
                 }
             }
-            memory = .region(opened)
             turns = port.turns(of: nil)
-            descriptor = opened.raw
+            descriptor = if case .region(let opened) = memory { opened.raw } else { -1 }
         case .buffer(let name):
             guard let buffer = buffers[name] else {
                 throw Refusal(.noSuchAddressOrDevice, "there is no buffer \(name)")
@@ -139,8 +141,7 @@ final class OpenPort: Sendable {
         var value: UInt64 = 0
         let width = Int(register.width)
         for word in 0..<UInt64(register.words) {
-            let bytes = try Syscalls.bytes(
-                of: descriptor, at: register.offset + word * 4, count: width)
+            let bytes = try bytes(at: register.offset + word * 4, count: width)
             port.reads.add(1, ordering: .relaxed)
             // Beyond the end of a buffer.
             guard bytes.count == width else { throw .noSuchAddressOrDevice }
@@ -160,7 +161,22 @@ final class OpenPort: Sendable {
             try check(register.offset + word * 4, width)
             port.writes.add(1, ordering: .relaxed)
             let at = register.offset + word * 4
-            _ = unsafe try Syscalls.write(bytes.span.bytes, to: descriptor, at: at)
+            try put(bytes, at: at)
+        }
+    }
+
+    private func bytes(at offset: UInt64, count: Int) throws(Errno) -> [UInt8] {
+        if case .port(let port) = memory { return try port.read(at: offset, count: count) }
+        return try Syscalls.bytes(of: descriptor, at: offset, count: count)
+    }
+
+    private func put(_ bytes: [UInt8], at offset: UInt64) throws(Errno) {
+        guard case .port(let port) = memory else {
+            _ = unsafe try Syscalls.write(bytes.span.bytes, to: descriptor, at: offset)
+            return
+        }
+        _ = try unsafe bytes.span.bytes.withUnsafeBytes { (bytes) throws(Errno) in
+            unsafe try port.write(bytes, at: offset)
         }
     }
 

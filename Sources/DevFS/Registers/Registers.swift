@@ -2,16 +2,16 @@ import Synchronization
 import SystemPackage
 
 /// The mount option `registers=`: a map's file, and where its registers are.
-public struct RegisterSource: Sendable, Equatable {
-    public var file: String
+package struct RegisterSource: Sendable, Equatable {
+    package var file: String
     /// Nil where the map, or the device, has to say it.
-    public var region: String?
+    package var region: String?
     /// Of the memory backend, instead of a region.
-    public var buffer: String?
+    package var buffer: String?
     /// Added to the addresses of the map, modulo 2^64; nil is what the map says.
-    public var offset: UInt64?
+    package var offset: UInt64?
 
-    public init(file: String) { self.file = file }
+    package init(file: String) { self.file = file }
 }
 
 /// The registers of a mount: what there is, and by what they are reached.

@@ -2,10 +2,10 @@ import Synchronization
 import SystemPackage
 
 /// A signal's number in its mount.
-public struct SignalID: Hashable, Sendable, Comparable {
+package struct SignalID: Hashable, Sendable, Comparable {
     let number: UInt64
 
-    public static func < (left: SignalID, right: SignalID) -> Bool { left.number < right.number }
+    package static func < (left: SignalID, right: SignalID) -> Bool { left.number < right.number }
 }
 
 /// Someone who wants to know of a signal's events: a reader, a notification, a stream.

@@ -82,7 +82,7 @@ final class SignalTable: Sendable {
         _ name: Name, _ source: SignalSource, owner: UInt32, payer: UInt32
     ) throws(Refusal) {
         let charge = try quotas.charge(.signals, to: payer)
-        if let device {
+        if let device, device.makesSources {
             try make(name, source, on: device, by: owner)
             if let signal = self[name] { keep(charge, for: signal) }
             return

@@ -55,7 +55,7 @@ struct KeptStream: Sendable {
     fileprivate let index: Int
     fileprivate let record: LedgerRecord
 
-    struct State: Equatable, Sendable {
+    struct State: Sendable {
         var produced: UInt64 = 0
         var consumed: UInt64 = 0
         var overruns: UInt64 = 0
@@ -67,6 +67,9 @@ struct KeptStream: Sendable {
         var epoch: UInt64 = 0
         var counter: UInt64 = 0
         var told: UInt64 = 0
+        var beyond: UInt64 = 0
+        var held: Range<UInt64>?
+        var release: (request: UInt64, wasTorn: Bool) = (0, false)
     }
 
     fileprivate func write(
@@ -119,7 +122,10 @@ struct KeptStream: Sendable {
         return State(
             produced: part[0], consumed: part[1], overruns: part[2], status: part[3],
             watermark: part[4], seen: part[5], opened: part[6], epoch: part[7],
-            counter: part[8], told: part[9])
+            counter: part[8], told: part[9], beyond: part[10],
+            // The end is one more; 0 is none.
+            held: part[12] > part[11] ? part[11]..<part[12] - 1 : nil,
+            release: (part[13], part[14] == 1))
     }
 
     func set(_ state: State) {
@@ -135,6 +141,11 @@ struct KeptStream: Sendable {
         part[7] = state.epoch
         part[8] = state.counter
         part[9] = state.told
+        part[10] = state.beyond
+        part[11] = state.held?.lowerBound ?? 0
+        part[12] = state.held.map { $0.upperBound + 1 } ?? 0
+        part[13] = state.release.request
+        part[14] = state.release.wasTorn ? 1 : 0
         record[Word.version] = version
     }
 }

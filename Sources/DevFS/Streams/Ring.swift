@@ -13,6 +13,10 @@ struct Ring: Equatable {
     private(set) var consumed: UInt64 = 0
     /// Periods lost.
     private(set) var overruns: UInt64 = 0
+    /// What a reader that maps the ring was told of and has not released yet.
+    private(set) var held: Range<UInt64>?
+    /// Periods that the device filled since the ring was full and took no more.
+    private(set) var beyond: UInt64 = 0
 
     init(period: UInt64, periods: UInt64) {
         self.period = period
@@ -21,9 +25,12 @@ struct Ring: Equatable {
 
     /// As an earlier server had it.
     init(
-        period: UInt64, periods: UInt64, produced: UInt64, consumed: UInt64, overruns: UInt64
+        period: UInt64, periods: UInt64, produced: UInt64, consumed: UInt64, overruns: UInt64,
+        held: Range<UInt64>? = nil, beyond: UInt64 = 0
     ) {
         self.init(period: period, periods: periods)
+        self.held = held
+        self.beyond = beyond
         self.produced = max(produced, consumed)
         self.consumed = max(consumed, self.produced - min(self.produced, capacity))
         self.overruns = overruns
@@ -72,6 +79,8 @@ struct Ring: Equatable {
         if end > 1 << 62 {
             // Whole rings less: offsets stay what they are.
             consumed = UInt64(start % UInt128(size))  // fits: below a size of 64 bits
+            // Who holds bytes holds them by positions that are no more.
+            held = nil
             // What is copied at the moment must not be taken for what is there now.
             if lost > 0 && consumed == before { consumed += size }
         } else {
@@ -88,12 +97,53 @@ struct Ring: Equatable {
     mutating func consume(_ bytes: UInt64, from position: UInt64) -> Bool {
         guard consumed == position, bytes <= available else { return false }
         consumed += bytes
+        held = nil
         return true
     }
 
-    /// Starts with an empty ring; what was lost stays counted.
+    /// What lies ready in one piece, which ends with the ring.
+    var ready: Range<UInt64> { consumed..<consumed + min(available, size - readOffset) }
+
+    /// The reader has what is ready, where it lies, until he releases it.
+    mutating func hold() { held = ready }
+
+    enum Release: Equatable {
+        case whole
+        /// The device has overwritten some of it.
+        case torn
+        /// The reader holds nothing that ends there.
+        case unknown
+    }
+
+    /// The reader needs what he holds before `position` no longer. It is released in either case.
+    mutating func release(to position: UInt64) -> Release {
+        guard let held, held.lowerBound <= position, position <= held.upperBound else {
+            return .unknown
+        }
+        let isWhole = held.isEmpty || isWhole(holding: held.lowerBound)
+        consumed = max(consumed, position)
+        self.held = position..<held.upperBound
+        return isWhole ? .whole : .torn
+    }
+
+    /// No byte from there on was overwritten. A device that did not stop when the ring was full has
+    /// filled the free period first.
+    private func isWhole(holding position: UInt64) -> Bool {
+        let filled = UInt128(produced) + UInt128(beyond) * UInt128(period)
+        return position >= consumed && filled - UInt128(position) <= UInt128(size)
+    }
+
+    /// The device filled on while the ring took nothing.
+    mutating func pass(_ periods: UInt64) { beyond = beyond.addingClamped(periods) }
+
+    /// Starts with an empty ring; what was lost stays counted. Positions go on, so that nobody takes
+    /// what comes for what he holds.
     mutating func restart() {
-        produced = 0
-        consumed = 0
+        let rings = produced / size + (produced.isMultiple(of: size) ? 0 : 1)
+        let next = UInt128(rings) * UInt128(size)
+        if next > 1 << 62 { held = nil }
+        produced = next > 1 << 62 ? 0 : UInt64(next)  // fits: checked
+        consumed = produced
+        beyond = 0
     }
 }

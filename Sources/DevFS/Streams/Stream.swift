@@ -2,10 +2,10 @@ import Synchronization
 import SystemPackage
 
 /// A stream's number in its mount.
-public struct StreamID: Hashable, Sendable, Comparable {
+package struct StreamID: Hashable, Sendable, Comparable {
     let number: UInt64
 
-    public static func < (left: StreamID, right: StreamID) -> Bool { left.number < right.number }
+    package static func < (left: StreamID, right: StreamID) -> Bool { left.number < right.number }
 }
 
 /// A buffer as a ring of periods that a device fills and one reader empties.
@@ -17,7 +17,7 @@ final class Stream: SignalListener {
         case armed, running, stopped, overrun
     }
 
-    private struct State {
+    struct State {
         var ring: Ring
         var status = Status.armed
         var watermark: UInt64
@@ -41,13 +41,15 @@ final class Stream: SignalListener {
         /// not answered yet.
         var handle: KeptHandle?
         var unanswered: [UInt64] = []
+        /// The last request that released bytes, and whether they were torn: it may come again.
+        var release: (request: UInt64, wasTorn: Bool) = (0, false)
 
         var kept: KeptStream.State {
             KeptStream.State(
                 produced: ring.produced, consumed: ring.consumed, overruns: ring.overruns,
                 status: Stream.numbers[status] ?? 0, watermark: watermark, seen: seen,
                 opened: opened.map { $0 + 1 } ?? 0, epoch: epoch, counter: UInt64(counter),
-                told: told)
+                told: told, beyond: ring.beyond, held: ring.held, release: release)
         }
     }
 
@@ -59,12 +61,12 @@ final class Stream: SignalListener {
     let definition: StreamDefinition
     /// The uid that made it: who may end it and set it.
     let owner: UInt32
-    private let memory: BufferMemory
+    let memory: BufferMemory
     /// Of who made it, until nobody has it: a write of the generator that hangs has it, too.
     private let charge: Quotas.Charge?
     /// Where it outlives the server.
     let kept: KeptStream?
-    private let state: Mutex<State>
+    let state: Mutex<State>
 
     var name: Name { definition.name }
     var descriptor: CInt { memory.descriptor.raw }
@@ -93,17 +95,19 @@ final class Stream: SignalListener {
         var now = State(
             ring: Ring(
                 period: definition.period, periods: periods, produced: before.produced,
-                consumed: before.consumed, overruns: before.overruns),
+                consumed: before.consumed, overruns: before.overruns, held: before.held,
+                beyond: before.beyond),
             watermark: before.watermark)
         now.status = Self.numbers.first { $0.value == before.status }?.key ?? .stopped
         (now.seen, now.told, now.epoch) = (before.seen, before.told, before.epoch)
+        now.release = before.release
         now.counter = UInt32(truncatingIfNeeded: before.counter)
         now.opened = before.opened > 0 ? before.opened - 1 : nil
         state = Mutex(now)
     }
 
     /// What it is changed to is known to the next server when that returns.
-    private func change<T: Sendable>(_ body: (inout State) -> T) -> T {
+    func change<T: Sendable>(_ body: (inout State) -> T) -> T {
         state.withLock { state in
             let result = body(&state)
             kept?.set(state.kept)
@@ -238,11 +242,15 @@ final class Stream: SignalListener {
     }
 
     private func count(_ periods: UInt64, _ state: inout State) {
-        guard state.status == .running else { return }
+        guard state.status == .running else {
+            if state.status == .overrun { state.ring.pass(periods) }
+            return
+        }
         let kept = definition.policy == .stop ? min(periods, state.ring.room) : periods
         state.ring.produce(kept)
         guard kept < periods else { return }
         state.ring.refuse()
+        state.ring.pass(periods - kept)
         state.status = .overrun
     }
 
@@ -296,8 +304,8 @@ final class Stream: SignalListener {
         state.withLock { $0.generator = wake }
     }
 
-    private func wakeReader() { state.withLock { $0.reader }?() }
-    private func wakeGenerator() { state.withLock { $0.generator }?() }
+    func wakeReader() { state.withLock { $0.reader }?() }
+    func wakeGenerator() { state.withLock { $0.generator }?() }
 
     // MARK: The reader
 

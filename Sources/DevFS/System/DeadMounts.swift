@@ -81,7 +81,7 @@ struct DeadMounts {
 extension MountEntry {
     /// Takes away the mounts of a device whose server has died, but for those that others use.
     /// - Parameter source: as the table has it; nobody serves it now.
-    public static func removeDead(of source: String) throws(SetupError) {
+    package static func removeDead(of source: String) throws(SetupError) {
         try DeadMounts(of: source).remove(for: "unmounting \(source)")
     }
 }

@@ -3,12 +3,12 @@ import Glibc
 import SystemPackage
 
 /// An open file descriptor, closed when its owner goes.
-public struct Descriptor: ~Copyable, Sendable {
+package struct Descriptor: ~Copyable, Sendable {
     /// The number, for calls that this type has no method for. Not to be closed.
-    public let raw: CInt
+    package let raw: CInt
 
     /// Takes ownership of `raw`, which must be open.
-    public init(owning raw: CInt) {
+    package init(owning raw: CInt) {
         self.raw = raw
     }
 
@@ -19,7 +19,7 @@ public struct Descriptor: ~Copyable, Sendable {
     }
 
     /// Gives the number up without closing it.
-    public consuming func take() -> CInt {
+    package consuming func take() -> CInt {
         let raw = self.raw
         discard self
         return raw
@@ -27,14 +27,14 @@ public struct Descriptor: ~Copyable, Sendable {
 }
 
 /// A descriptor that several owners share; closed when the last of them goes.
-public final class SharedDescriptor: Sendable {
+package final class SharedDescriptor: Sendable {
     private let descriptor: Descriptor
 
-    public init(_ descriptor: consuming Descriptor) {
+    package init(_ descriptor: consuming Descriptor) {
         self.descriptor = descriptor
     }
 
-    public var raw: CInt { descriptor.raw }
+    package var raw: CInt { descriptor.raw }
 }
 
 /// The error of the system call that just failed on this thread.

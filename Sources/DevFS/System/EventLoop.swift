@@ -74,13 +74,22 @@ final class EventLoop: Sendable {
         worker.withLock { $0 = started }
     }
 
-    private func add(_ descriptor: CInt, number: UInt64) throws(Errno) {
-        try check { cfuse_epoll_add(epoll.raw, descriptor, number) }
+    private func add(
+        _ descriptor: CInt, number: UInt64, writes: Bool = false
+    ) throws(Errno) {
+        try check {
+            writes
+                ? cfuse_epoll_add_writer(epoll.raw, descriptor, number)
+                : cfuse_epoll_add(epoll.raw, descriptor, number)
+        }
     }
 
     /// Calls `handler` on the loop's thread as long as the descriptor is readable.
-    func watch(_ descriptor: CInt, _ handler: @escaping @Sendable () -> Void) throws(Errno) -> Watch
-    {
+    /// - Parameter writes: calls it when there is room again after a write found none, and when nobody
+    ///   reads any more.
+    func watch(
+        _ descriptor: CInt, writes: Bool = false, _ handler: @escaping @Sendable () -> Void
+    ) throws(Errno) -> Watch {
         let number = state.withLock { state in
             let number = state.next
             state.next += 1
@@ -88,7 +97,7 @@ final class EventLoop: Sendable {
             return number
         }
         do throws(Errno) {
-            try add(descriptor, number: number)
+            try add(descriptor, number: number, writes: writes)
         } catch {
             _ = state.withLock { $0.handlers.removeValue(forKey: number) }
             throw error

@@ -3,11 +3,11 @@ import Glibc
 import SystemPackage
 
 /// A point in time, as file systems keep it: seconds and nanoseconds since 1970.
-public struct Timestamp: Sendable, Equatable {
-    public var seconds: Int
-    public var nanoseconds: Int
+package struct Timestamp: Sendable, Equatable {
+    package var seconds: Int
+    package var nanoseconds: Int
 
-    public init(seconds: Int, nanoseconds: Int) {
+    package init(seconds: Int, nanoseconds: Int) {
         self.seconds = seconds
         self.nanoseconds = nanoseconds
     }
@@ -50,25 +50,27 @@ enum Clock {
 }
 
 /// What `stat(2)` tells of a file.
-public struct FileStatus: Sendable, Equatable {
+package struct FileStatus: Sendable, Equatable {
     /// Inode number.
-    public var inode: UInt64
+    package var inode: UInt64
     /// Type and permission bits, as in `st_mode`.
-    public var mode: UInt32
-    public var links: UInt32 = 1
-    public var uid: UInt32
-    public var gid: UInt32
+    package var mode: UInt32
+    package var links: UInt32 = 1
+    package var uid: UInt32
+    package var gid: UInt32
     /// Bytes.
-    public var size: UInt64 = 0
+    package var size: UInt64 = 0
     /// Allocated, in units of 512 bytes.
-    public var blocks: UInt64 = 0
+    package var blocks: UInt64 = 0
     /// Bytes that are good to read at a time.
-    public var blockSize: UInt32 = 4096
-    public var accessed: Timestamp
-    public var modified: Timestamp
-    public var changed: Timestamp
+    package var blockSize: UInt32 = 4096
+    package var accessed: Timestamp
+    package var modified: Timestamp
+    package var changed: Timestamp
     /// Seconds for which the kernel may take it for true: see `FileSystem+Lifetimes`.
     var lifetime = 0.0
+    /// The same of the name that it was looked up by.
+    var nameLifetime = 0.0
 
     init(
         inode: UInt64, mode: UInt32, links: UInt32 = 1, uid: UInt32, gid: UInt32, at time: Timestamp
@@ -127,23 +129,23 @@ public struct FileStatus: Sendable, Equatable {
     /// It has holes: bytes without memory.
     var isSparse: Bool { allocated < size }
 
-    public var isRegular: Bool { mode & S_IFMT == S_IFREG }
-    public var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
+    package var isRegular: Bool { mode & S_IFMT == S_IFREG }
+    package var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
 }
 
 /// What `statvfs(2)` tells of a file system, in bytes.
-public struct SpaceStatus: Sendable, Equatable {
-    public var size: UInt64
-    public var free: UInt64
+package struct SpaceStatus: Sendable, Equatable {
+    package var size: UInt64
+    package var free: UInt64
     /// Where many change at once, the kernel's count of what is free can be above the size.
-    public var used: UInt64 { size - min(size, free) }
+    package var used: UInt64 { size - min(size, free) }
     /// Files that exist, and that can be made.
-    public var files: UInt64
+    package var files: UInt64
     /// Files that can still be made.
-    public var freeFiles = UInt64.max
+    package var freeFiles = UInt64.max
     /// Bytes that the file system below has, where it has less than is free.
-    public var below: UInt64?
+    package var below: UInt64?
 
     /// The most that can be had now.
-    public var available: UInt64 { min(free, below ?? free) }
+    package var available: UInt64 { min(free, below ?? free) }
 }

@@ -5,7 +5,7 @@ import SystemPackage
 
 /// systemd's journal by its own protocol: entries with a priority and fields, each a datagram.
 /// `systemd.journal-fields(7)`
-public final class JournalSocket: Sendable {
+package final class JournalSocket: Sendable {
     private static let path = "/run/systemd/journal/socket"
     private static let streamPath = "/run/systemd/journal/stdout"
 
@@ -14,7 +14,7 @@ public final class JournalSocket: Sendable {
 
     /// Nil where there is no journal. Connected to at once, as the server gives up connect(2).
     /// - Parameter isOn: false, nothing is sent before `switchOn`.
-    public init?(isOn: Bool) {
+    package init?(isOn: Bool) {
         let raw = unsafe cfuse_datagram_connect(Self.path)
         guard raw >= 0 else { return nil }
         socket = SharedDescriptor(Descriptor(owning: raw))
@@ -22,12 +22,12 @@ public final class JournalSocket: Sendable {
     }
 
     /// The journal takes what this process writes to its standard error, line by line.
-    public static var isStandardError: Bool {
+    package static var isStandardError: Bool {
         unsafe cfuse_peer_is(STDERR_FILENO, streamPath)
     }
 
     /// From here on there is nobody else to tell.
-    public func switchOn() { isOn.store(true, ordering: .releasing) }
+    package func switchOn() { isOn.store(true, ordering: .releasing) }
 
     /// Sends an entry, and waits for nobody: a journal that does not read loses it.
     /// - Returns: false where it is to be told elsewhere.

@@ -7,10 +7,10 @@ import SystemPackage
 /// *Safety*: the address and the length never change, and the memory is not touched by this
 /// process: it is lent to the kernel, for which a page that was truncated away is EFAULT and
 /// not SIGBUS.
-@safe public final class Mapping: @unchecked Sendable {
+@safe package final class Mapping: @unchecked Sendable {
     @unsafe let base: UnsafeRawPointer
     /// Bytes.
-    public let count: Int
+    package let count: Int
 
     /// `mmap(2)` with MAP_SHARED and PROT_READ; `count` must not be 0.
     init(of descriptor: CInt, count: Int) throws(Errno) {

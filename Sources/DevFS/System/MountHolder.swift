@@ -2,18 +2,18 @@ import Glibc
 import SystemPackage
 
 /// A process in another mount namespace that has a mount, which lives as long as it does.
-public struct MountHolder: Sendable {
-    public var process: Int32
+package struct MountHolder: Sendable {
+    package var process: Int32
     /// Its name, which it can choose.
-    public var name: String
+    package var name: String
     /// Where the mount is there.
-    public var mountpoint: String
+    package var mountpoint: String
 
     /// Namespaces and processes that are looked at, and for how long: other users can have many.
     private static let (namespaces, processes, patience) = (256, 65536, Duration.seconds(2))
 
     /// The file system of a mount, in other mount namespaces.
-    public static func of(_ mount: MountEntry) -> [MountHolder] {
+    package static func of(_ mount: MountEntry) -> [MountHolder] {
         of { $0.type == mount.type && $0.device == mount.device }
     }
 
@@ -54,7 +54,7 @@ public struct MountHolder: Sendable {
     ///
     /// No command to unmount there is named: it would be a program of that namespace, whose files are
     /// whatever its user has mounted over them.
-    public static func list(_ holders: [MountHolder]) -> String {
+    package static func list(_ holders: [MountHolder]) -> String {
         let shown = holders.prefix(4).map { holder in
             "process \(holder.process) (\(holder.name.shellQuoted)), on "
                 + holder.mountpoint.shellQuoted

@@ -7,14 +7,14 @@ import SystemPackage
 ///
 /// A symbolic link is followed only where nobody but root and this process's user can change it, and
 /// nothing is looked up on a FUSE file system that another user serves, who may never answer.
-public struct Place: Sendable {
+package struct Place: Sendable {
     /// Why a path leads nowhere.
-    public struct Failure: Error {
-        public var errno: Errno
+    package struct Failure: Error {
+        package var errno: Errno
         /// What is wrong beyond `errno`, and the fix; empty where `errno` says it all.
-        public var why = ""
+        package var why = ""
         /// The mount that was reached, as `MountEntry.id`.
-        public var mount: UInt64
+        package var mount: UInt64
     }
 
     /// O_PATH; the directory, or the file, itself.
@@ -23,7 +23,7 @@ public struct Place: Sendable {
     let parent: SharedDescriptor?
     let name: String
     /// The mount that it is on, as `MountEntry.id`.
-    public let mount: UInt64
+    package let mount: UInt64
     /// Nobody but root and this process's user can make the path lead elsewhere.
     let isStable: Bool
     /// It is the root of that mount; nil behind `..`, where that is not seen.
@@ -37,7 +37,7 @@ public struct Place: Sendable {
     /// - Parameters:
     ///   - path: absolute.
     ///   - followsLinks: false for a path that the kernel gave, which has none: one is ELOOP.
-    public static func find(
+    package static func find(
         _ path: String, followsLinks: Bool = true
     ) throws(Failure) -> Place {
         var walk = try PathWalk(followsLinks: followsLinks)

@@ -3,7 +3,7 @@ extension String {
     /// The text with everything that does not print, or that moves what does, as `\xNN` or `\u{N}`:
     /// control characters (newlines too), Unicode's format and bidirectional controls, its line
     /// and paragraph separators, and what is assigned to nothing. A text that passed is unchanged.
-    public var printable: String {
+    package var printable: String {
         guard unicodeScalars.contains(where: { !$0.isPrintable }) else { return self }
         var result = ""
         for scalar in unicodeScalars {
@@ -20,7 +20,7 @@ extension String {
 
     /// The same text within JSON that was encoded already: `\uNNNN`, which decodes to the same.
     /// - Parameter text: newlines in it are the encoder's own.
-    public static func printableJSON(_ text: String) -> String {
+    package static func printableJSON(_ text: String) -> String {
         guard text.unicodeScalars.contains(where: { !$0.isPrintable && $0 != "\n" }) else {
             return text
         }
@@ -41,7 +41,7 @@ extension String {
     ///
     /// Text that does not print is in bash's `$'...'`, with no quotation mark inside: a shell that
     /// does not know the form takes it for another word, and never for more than a word.
-    public var shellQuoted: String {
+    package var shellQuoted: String {
         let isPlain = { (byte: UInt8) in
             switch byte {
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),

@@ -2,13 +2,13 @@ import SystemPackage
 
 /// `/proc/PID/stat` of a process, or of one of our threads, read at once: quicker than `ProcessStatus`
 /// for what it has. `proc_pid_stat(5)`
-public struct ProcessStat {
+package struct ProcessStat {
     /// From the state on, field 3: the command's name, field 2, stands in brackets and may hold
     /// anything.
     private let fields: ArraySlice<UInt8>
 
     /// - Throws: ENOENT or ESRCH where there is no such process.
-    public init(_ process: ProcessID) throws(Errno) {
+    package init(_ process: ProcessID) throws(Errno) {
         try self.init(of: "/proc/\(process.number)")
     }
 
@@ -24,7 +24,7 @@ public struct ProcessStat {
     }
 
     /// Its letter: `R` runs, `S` and `D` wait, `T` and `t` are stopped, `Z` and `X` have ended.
-    public var state: Character? { fields.first.map { Character(Unicode.Scalar($0)) } }
+    package var state: Character? { fields.first.map { Character(Unicode.Scalar($0)) } }
 
     /// A field by its number in the manual page, from 4 on.
     func number(_ field: Int) -> UInt64? {

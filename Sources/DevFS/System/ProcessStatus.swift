@@ -1,11 +1,11 @@
 import SystemPackage
 
 /// `/proc/PID/status` of a thread, read at once. `proc_pid_status(5)`
-public struct ProcessStatus {
+package struct ProcessStatus {
     private let lines: [Substring]
 
     /// - Throws: ENOENT or ESRCH where there is no such thread.
-    public init(_ thread: ProcessID) throws(Errno) {
+    package init(_ thread: ProcessID) throws(Errno) {
         try self.init(try Syscalls.contents(of: "/proc/\(thread.number)/status"))
     }
 
@@ -18,7 +18,7 @@ public struct ProcessStatus {
         lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
     }
 
-    public subscript(name: String) -> Substring? {
+    package subscript(name: String) -> Substring? {
         lines.first { $0.hasPrefix("\(name):\t") }?.dropFirst(name.utf8.count + 2)
     }
 

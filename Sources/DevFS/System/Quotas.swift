@@ -23,7 +23,7 @@ final class Quotas: Sendable {
         case signals, streams
         /// Processes that a `notify` signals.
         case notifications
-        /// Connections of the socket, and eventfds that it has given out.
+        /// Connections of the socket, and eventfds and pipes that it has given out.
         case connections, counters
 
         var word: String { "\(self)" }

@@ -3,11 +3,11 @@ import Glibc
 import SystemPackage
 
 /// What a service of `Type=notify` tells the manager that started it. `sd_notify(3)`
-public final class ServiceManager: Sendable {
+package final class ServiceManager: Sendable {
     private let socket: SharedDescriptor
 
     /// Nil where nobody wants to be told. Programs that this process starts are not asked to.
-    public init?() {
+    package init?() {
         guard let address = unsafe getenv("NOTIFY_SOCKET") else { return nil }
         let raw = unsafe cfuse_datagram_connect(address)
         unsafe unsetenv("NOTIFY_SOCKET")
@@ -16,18 +16,18 @@ public final class ServiceManager: Sendable {
     }
 
     /// The mount answers; `status` is what `systemctl status` shows.
-    public func ready(_ status: String) { tell(["READY=1", "STATUS=\(status)"]) }
+    package func ready(_ status: String) { tell(["READY=1", "STATUS=\(status)"]) }
 
     /// The server ends as it was told to.
-    public func stopping() { tell(["STOPPING=1", "STATUS=Unmounting"]) }
+    package func stopping() { tell(["STOPPING=1", "STATUS=Unmounting"]) }
 
     /// It could not be mounted, or served.
-    public func failed(_ error: SetupError) {
+    package func failed(_ error: SetupError) {
         tell(["STATUS=\(error.description)", "ERRNO=\(error.errno.rawValue)"])
     }
 
     /// The same, for a reason without an errno.
-    public func failed(_ why: String) { tell(["STATUS=\(why)"]) }
+    package func failed(_ why: String) { tell(["STATUS=\(why)"]) }
 
     private func tell(_ assignments: [String]) {
         // A line is an assignment, and names may have newlines.

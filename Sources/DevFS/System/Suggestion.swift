@@ -1,9 +1,9 @@
 /// What to write instead of a word that is not known.
-public enum Suggestion {
+package enum Suggestion {
     /// `the keys are a, b; did you mean b?`, without the question where nothing is near.
     ///
     /// - Parameter what: the plural of what the word should be, as in `heaps`.
-    public static func text(_ word: some StringProtocol, _ what: String, _ known: [String])
+    package static func text(_ word: some StringProtocol, _ what: String, _ known: [String])
         -> String
     {
         let list = "the \(what) are \(known.joined(separator: ", "))"
@@ -12,7 +12,7 @@ public enum Suggestion {
     }
 
     /// The known word that takes the fewest changes, if they are few for its length.
-    public static func nearest(_ word: some StringProtocol, _ known: [String]) -> String? {
+    package static func nearest(_ word: some StringProtocol, _ known: [String]) -> String? {
         // What is longer than any word is like none, and would take long to compare.
         guard word.utf8.count <= 64 else { return nil }
         let typed = Array(word.lowercased().utf8)

@@ -32,6 +32,12 @@ extension Syscalls {
         try check { unsafe setrlimit(resource, &limit) }
     }
 
+    /// Bytes that this process may pin; nil where nothing limits it. `getrlimit(2)`, RLIMIT_MEMLOCK
+    static func pinLimit() -> UInt64? {
+        let limit = cfuse_pin_limit()
+        return Capability.isHeld(Capability.memoryLock) || limit == .max ? nil : limit
+    }
+
     /// `signal(2)`, SIG_IGN
     package static func ignore(signal number: Int32) { _ = Glibc.signal(number, SIG_IGN) }
 
@@ -70,7 +76,7 @@ extension Syscalls {
     static var canFilterCalls: Bool { cfuse_can_filter_calls() }
 
     /// Denies every call that the server does not need, to all threads. `seccomp(2)`
-    static func filterCalls(ioUring: Bool) throws(Errno) {
-        try check { cfuse_filter_calls(ioUring) }
+    static func filterCalls(ioUring: Bool, vfio: Bool) throws(Errno) {
+        try check { cfuse_filter_calls(ioUring, vfio) }
     }
 }

@@ -2,16 +2,16 @@ import Glibc
 import SystemPackage
 
 /// What `setattr` changes; nil is left as it is.
-public struct AttributeChanges: Sendable, Equatable {
-    public var mode: UInt32?
-    public var uid: UInt32?
-    public var gid: UInt32?
-    public var size: UInt64?
+package struct AttributeChanges: Sendable, Equatable {
+    package var mode: UInt32?
+    package var uid: UInt32?
+    package var gid: UInt32?
+    package var size: UInt64?
     /// Nanoseconds may be UTIME_NOW.
-    public var accessed: Timestamp?
-    public var modified: Timestamp?
+    package var accessed: Timestamp?
+    package var modified: Timestamp?
 
-    public init() {}
+    package init() {}
 }
 
 extension FileSystem {

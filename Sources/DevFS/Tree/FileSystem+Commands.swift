@@ -24,6 +24,7 @@ extension FileSystem {
                 try leases.bind(buffer)
             } catch {
                 try? buffers.remove(buffer)
+                lentNames.takeBack()
                 throw Refusal(error, "the process of the lease can't be watched")
             }
         }
@@ -129,6 +130,13 @@ extension FileSystem {
         } catch {
             throw Refusal(error, "the sync failed")
         }
+    }
+
+    /// What the device has written to the ring is what the reader sees in his mapping.
+    func syncForReader(of stream: Stream, _ range: Range<UInt64>) throws(Errno) {
+        guard let buffer = streams.buffer(of: stream) else { throw .noDevice }
+        try backend.sync(
+            stream.descriptor, range, direction: buffer.traits.direction, for: .cpu)
     }
 
     /// Writing `process` makes the writer the owner.

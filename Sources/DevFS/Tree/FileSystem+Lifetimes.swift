@@ -7,6 +7,9 @@ import SystemPackage
 /// Only what no one changes but by this kernel's requests, which it sees, or by this server, which
 /// tells it: `stale`. Neither does a stale size show, then, nor a stale mode. It is short, so that a
 /// dead server shows soon.
+///
+/// So is the name that a buffer was looked up by, where the kernel can be told that no name is true any
+/// more without a lock: `ls -l` asks for each name twice in a row.
 extension FileSystem {
     static let lifetime = 0.01
 
@@ -26,12 +29,16 @@ extension FileSystem {
         return isSeen && !buffer.isExported && !backend.isShared ? Self.lifetime : 0
     }
 
+    /// From now on names are lent, which `forget` takes back: all at once, and without a wait.
+    func lendNames(_ forget: @escaping @Sendable () -> Void) { lentNames.start(forget) }
+
     /// The kernel's status of it is not true any more.
     func stale(_ node: Node) { stale.call(node.inode) }
 
     /// The kernel sees what its own requests change in `buffers/`, and not that `attributes/` changes
     /// with it.
     func attributesChanged() {
+        lentNames.takeBackAttributes()
         if lendsAttributes.exchange(false, ordering: .sequentiallyConsistent) {
             stale(.folder(.attributes))
         }
@@ -39,6 +46,7 @@ extension FileSystem {
 
     /// A command has made, removed or renamed a buffer, which the kernel does not see.
     func namesChanged(of buffer: Buffer? = nil) {
+        if buffer != nil { lentNames.takeBack() }
         // Once for all the lines of a command, mostly. A reply that is on its way is too old for the
         // kernel: fs/fuse/inode.c, attr_version.
         if lendsNames.exchange(false, ordering: .sequentiallyConsistent) {

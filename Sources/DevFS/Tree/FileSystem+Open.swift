@@ -2,16 +2,16 @@ import Glibc
 import SystemPackage
 
 /// Flags of `open(2)`.
-public struct OpenFlags: Sendable {
-    public let bits: Int32
+package struct OpenFlags: Sendable {
+    package let bits: Int32
 
-    public init(_ bits: Int32) { self.bits = bits }
+    package init(_ bits: Int32) { self.bits = bits }
 
-    public var reads: Bool { bits & O_ACCMODE != O_WRONLY }
-    public var writes: Bool { bits & O_ACCMODE != O_RDONLY }
-    public var truncates: Bool { bits & O_TRUNC != 0 }
-    public var isExclusive: Bool { bits & O_EXCL != 0 }
-    public var waits: Bool { bits & O_NONBLOCK == 0 }
+    package var reads: Bool { bits & O_ACCMODE != O_WRONLY }
+    package var writes: Bool { bits & O_ACCMODE != O_RDONLY }
+    package var truncates: Bool { bits & O_TRUNC != 0 }
+    package var isExclusive: Bool { bits & O_EXCL != 0 }
+    package var waits: Bool { bits & O_NONBLOCK == 0 }
 }
 
 extension FileSystem {

@@ -2,10 +2,10 @@ import Glibc
 import SystemPackage
 
 /// An entry of a directory.
-public struct DirectoryEntry: Sendable, Equatable {
-    public var name: String
-    public var inode: Inode
-    public var isDirectory: Bool
+package struct DirectoryEntry: Sendable, Equatable {
+    package var name: String
+    package var inode: Inode
+    package var isDirectory: Bool
 }
 
 extension FileSystem {

@@ -4,25 +4,25 @@ import Synchronization
 import SystemPackage
 
 /// How a mount is set up.
-public struct TreeOptions: Sendable, Equatable {
+package struct TreeOptions: Sendable, Equatable {
     /// Who the tree belongs to.
-    public var uid: UInt32
-    public var gid: UInt32
+    package var uid: UInt32
+    package var gid: UInt32
     /// New buffers belong to that user and group too, whoever makes them.
-    public var forcesUID = false
-    public var forcesGID = false
+    package var forcesUID = false
+    package var forcesGID = false
     /// Users other than the server's own may enter.
-    public var allowsOthers = false
+    package var allowsOthers = false
     /// Nothing may be written.
-    public var isReadOnly = false
+    package var isReadOnly = false
     /// Bits that no file has.
-    public var umask: UInt32 = 0o022
+    package var umask: UInt32 = 0o022
     /// Where buffers come from whose command does not say.
-    public var heap = Heap.system
+    package var heap = Heap.system
     /// What each user can have, instead of the defaults.
     var quotas: [Quotas.Resource: UInt64] = [:]
 
-    public init(uid: UInt32, gid: UInt32) {
+    package init(uid: UInt32, gid: UInt32) {
         self.uid = uid
         self.gid = gid
     }
@@ -35,7 +35,7 @@ protocol MountState: Sendable {
 }
 
 /// The tree of one device: what every call on it does, without FUSE.
-public final class FileSystem: Sendable {
+package final class FileSystem: Sendable {
     let backend: any Backend
     let hardware: (any Hardware)?
     let options: TreeOptions
@@ -55,6 +55,7 @@ public final class FileSystem: Sendable {
     /// The kernel may have been lent the times of `buffers/`, and those of `attributes/`.
     let lendsNames = Atomic(false)
     let lendsAttributes = Atomic(false)
+    let lentNames = LentNames()
     /// Called when the kernel must not use a status any more that it was lent.
     let stale = Callback<Inode>()
     let closings = Closings()
@@ -102,7 +103,7 @@ public final class FileSystem: Sendable {
             loop, device: hardware?.events, owner: options.uid, quotas: quotas,
             ledger: ledger.map { LedgerSignals($0) })
         streams = StreamTable(buffers, signals, quotas: quotas, ledger: ledger)
-        leases = Leases(loop, buffers, stale)
+        leases = Leases(loop, buffers, stale, lentNames)
         socketPath = "\(backend.runtimeDirectory)/socket"
         ownersSocketPath = "\(backend.runtimeDirectory)/owners"
         buffers.whenUnlinked { [weak leases, metrics] in
@@ -260,7 +261,12 @@ public final class FileSystem: Sendable {
 
     func lookup(_ name: String, in parent: Inode) throws(Errno) -> FileStatus {
         try checkLength(name)
-        return try status(of: try child(name, of: try node(of: parent)))
+        let node = try node(of: parent)
+        // Before the name is looked up: what is taken away in between is taken back.
+        let isLent = lentNames.begin(in: node)
+        var status = try status(of: try child(name, of: node))
+        if isLent { status.nameLifetime = status.lifetime }
+        return status
     }
 
     /// Of a name that is looked up.

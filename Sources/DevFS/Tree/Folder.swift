@@ -175,7 +175,8 @@ struct Files<Subject: Sendable>: FileRows {
         let file = try file(row, in: tree)
         let flags = request.flags
         let isReadable = file.read != nil || file.open != nil
-        guard isReadable || !flags.reads, file.write != nil || !flags.writes else {
+        let isWritable = file.write != nil || (file.open != nil && file.mode & 0o222 != 0)
+        guard isReadable || !flags.reads, isWritable || !flags.writes else {
             throw .permissionDenied
         }
         if let open = file.open { return try open(tree, subject, request) }

@@ -76,7 +76,9 @@ extension Children {
         files: Files(
             table: Layout.stream, path: { "streams/\($0.name)/" },
             subject: { tree, id throws(Errno) in try tree.stream(StreamID(number: id)) },
-            adjust: { tree, stream, _, status in tree.makeReadable(&status, as: stream) }))
+            adjust: { tree, stream, file, status in
+                tree.makeReadable(&status, as: stream, file.mode)
+            }))
 
     static let regions = Children(
         find: { tree, name in
@@ -97,6 +99,7 @@ extension Children {
             let region = try tree.region(id)
             guard let hardware = tree.hardware else { throw .noDevice }
             guard region.isWritable || !request.flags.writes else { throw .permissionDenied }
+            if let port = try hardware.port(of: region) { return PortFile(port) }
             return try RegionFile(region, of: hardware, inode: request.inode, use: tree.regionUse)
         })
 
@@ -136,13 +139,21 @@ extension FileSystem {
     }
 
     /// Who may read the stream's buffer may read the stream, and who made the stream may set it.
-    fileprivate func makeReadable(_ status: inout FileStatus, as stream: Stream) {
+    ///
+    /// - Parameter mode: that of the table. Who releases bytes does no more than who reads them.
+    fileprivate func makeReadable(
+        _ status: inout FileStatus, as stream: Stream, _ mode: UInt32
+    ) {
         guard let buffer = bufferStatus(of: stream) else {
             status.mode = S_IFREG
             return
         }
         status.gid = buffer.gid
-        if status.mode & 0o222 != 0 {
+        if mode == 0o666 {
+            let readers = buffer.mode & 0o444
+            status.uid = buffer.uid
+            status.mode = S_IFREG | readers | readers >> 1
+        } else if status.mode & 0o222 != 0 {
             status.uid = stream.owner
             status.mode = S_IFREG | 0o600 | (buffer.mode & 0o044)
         } else {

@@ -293,6 +293,14 @@ enum Layout {
                 try tree.checkRights(on: stream, of: opener)
                 stream.start()
             }),
+        // Whoever may take the data from the ring may do so where they lie.
+        TextFile(
+            "ready", 0o666,
+            open: { tree, stream, request throws(Errno) in
+                try ReadyFile(
+                    stream, by: request.opener ?? Opener(waiting: request.caller), log: tree.log
+                ) { (range) throws(Errno) in try tree.syncForReader(of: stream, range) }
+            }),
     ]
 
     @Sendable private static func flag(_ word: Substring) throws(Refusal) -> Bool {

@@ -12,11 +12,15 @@ final class Leases: Sendable {
     private let buffers: BufferTable
     /// Told of what a removal changes.
     private let stale: Callback<Inode>
+    private let lentNames: LentNames
     private let leases = Mutex<[BufferID: Lease]>([:])
 
-    init(_ loop: EventLoop, _ buffers: BufferTable, _ stale: Callback<Inode>) {
+    init(
+        _ loop: EventLoop, _ buffers: BufferTable, _ stale: Callback<Inode>, _ lentNames: LentNames
+    ) {
         self.loop = loop
         self.stale = stale
+        self.lentNames = lentNames
         self.buffers = buffers
     }
 
@@ -45,6 +49,7 @@ final class Leases: Sendable {
     }
 
     private func tellRemoval(of buffer: Buffer) {
+        lentNames.takeBack()
         for node in [Node.folder(.buffers), .folder(.attributes), .buffer(buffer.id)] {
             stale.call(node.inode)
         }

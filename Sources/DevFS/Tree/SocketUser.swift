@@ -29,6 +29,8 @@ final class SocketUser: Sendable {
     private let open = Atomic(0)
     private let loop: EventLoop
     private let connections = Mutex<[CInt: Connection]>([:])
+    /// Which outlive the connection that asked for them.
+    private let pipes = Mutex<[ObjectIdentifier: (StreamPipe, Quotas.Charge)]>([:])
     /// Called when a connection was closed, with how many are left.
     private let closed: @Sendable (SocketUser, Int) -> Void
 
@@ -77,13 +79,20 @@ final class SocketUser: Sendable {
         closed(self, open.subtract(1, ordering: .relaxed).newValue)
     }
 
-    /// Nobody is connected. From any thread.
-    var isIdle: Bool { open.load(ordering: .relaxed) == 0 }
+    /// Nobody is connected, or reads from a pipe. From any thread.
+    var isIdle: Bool {
+        open.load(ordering: .relaxed) == 0 && pipes.withLock { $0.isEmpty }
+    }
 
     /// Ends all connections, and the thread, which does `ended` last. From any thread.
     func end(_ ended: @escaping @Sendable () -> Void) {
         loop.perform { [self] in
             for raw in connections.withLock({ Array($0.keys) }) { drop(raw) }
+            let left = pipes.withLock { pipes in
+                defer { pipes.removeAll() }
+                return Array(pipes.values)
+            }
+            for (pipe, _) in left { pipe.close() }
             ended()
         }
         loop.shutDown(waits: false)
@@ -160,7 +169,7 @@ final class SocketUser: Sendable {
             throw .invalid("a request has at most \(Self.limit) bytes")
         }
         var words = try Words(line)
-        let what = try words.next("buffer, region, signal, import or pin")
+        let what = try words.next("buffer, region, signal, stream, ring, import or pin")
         let name = try words.name()
         let (caller, peer) = try DescriptorSocket.peer(of: raw)
         guard tree.options.allowsOthers || peer.uid == geteuid() else {
@@ -179,12 +188,22 @@ final class SocketUser: Sendable {
             try words.end()
             let counter = try counter(of: name, for: raw, peer)
             reply(raw, "ok", descriptor: counter.raw)
+        case "stream":
+            try words.end()
+            let reader = try pipe(of: name, peer)
+            reply(raw, "ok", descriptor: reader.raw)
+        case "ring":
+            try words.end()
+            let given = try tree.descriptor(ofRing: name, for: peer)
+            reply(raw, "ok", descriptor: given.raw)
         case "import", "pin":
             let (memory, direction) = try Self.foreignMemory(what, words)
             try take(
                 memory, takeGiven(raw), as: name, direction: direction, by: caller, peer)
             reply(raw, "ok")
-        default: throw .invalid("neither buffer, region, signal, import nor pin: \(what)")
+        default:
+            throw .invalid(
+                "neither buffer, region, signal, stream, ring, import nor pin: \(what)")
         }
     }
 
@@ -211,6 +230,31 @@ final class SocketUser: Sendable {
         } catch {
             throw Refusal(error, "the signal can't be given to uid \(peer.uid)")
         }
+    }
+
+    /// A pipe of a stream's data from here on.
+    private func pipe(
+        of name: Name, _ peer: Credentials
+    ) throws(Refusal) -> SharedDescriptor {
+        let stream = try tree.stream(name, for: peer)
+        let charge = try tree.quotas.charge(.counters, to: uid)
+        do throws(Errno) {
+            let (reader, pipe) = try StreamPipe.start(stream, on: loop) { [weak self] in
+                self?.forget($0)
+            }
+            // Nothing of it has run yet: that is this thread's.
+            pipes.withLock { $0[ObjectIdentifier(pipe)] = (pipe, charge) }
+            return reader
+        } catch .resourceBusy {
+            throw Refusal(.resourceBusy, "the stream has a reader already")
+        } catch {
+            throw Refusal(error, "the stream can't be given to uid \(peer.uid)")
+        }
+    }
+
+    private func forget(_ pipe: StreamPipe) {
+        _ = pipes.withLock { $0.removeValue(forKey: ObjectIdentifier(pipe)) }
+        closed(self, open.load(ordering: .relaxed))
     }
 
     /// The words after the name of a file: `rw`, which is the default, or `ro`.

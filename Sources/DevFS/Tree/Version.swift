@@ -1,12 +1,12 @@
 import CFuse
 
 /// The version of this software, as kmod/version.h has it.
-public enum DevFSVersion {
-    public static let text = DEVFS_VERSION
+package enum DevFSVersion {
+    package static let text = DEVFS_VERSION
 
     /// The version of the kernel module that is loaded, "before 0.2.0" where it has none; nil where
     /// none is.
-    public static func ofModule(in folder: String = "/sys/module/devfs_dma") -> String? {
+    package static func ofModule(in folder: String = "/sys/module/devfs_dma") -> String? {
         guard (try? Syscalls.status(of: folder)) != nil else { return nil }
         guard let bytes = try? Syscalls.contents(of: folder + "/version") else {
             return "before 0.2.0"

@@ -10,6 +10,7 @@ extension MountTests {
             "attributes/a/sync_offset", "attributes/a/sync_size", "attributes/a/sync_direction",
             "attributes/a/sync_for_cpu", "attributes/a/sync_for_device", "signals/s/enable",
             "signals/s/trigger", "signals/s/notify", "streams/t/watermark", "streams/t/enable",
+            "streams/t/ready",
         ]
 
         @Test(arguments: Mode.here)

@@ -108,6 +108,7 @@ extension MountTests {
             ("rm $M ''", "rx"), ("rm ''", "rx"), ("sync $M rx ''", "device"),
             ("wait $M ''", "go"), ("stream $M ''", "adc"), ("rm $M/buf", "$M/buffers"),
             ("rm buffers/", "buffers/rx"), ("status ''", "$M"), ("trigger ''", "go"),
+            ("top ''", "$M"), ("view $M ''", "rx"), ("view $M ''", "adc"),
             ("mount mem", "$D"), ("device remove m", "$D"), ("device remove memory : t", "$D"),
             ("mount memory :", "$D"), ("mount memory : t", "$D"),
         ])

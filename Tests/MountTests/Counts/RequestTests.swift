@@ -55,6 +55,31 @@ extension MountTests {
             }
         }
 
+        /// With runs of 16 MiB that is 120 requests a GB, where reads of `data` are 7630.
+        @Test(arguments: Mode.here)
+        func `a run of ready is a read and a write, however long it is`(mode: Mode) throws {
+            try withMount(mode, "size=64M") { mount in
+                try mount.alloc("ring 32M")
+                try mount.put("go software\n", "control/signal")
+                try mount.put(
+                    "t buffer=ring period=1M source=go watermark=16M\n", "control/stream")
+                let ready = try mount.open("streams/t/ready", O_RDWR)
+                defer { ready.close() }
+                let trigger = try mount.open("signals/go/trigger", O_WRONLY)
+                defer { trigger.close() }
+                let requests = try mount.requests {
+                    for number in 0..<20 {
+                        try trigger.write("16\n")
+                        let line = String(decoding: try ready.read(128), as: UTF8.self)
+                        let start = number * (16 << 20)
+                        #expect(line == "\(start) \(start % (32 << 20)) \(16 << 20) 0\n")
+                        try ready.write("+\(16 << 20)\n")
+                    }
+                }
+                #expect(requests == ["read": 20, "write": 40], "\(requests)")
+            }
+        }
+
         @Test(arguments: Mode.here)
         func `an open by path is a look-up, an open, a release and the checks on the way`(
             mode: Mode
@@ -68,7 +93,8 @@ extension MountTests {
                     }
                 }
                 // `requests` waits for the last release, for which close(2) does not.
-                #expect(requests["lookup"] == 10, "\(requests)")
+                // Fewer where names are lent.
+                #expect(1...10 ~= requests["lookup", default: 0], "\(requests)")
                 #expect(requests["open"] == 10 && requests["release"] == 10, "\(requests)")
                 #expect(Set(requests.keys).isSubset(of: ["lookup", "open", "release", "getattr"]))
                 // The kernel checks the permissions of the root, of buffers/ and of the buffer.
@@ -84,8 +110,11 @@ extension MountTests {
             let isSo = try holds {
                 last = try mount.requests { for _ in 0..<10 { try body() } }
                 // The first one of a run asks for the directories on the way.
+                let rest = last.filter { $0.key != "getattr" && $0.key != "lookup" }
+                let whole = expected.mapValues { $0 * 10 }
                 return last["getattr", default: 0] <= 5
-                    && last.filter { $0.key != "getattr" } == expected.mapValues { $0 * 10 }
+                    && rest == whole.filter { $0.key != "lookup" }
+                    && last["lookup", default: 0] <= whole["lookup", default: 0]
             }
             #expect(isSo, "\(last) for \(expected)")
             return isSo

@@ -68,7 +68,7 @@ extension Machine {
         shell(line) != nil
     }
 
-    private static func kernelIsAtLeast(_ major: Int, _ minor: Int) -> Bool {
+    static func kernelIsAtLeast(_ major: Int, _ minor: Int) -> Bool {
         let release = (try? text(of: "/proc/sys/kernel/osrelease")) ?? ""
         let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
         return numbers.count == 2 && (numbers[0], numbers[1]) >= (major, minor)

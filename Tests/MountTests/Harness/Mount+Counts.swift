@@ -102,6 +102,8 @@ extension Mount {
 enum Tools {
     static let canTrace = Machine.shell("strace -o /dev/null true") != nil
 
+    static let hasNode = Machine.shell("node --version") != nil
+
     /// The library that counts allocations when it is preloaded; nil where it can't be built.
     static let allocationCounter: String? = {
         let library = "\(Janitor.prefix)allocations.so"

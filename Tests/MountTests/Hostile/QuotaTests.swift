@@ -265,7 +265,7 @@ extension MountTests {
             }
         }
 
-        /// "eventfds from the socket ... `EUSERS`"
+        /// "eventfds and pipes from the socket ... `EUSERS`"
         @Test func `eventfds beyond the quota are refused, and those given back are free`() throws {
             try withMount(.best, Users.options, "quota_counters=2") { mount in
                 try mount.users(

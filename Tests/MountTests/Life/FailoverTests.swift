@@ -49,6 +49,32 @@ extension MountTests {
             words(of: try mount.bash("grep '^keeper ' status"))
         }
 
+        /// What is held stays held, what was told is not told again, and what the device overwrites is
+        /// torn, whichever server sees it.
+        @Test func `a reader of ready goes on with the next server`() throws {
+            try withMount(.best, "keeper") { mount in
+                let device = try Device(mount, periods: 4)
+                defer { device.close() }
+                let ready = try mount.open("streams/t/ready", O_RDWR | O_NONBLOCK)
+                defer { ready.close() }
+                let line = { String(decoding: try ready.read(128), as: UTF8.self) }
+                try mount.put("1", "streams/t/enable")
+                try device.fillPeriod()
+                #expect(try line() == "0 0 4096 0\n")
+                try Self.killServer(of: mount)
+                #expect(throws: Errno(EAGAIN)) { try ready.read(128) }
+                try device.fillPeriod()
+                #expect(try line() == "0 0 8192 0\n")
+                try Self.killServer(of: mount)
+                try ready.write("+4096\n")
+                #expect(try mount.value("streams/t/available") == "4096")
+                for _ in 0..<3 { try device.fillPeriod() }
+                try Self.killServer(of: mount)
+                #expect(throws: Errno(EPIPE)) { try ready.write("8192\n") }
+                #expect(try line() == "8192 8192 8192 1\n")
+            }
+        }
+
         @Test func `status and features tell of the keeper`() throws {
             try withMount(.best, "keeper") { mount in
                 #expect(try Self.failover(of: mount) == ["failover", "yes"])

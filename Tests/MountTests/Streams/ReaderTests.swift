@@ -62,6 +62,47 @@ extension MountTests {
             }
         }
 
+        /// "A reader that is stopped while it waits, and continued, finds that its read was interrupted"
+        @Test(arguments: [
+            ("dd if=streams/t/data bs=4096 count=1 status=none", true),
+            ("head -c 4096 streams/t/data", true), ("cat streams/t/data", true),
+            (
+                "\(Machine.python) -c 'import os; os.write(1, open(\"streams/t/data\", \"rb\", 0).read(4096))'",
+                true
+            ),
+            ("od -A n -N 4096 -t x1 streams/t/data", false),
+        ])
+        func `a reader that is stopped and continued loses nothing`(
+            command: String, goesOn: Bool
+        ) throws {
+            try withMount { mount in
+                let device = try Device(mount, periods: 4)
+                defer { device.close() }
+                let reader = try mount.start("sh", "-c", "exec \(command)")
+                #expect(reader.waitsOn("streams/t/data"))
+                #expect(holds { (try? mount.value("streams/t/status")) == "running" })
+                reader.signal(SIGSTOP)
+                #expect(holds { reader.state == "T" })
+                reader.signal(SIGCONT)
+                if goesOn {
+                    #expect(holds { reader.state != "T" })
+                    #expect(reader.waitsOn("streams/t/data"))
+                    try device.fillPeriod()
+                    #expect(holds { reader.textSoFar.utf8.count > 0 || !reader.runs })
+                    if command.hasPrefix("cat") { try mount.put("0", "streams/t/enable") }
+                    #expect(try reader.wait().bytes == Device.period(0))
+                } else {
+                    let output = try reader.wait()
+                    #expect(output.error.contains("Interrupted"), "\(output.error)")
+                    #expect(holds { mount.opens("streams/t/data") })
+                    try device.fillPeriod()
+                    let next = try mount.run(
+                        "dd", "if=streams/t/data", "bs=4096", "count=1", "status=none")
+                    #expect(next.bytes == Device.period(0))
+                }
+            }
+        }
+
         @Test func `a reader that is killed leaves the stream to the next`() throws {
             try withMount { mount in
                 let device = try Device(mount, periods: 4)

@@ -19,7 +19,10 @@ extension MountTests {
                 #expect(names(in: mount.path("streams")) == ["t"])
                 #expect(
                     names(in: mount.path("streams/t"))
-                        == ["available", "data", "enable", "overruns", "status", "watermark"])
+                        == [
+                            "available", "data", "enable", "overruns", "ready", "status",
+                            "watermark",
+                        ])
                 let line = try mount.bash("cat control/stream")
                 let head = "t buffer=rx period=4096 source=s policy=stop"
                 #expect(line.hasPrefix(head) && line.contains("watermark=100"))

@@ -4,7 +4,9 @@
  * /dev/devfs_importer gives a dma-buf of four pages, IMPORTER_EXPORT_BLIND one that
  * the CPU cannot reach by way of the kernel. After IMPORTER_LATE the next access
  * of the CPU meets a fence that came after whoever looked for one: it is signalled by
- * IMPORTER_SIGNAL, or by itself after a while.
+ * IMPORTER_SIGNAL, or by itself after a while. Memory of IMPORTER_EXPORT_MOVING is on
+ * its way until then from when it is mapped next; that of IMPORTER_EXPORT_LOOSE can't
+ * be pinned.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-fence.h>
@@ -60,8 +62,8 @@ static void exporter_give_up(struct work_struct *work)
 }
 static DECLARE_DELAYED_WORK(exporter_patience, exporter_give_up);
 
-/* Another device begins to write. */
-static int exporter_add_fence(struct dma_buf *dmabuf)
+/* Another device begins to write, or to move the memory. With the reservation. */
+static int exporter_add_fence(struct dma_buf *dmabuf, enum dma_resv_usage usage)
 {
 	struct dma_fence *fence = kzalloc(sizeof(*fence), GFP_KERNEL);
 	int err;
@@ -70,11 +72,9 @@ static int exporter_add_fence(struct dma_buf *dmabuf)
 		return -ENOMEM;
 	dma_fence_init(fence, &exporter_fence_ops, &exporter_fence_lock,
 		       dma_fence_context_alloc(1), 1);
-	dma_resv_lock(dmabuf->resv, NULL);
 	err = dma_resv_reserve_fences(dmabuf->resv, 1);
 	if (!err)
-		dma_resv_add_fence(dmabuf->resv, fence, DMA_RESV_USAGE_WRITE);
-	dma_resv_unlock(dmabuf->resv);
+		dma_resv_add_fence(dmabuf->resv, fence, usage);
 	if (err)
 		dma_fence_put(fence);
 	else
@@ -82,17 +82,28 @@ static int exporter_add_fence(struct dma_buf *dmabuf)
 	return err;
 }
 
-static int exporter_begin(struct dma_buf *dmabuf, enum dma_data_direction direction)
+/* With the reservation. */
+static int exporter_come_late(struct dma_buf *dmabuf, enum dma_resv_usage usage)
 {
 	int err = 0;
 
 	mutex_lock(&exporter_lock);
 	if (exporter_is_late && !exporter_fence) {
-		err = exporter_add_fence(dmabuf);
+		err = exporter_add_fence(dmabuf, usage);
 		schedule_delayed_work(&exporter_patience, EXPORTER_PATIENCE);
 	}
 	mutex_unlock(&exporter_lock);
 	atomic_inc(&exporter_began);
+	return err;
+}
+
+static int exporter_begin(struct dma_buf *dmabuf, enum dma_data_direction direction)
+{
+	int err;
+
+	dma_resv_lock(dmabuf->resv, NULL);
+	err = exporter_come_late(dmabuf, DMA_RESV_USAGE_WRITE);
+	dma_resv_unlock(dmabuf->resv);
 	return err;
 }
 
@@ -109,7 +120,8 @@ static struct sg_table *exporter_map(struct dma_buf_attachment *attach,
 	if (err)
 		goto err_free;
 	sg_set_page(sgt->sgl, memory->pages, EXPORTED_PAGES * PAGE_SIZE, 0);
-	err = dma_map_sgtable(attach->dev, sgt, direction, 0);
+	/* DMA_API_DEBUG takes two mappings of the same memory that both sync it for a mistake. */
+	err = dma_map_sgtable(attach->dev, sgt, direction, DMA_ATTR_SKIP_CPU_SYNC);
 	if (!err)
 		return sgt;
 	sg_free_table(sgt);
@@ -121,9 +133,31 @@ err_free:
 static void exporter_unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
 			   enum dma_data_direction direction)
 {
-	dma_unmap_sgtable(attach->dev, sgt, direction, 0);
+	dma_unmap_sgtable(attach->dev, sgt, direction, DMA_ATTR_SKIP_CPU_SYNC);
 	sg_free_table(sgt);
 	kfree(sgt);
+}
+
+static int exporter_pin(struct dma_buf_attachment *attach)
+{
+	return 0;
+}
+
+static int exporter_pin_fails(struct dma_buf_attachment *attach)
+{
+	return -EBUSY;
+}
+
+static void exporter_unpin(struct dma_buf_attachment *attach)
+{
+}
+
+static struct sg_table *exporter_map_moving(struct dma_buf_attachment *attach,
+					    enum dma_data_direction direction)
+{
+	int err = exporter_come_late(attach->dmabuf, DMA_RESV_USAGE_KERNEL);
+
+	return err ? ERR_PTR(err) : exporter_map(attach, direction);
 }
 
 static int exporter_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
@@ -143,18 +177,35 @@ static void exporter_release(struct dma_buf *dmabuf)
 }
 
 #define EXPORTER_OPS \
-	.map_dma_buf		= exporter_map, \
 	.unmap_dma_buf		= exporter_unmap, \
 	.begin_cpu_access	= exporter_begin, \
 	.release		= exporter_release
 
 static const struct dma_buf_ops exporter_ops = {
 	EXPORTER_OPS,
+	.map_dma_buf = exporter_map,
 	.vmap = exporter_vmap,
 };
 
 static const struct dma_buf_ops exporter_blind_ops = {
 	EXPORTER_OPS,
+	.map_dma_buf = exporter_map,
+};
+
+static const struct dma_buf_ops exporter_moving_ops = {
+	EXPORTER_OPS,
+	.map_dma_buf = exporter_map_moving,
+	.pin = exporter_pin,
+	.unpin = exporter_unpin,
+	.vmap = exporter_vmap,
+};
+
+static const struct dma_buf_ops exporter_loose_ops = {
+	EXPORTER_OPS,
+	.map_dma_buf = exporter_map,
+	.pin = exporter_pin_fails,
+	.unpin = exporter_unpin,
+	.vmap = exporter_vmap,
 };
 
 static int exporter_export(const struct dma_buf_ops *ops)
@@ -195,6 +246,10 @@ long exporter_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return exporter_export(&exporter_ops);
 	case IMPORTER_EXPORT_BLIND:
 		return exporter_export(&exporter_blind_ops);
+	case IMPORTER_EXPORT_MOVING:
+		return exporter_export(&exporter_moving_ops);
+	case IMPORTER_EXPORT_LOOSE:
+		return exporter_export(&exporter_loose_ops);
 	case IMPORTER_LATE:
 		atomic_set(&exporter_began, 0);
 		exporter_is_late = true;

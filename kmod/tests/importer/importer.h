@@ -10,6 +10,8 @@
 #define IMPORTER_LATE		_IO('T', 3)	/* the next access meets a fence */
 #define IMPORTER_BEGAN		_IO('T', 4)	/* accesses that began since */
 #define IMPORTER_SIGNAL		_IO('T', 5)
+#define IMPORTER_EXPORT_MOVING	_IO('T', 9)	/* it moves where it is mapped */
+#define IMPORTER_EXPORT_LOOSE	_IO('T', 10)	/* it cannot be kept where it is */
 
 /* Of the reset lines of a device tree, resets.c; ENOTTY where the kernel has none. */
 #define IMPORTER_RESETS		_IO('T', 6)	/* 8 bits: lines asserted; the rest: how often */

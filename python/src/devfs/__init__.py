@@ -21,10 +21,11 @@ from ._report import Feature, Heap, Metrics, Sample
 from ._signal import Callback, Event, Signal
 from ._stream import Stream
 from ._version import __version__
+from ._views import Run, Views
 
 __all__ = [
     "AccessError", "Buffer", "BusyError", "Callback", "DevFSError", "Device", "Event",
     "ExistsError", "Feature", "Folder", "GoneError", "Heap", "InvalidError", "Metrics",
-    "NoSpaceError", "NotFoundError", "OverrunError", "Refusal", "Region", "Sample", "Segment",
-    "Signal", "Stream", "WaitTimeout", "__version__",
+    "NoSpaceError", "NotFoundError", "OverrunError", "Refusal", "Region", "Run", "Sample",
+    "Segment", "Signal", "Stream", "Views", "WaitTimeout", "__version__",
 ]

@@ -12,8 +12,9 @@ from typing import (
 from . import _wait
 from ._chunk import Chunk
 from ._errors import NotFoundError, error_of, refusals
-from ._handle import Descriptor, Handle
+from ._handle import Descriptor, Handle, ask_once
 from ._text import Size, parse_size, read_text, write_text
+from ._views import Views
 
 if TYPE_CHECKING:
     import numpy
@@ -158,6 +159,36 @@ class Stream(Handle):
             if not chunk.filled:
                 return
             yield chunk.result()
+
+    @overload
+    def views(
+        self, dtype: None = None, *, timeout: Optional[float] = None,
+    ) -> Views[memoryview]: ...
+
+    @overload
+    def views(
+        self, dtype: "DType", *, timeout: Optional[float] = None,
+    ) -> "Views[Array]": ...
+
+    def views(self, dtype: Any = None, *, timeout: Optional[float] = None) -> Any:
+        """The data where they lie in the ring, without a copy: a loop gives all that is ready.
+
+        It opens the stream at once, in place of ``with stream``: from then on no event is lost.
+
+        :param dtype: gives numpy arrays of it in place of memoryviews.
+        :param timeout: seconds for each view.
+        """
+        return Views(self, dtype, timeout)
+
+    def pipe(self) -> int:
+        """A descriptor of a pipe with the data from now on, which is the caller's to close.
+
+        For what takes no file that can't seek: ``asyncio.connect_read_pipe``, or the standard
+        input of a program. It ends with the stream; ``overruns`` says what was lost.
+        """
+        with self._refusals():
+            (end,) = ask_once(self.parent.path, f"stream {self._name}")
+        return os.dup(end.fileno())
 
     def __iter__(self) -> Iterator[bytes]:
         return self.chunks()

@@ -1,46 +1,45 @@
-import CFuse
 import Glibc
 import SystemPackage
 
 /// A line of /proc/self/mountinfo. `proc_pid_mountinfo(5)`
-public struct MountEntry: Sendable, Equatable {
+package struct MountEntry: Sendable, Equatable {
     /// The number that `mnt_id` of /proc/self/fdinfo has as well; free for another mount once this
     /// one is gone.
-    public var id: UInt64 = 0
+    package var id: UInt64 = 0
     /// The mount that it is mounted on.
-    var parentID: UInt64 = 0
+    package var parentID: UInt64 = 0
     /// What of its file system is mounted: `/`, or less by a bind mount.
-    var root = "/"
+    package var root = "/"
     /// `MAJOR:MINOR` of its file system.
-    public var device = ""
-    public var mountpoint: String
+    package var device = ""
+    package var mountpoint: String
     /// `fuse.devfs`, `tmpfs`, ...
-    public var type: String
-    public var source: String
+    package var type: String
+    package var source: String
     /// `ro`, `nosuid` and the like: of this mount, and then of its file system.
-    public var flags: Set<String> = []
+    package var flags: Set<String> = []
     /// Who mounted a FUSE file system, and answers for it: its `user_id=`.
-    public var user: UInt32?
+    package var user: UInt32?
 
     /// A mount of DevFS that this user made. Anybody can give one of his own our type and source.
-    var isOurs: Bool { type == "fuse.devfs" && user == geteuid() }
+    package var isOurs: Bool { type == "fuse.devfs" && user == geteuid() }
 
     /// Another user answers for what is on it, or does not: whoever asks him may wait for ever.
     /// Root's are trusted.
-    public var isStrangers: Bool { user.map { $0 != 0 && $0 != geteuid() } ?? false }
+    package var isStrangers: Bool { user.map { $0 != 0 && $0 != geteuid() } ?? false }
 
     /// All mounts of this mount namespace, oldest first.
-    public static func all() throws(Errno) -> [MountEntry] {
-        parse(try Syscalls.contents(of: "/proc/self/mountinfo"))
+    package static func all() throws(Errno) -> [MountEntry] {
+        parse(try KernelFile.contents(of: "/proc/self/mountinfo"))
     }
 
     /// All mounts of the mount namespace that a process is in.
-    static func all(seenBy process: pid_t) throws(Errno) -> [MountEntry] {
-        parse(try Syscalls.contents(of: "/proc/\(process)/mountinfo"))
+    package static func all(seenBy process: pid_t) throws(Errno) -> [MountEntry] {
+        parse(try KernelFile.contents(of: "/proc/\(process)/mountinfo"))
     }
 
     /// The entries of a table, in one pass over it; a line that is none is left out.
-    static func parse(_ table: [UInt8]) -> [MountEntry] {
+    package static func parse(_ table: [UInt8]) -> [MountEntry] {
         table.split(separator: UInt8(ascii: "\n")).compactMap { line in
             // The kernel escapes blanks within a field; a field may be empty, as a source is that
             // somebody gave an empty name.

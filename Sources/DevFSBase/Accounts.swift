@@ -1,19 +1,19 @@
 import Glibc
 
 /// The machine's users and groups, whatever service has them.
-public enum Accounts {
+package enum Accounts {
     /// `getpwnam(3)`
-    static func uid(of user: String) -> UInt32? {
+    package static func uid(of user: String) -> UInt32? {
         unsafe getpwnam(user).map { unsafe $0.pointee.pw_uid }
     }
 
     /// `getgrnam(3)`
-    static func gid(of group: String) -> UInt32? {
+    package static func gid(of group: String) -> UInt32? {
         unsafe getgrnam(group).map { unsafe $0.pointee.gr_gid }
     }
 
     /// The login name of a user, nil where it has none. `getpwuid(3)`
-    public static func name(of uid: UInt32) -> String? {
+    package static func name(of uid: UInt32) -> String? {
         unsafe getpwuid(uid).map { unsafe String(cString: $0.pointee.pw_name) }
     }
 }

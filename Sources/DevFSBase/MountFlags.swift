@@ -1,9 +1,8 @@
-import CFuse
 import Glibc
 
 /// The flags of mount(2) by their names in mount(8) and mountinfo, those that a remount changes.
-enum MountFlags {
-    static let values: [String: UInt] = [
+package enum MountFlags {
+    package static let values: [String: UInt] = [
         "ro": UInt(MS_RDONLY), "nosuid": UInt(MS_NOSUID),
         "nodev": UInt(MS_NODEV), "noexec": UInt(MS_NOEXEC),
         "noatime": UInt(MS_NOATIME), "nodiratime": UInt(MS_NODIRATIME),
@@ -19,7 +18,7 @@ enum MountFlags {
     /// What a mount has by options of mount(8), in their order: `nosuid` and `nodev` unless told
     /// otherwise, as libfuse has it. For a remount, mount(8) leaves out of them what
     /// it takes for a default, so what no option names cannot stay as it is.
-    static func applying(_ options: [String]) -> Set<String> {
+    package static func applying(_ options: [String]) -> Set<String> {
         var flags: Set = ["nosuid", "nodev", "relatime"]
         for option in options {
             if let absent = absences[option] { flags.remove(absent) }
@@ -28,7 +27,7 @@ enum MountFlags {
         return flags
     }
 
-    static func bits(_ flags: Set<String>) -> UInt {
+    package static func bits(_ flags: Set<String>) -> UInt {
         flags.reduce(0) { $0 | (values[$1] ?? 0) }
     }
 }
