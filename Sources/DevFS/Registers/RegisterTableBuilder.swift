@@ -98,7 +98,7 @@ struct RegisterTableBuilder {
                 let offset = try Self.offset(
                     of: register, at: address.addingClamped(register.offset), placed)
                 effects.note(register, at: offset, port: placed.port)
-                try Self.check(register.name)
+                try RegisterNames.check(register.name)
                 item = try self.item(register, at: offset, name, placed)
             } catch {
                 warn(placed, name, "\(error.why): left out")
@@ -106,19 +106,19 @@ struct RegisterTableBuilder {
             }
             try admit(1 + Int(item.count), placed)
             registers += 1
-            let child = Draft(Self.fileName(register.name))
+            let child = Draft(RegisterNames.fileName(register.name))
             child.summary = register.summary
             child.item = item
             draft.children.append(child)
         }
         for below in block.blocks {
-            let child = Draft(Self.fileName(below.name))
+            let child = Draft(RegisterNames.fileName(below.name))
             try fill(
                 child, below, at: address.addingClamped(below.offset), placed, depth: depth + 1,
                 path: "\(path)\(below.name)/")
             guard !child.children.isEmpty else { continue }
             do throws(Refusal) {
-                try Self.check(below.name)
+                try RegisterNames.check(below.name)
                 draft.children.append(child)
             } catch {
                 warn(placed, path + below.name, "\(error.why): left out")
@@ -140,12 +140,6 @@ struct RegisterTableBuilder {
             throw .invalid("0x\(String(address, radix: 16)) is before the region's base")
         }
         return placed.offset &+ (address - placed.map.base)
-    }
-
-    /// A name whose `%s` no array has replaced.
-    private static func check(_ name: String) throws(Refusal) {
-        guard name.utf8.contains(UInt8(ascii: "%")), name.contains("%s") else { return }
-        throw .invalid("%s is for the elements of an array, and stands where there is none")
     }
 
     private mutating func item(
@@ -189,7 +183,7 @@ struct RegisterTableBuilder {
         var (read, written): (UInt64, UInt64) = (0, 0)
         for field in register.fields {
             do throws(Refusal) {
-                try Self.check(field.name)
+                try RegisterNames.check(field.name)
             } catch {
                 warn(placed, "\(name)/\(field.name)", "\(error.why): left out")
                 continue
@@ -210,65 +204,17 @@ struct RegisterTableBuilder {
             if field.access.writes { written |= own }
             accepted.append(field)
         }
-        let names = distinct(
-            accepted.map { Self.fileName($0.name) },
+        let names = RegisterNames.distinct(
+            accepted.map { RegisterNames.fileName($0.name) },
             besides: [RegisterTable.valueName, RegisterTable.infoName])
         return zip(accepted, names).sorted { $0.1 < $1.1 }.map { field, name in
             RegisterTable.Field(
-                name: place(name), summary: place(Self.summary(field.summary)), set: set(of: field),
+                name: place(name), summary: place(RegisterNames.summary(field.summary)),
+                set: set(of: field),
                 lowest: UInt8(field.lowest), width: UInt8(field.width),
                 access: field.access.rawValue, effect: field.effect.number,
                 readHasEffect: field.readHasEffect)
         }
-    }
-
-    // MARK: Names
-
-    /// A name as a file can have it: other bytes than `A-Za-z0-9._-` become `_`.
-    static func fileName(_ name: String) -> String {
-        if Name(name) != nil { return name }
-        var bytes = name.unicodeScalars.map { scalar in
-            Name("x\(scalar)") == nil ? UInt8(ascii: "_") : UInt8(truncatingIfNeeded: scalar.value)
-        }
-        if bytes.isEmpty || bytes[0] == UInt8(ascii: ".") {
-            bytes.insert(UInt8(ascii: "_"), at: 0)
-        }
-        return String(decoding: bytes.prefix(Name.longest), as: UTF8.self)
-    }
-
-    /// The same names, each once: a later one gets `-2`, one that is taken anyway `_`.
-    private func distinct(_ names: [String], besides taken: Set<String> = []) -> [String] {
-        var present = taken
-        var numbers: [String: Int] = [:]
-        return names.map { name in
-            var unique = name
-            if taken.contains(name) { unique += "_" }
-            while !present.insert(unique).inserted {
-                let number = numbers[name, default: 1] + 1
-                numbers[name] = number
-                unique = "\(name.prefix(Name.longest - 8))-\(number)"
-            }
-            return unique
-        }
-    }
-
-    /// One line of at most 255 bytes.
-    private static func summary(_ text: String) -> String {
-        // Most are as they should be, and there are very many.
-        var last: UInt8 = 0x20
-        let isPlain = text.utf8.allSatisfy { byte in
-            defer { last = byte }
-            return (0x21...0x7e).contains(byte) || byte == 0x20 && last != 0x20
-        }
-        if isPlain && last != 0x20 && text.utf8.count <= 255 { return text }
-        let line = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
-        guard line.utf8.count > 255 else { return line }
-        var cut = ""
-        for character in line {
-            guard cut.utf8.count + character.utf8.count <= 252 else { break }
-            cut.append(character)
-        }
-        return cut + "..."
     }
 
     // MARK: Places
@@ -310,7 +256,8 @@ struct RegisterTableBuilder {
             let part = fitting.filter { ($0.use == .write) == isWritten }
             guard !part.isEmpty else { continue }
             let taken = isWritten ? Set(values.filter(\.use.writes).map { text($0.name) }) : []
-            let names = distinct(part.map { Self.fileName($0.name) }, besides: taken)
+            let names = RegisterNames.distinct(
+                part.map { RegisterNames.fileName($0.name) }, besides: taken)
             for (value, name) in zip(part, names) {
                 values.append(.init(value: value.value, name: place(name), use: value.use))
                 let length = RegisterTable.listed(name, value.value).utf8.count
@@ -340,7 +287,7 @@ struct RegisterTableBuilder {
         while next < queue.count {
             let draft = queue[next]
             if draft.item == nil {
-                let names = distinct(draft.children.map(\.name))
+                let names = RegisterNames.distinct(draft.children.map(\.name))
                 for (child, name) in zip(draft.children, names) { child.name = name }
                 parts.items[next].first = UInt32(queue.count)
                 parts.items[next].count = UInt32(draft.children.count)
@@ -348,7 +295,7 @@ struct RegisterTableBuilder {
                     var item = child.item ?? Self.block(parent: 0)
                     item.parent = UInt32(next)
                     item.name = place(child.name)
-                    item.summary = place(Self.summary(child.summary))
+                    item.summary = place(RegisterNames.summary(child.summary))
                     parts.items.append(item)
                     queue.append(child)
                 }
