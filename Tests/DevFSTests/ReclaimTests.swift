@@ -60,6 +60,22 @@ struct ReclaimTests {
         }
     }
 
+    @Test func `memory that comes back just after it was missed is looked for again`() throws {
+        let reclaim = Reclaim()
+        var tries = 0
+        try reclaim.roomy { () throws(Refusal) in
+            tries += 1
+            guard tries == 1 else { return }
+            reclaim.add {}
+            reclaim.settle()
+            throw Refusal(.noSpace, "none was free a moment ago")
+        }
+        #expect(tries == 2)
+        #expect(throws: Refusal.self) {
+            try reclaim.roomy { () throws(Refusal) in throw Refusal(.noSpace, "none at all") }
+        }
+    }
+
     @Test func `the loop goes on while the memory of a lease that ended goes`() throws {
         try withSlowDevice { (client, letGo) throws in
             let owners = (try Child(), try Child())

@@ -198,7 +198,7 @@ final class BufferTable: Sendable {
 
     /// Waits for nobody, so that the event loop may remove buffers, too.
     func remove(_ buffer: Buffer) throws(Errno) {
-        let last = backend.discardMayWait ? nil : lastOfLarge(buffer)
+        let last = lastOfLarge(buffer)
         try changingNames { () throws(Errno) in
             guard buffer.isLinked else { throw .noSuchFileOrDirectory }
             try backend.remove(buffer.description)
@@ -209,8 +209,8 @@ final class BufferTable: Sendable {
     }
 
     /// Where removing a large buffer frees its memory at once, keeps it, to be freed without a lock.
-    private func lastOfLarge(_ buffer: Buffer?) -> BufferMemory? {
-        guard let buffer, buffer.isLarge,
+    private func lastOfLarge(_ buffer: @autoclosure () -> Buffer?) -> BufferMemory? {
+        guard !backend.discardMayWait, let buffer = buffer(), buffer.isLarge,
             let file = try? backend.open(buffer.description)
         else { return nil }
         return BufferMemory(file)
@@ -306,7 +306,7 @@ final class BufferTable: Sendable {
         _ buffer: Buffer, to name: Name, flags: RenameFlags,
         mayTake: (Replacement) throws(Errno) -> Void = { _ in }
     ) throws(Errno) {
-        let last = backend.discardMayWait ? nil : lastOfLarge(self[name])
+        let last = lastOfLarge(self[name])
         defer { if let last { reclaim.add { _ = last } } }
         let replaced: Buffer? = try changingNames { () throws(Errno) in
             let (target, isReserved) = state.withLock {

@@ -2,9 +2,9 @@ import SystemPackage
 
 /// Gives back the memory of large buffers that were removed.
 ///
-/// The kernel takes some 100 ms for a gigabyte, which is too long for a thread that serves everybody,
-/// so a thread of its own does it, one buffer after the other. None of them can be kept by a client,
-/// so each has its end, and whoever finds no room waits for those that are on their way.
+/// The more pages there are the longer it takes the kernel, too long for a thread that serves
+/// everybody, so a thread of its own does it, one buffer after the other. None of them can be kept by a
+/// client, so each has its end, and whoever finds no room waits for those that are on their way.
 final class Reclaim: Sendable {
     /// Bytes from which a buffer is large: freeing less takes a few milliseconds.
     static let large: UInt64 = 64 << 20
@@ -58,27 +58,31 @@ final class Reclaim: Sendable {
         }
     }
 
-    /// Waits for all that was asked for before; false where nothing was under way.
-    func settle() -> Bool {
-        let asked = monitor.withLock { $0.ended == $0.asked ? nil : $0.asked }
-        guard let asked else { return false }
-        return monitor.wait { $0.ended >= asked ? .done(true) : .wait(until: nil) }
+    /// Waits for all that was asked for before.
+    func settle() {
+        let asked = monitor.withLock { $0.asked }
+        monitor.wait { $0.ended >= asked ? .done(()) : .wait(until: nil) }
     }
 
     /// Does what takes memory; once more where there was no room, and some has been given back.
     func roomy<T: ~Copyable>(_ body: () throws(Refusal) -> T) throws(Refusal) -> T {
-        do throws(Refusal) {
-            return try body()
-        } catch  where Self.isFull(error.errno) && settle() {
-            return try body()
-        }
+        try retry({ $0.errno }, body)
     }
 
     /// The same of what gives no reason.
     func roomyWrite(_ body: () throws(Errno) -> Int) throws(Errno) -> Int {
-        do throws(Errno) {
+        try retry({ $0 }, body)
+    }
+
+    private func retry<T: ~Copyable, Failure: Error>(
+        _ errno: (Failure) -> Errno, _ body: () throws(Failure) -> T
+    ) throws(Failure) -> T {
+        // What ends while the body runs may come too late for it, as what is under way then.
+        let before = monitor.withLock { $0.ended }
+        do throws(Failure) {
             return try body()
-        } catch  where Self.isFull(error) && settle() {
+        } catch  where Self.isFull(errno(error)) && monitor.withLock({ $0.asked > before }) {
+            settle()
             return try body()
         }
     }

@@ -232,7 +232,7 @@ package final class FileSystem: Sendable {
         signals.removeAll()
         pool.shutDown()
         loop.shutDown()
-        _ = buffers.reclaim.settle()
+        buffers.reclaim.settle()
     }
 
     // MARK: Look-up
