@@ -1,4 +1,5 @@
 import CDevFSBase
+import DevFSBase
 import Glibc
 import SystemPackage
 
@@ -94,16 +95,7 @@ package enum Calls {
     static func names(in path: String) throws(Errno) -> [String] {
         guard let stream = unsafe opendir(path) else { throw lastErrno }
         defer { unsafe closedir(stream) }
-        var names: [String] = []
-        while let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { bytes in
-                unsafe bytes.withMemoryRebound(to: CChar.self, capacity: 256) {
-                    unsafe String(cString: $0)
-                }
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names.sorted()
+        return unsafe DirectoryEntries.names(in: stream).sorted()
     }
 
     /// Whether stat(2) of a path comes back in time, with whatever answer.

@@ -24,17 +24,7 @@ final class StreamFile: OpenFile {
     private func next(
         _: inout Void, _ size: Int, waits: Bool
     ) throws(Errno) -> ArraySlice<UInt8>? {
-        while true {
-            switch stream.next(size) {
-            case .wait: return nil
-            case .end: return []
-            case .failed(let error): throw error
-            case .bytes(let position, let offset, let count):
-                if let bytes = try stream.take(position: position, offset: offset, count: count) {
-                    return bytes
-                }
-            }
-        }
+        try stream.takeNext(size)
     }
 
     func read(at offset: UInt64, size: Int, parked: (any ParkedRead)?) throws(Errno) -> ReadResult?

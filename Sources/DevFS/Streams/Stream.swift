@@ -362,6 +362,21 @@ final class Stream: SignalListener {
         }
     }
 
+    /// At most `size` bytes that are next; nil where there are none yet, empty at the end.
+    func takeNext(_ size: Int) throws(Errno) -> ArraySlice<UInt8>? {
+        while true {
+            switch next(size) {
+            case .wait: return nil
+            case .end: return []
+            case .failed(let error): throw error
+            case .bytes(let position, let offset, let count):
+                if let bytes = try take(position: position, offset: offset, count: count) {
+                    return bytes
+                }
+            }
+        }
+    }
+
     /// Copies bytes out of the ring; nil where they were overwritten while they were copied.
     func take(position: UInt64, offset: UInt64, count: Int) throws(Errno) -> ArraySlice<UInt8>? {
         // pread and not a load: someone who holds the file may have cut it, which would be SIGBUS.

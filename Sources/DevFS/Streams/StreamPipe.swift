@@ -70,7 +70,7 @@ final class StreamPipe: Sendable {
             for _ in 0..<Self.turn {
                 var piece = rest.withLock { $0 }
                 if piece.isEmpty {
-                    guard let fresh = try next() else { return }
+                    guard let fresh = try stream.takeNext(Self.piece) else { return }
                     piece = fresh
                 }
                 if piece.isEmpty { return end() }
@@ -83,21 +83,6 @@ final class StreamPipe: Sendable {
             return end()
         }
         tell()
-    }
-
-    /// Nil where there is nothing yet; empty at the end.
-    private func next() throws(Errno) -> ArraySlice<UInt8>? {
-        while true {
-            switch stream.next(Self.piece) {
-            case .wait: return nil
-            case .end: return []
-            case .failed(let error): throw error
-            case .bytes(let position, let offset, let count):
-                if let bytes = try stream.take(position: position, offset: offset, count: count) {
-                    return bytes
-                }
-            }
-        }
     }
 
     private func end() {

@@ -1,4 +1,5 @@
 import CFuse
+import DevFSBase
 import Glibc
 import Synchronization
 import SystemPackage
@@ -72,16 +73,7 @@ extension Syscalls {
         guard let stream = unsafe fdopendir(fresh.raw) else { throw lastError }
         _ = fresh.take()
         defer { unsafe closedir(stream) }
-        var names: [String] = []
-        while let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { bytes in
-                unsafe bytes.withMemoryRebound(to: CChar.self, capacity: 256) {
-                    unsafe String(cString: $0)
-                }
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names
+        return unsafe DirectoryEntries.names(in: stream)
     }
 
     /// `mkdirat(2)`; EEXIST where the name is taken.
